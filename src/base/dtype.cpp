@@ -1,0 +1,78 @@
+#include "base/dtype.h"
+
+#include <array>
+#include <cmath>
+
+namespace cupel {
+namespace {
+
+struct Row {
+  DType type;
+  std::string_view name;
+  int bits;
+  int64_t min, max;
+};
+constexpr std::array<Row, 17> kRows = {{
+    {DType::f32, "f32", 32, 0, 0},
+    {DType::f64, "f64", 64, 0, 0},
+    {DType::f16, "f16", 16, 0, 0},
+    {DType::bf16, "bf16", 16, 0, 0},
+    {DType::f8e4m3, "f8e4m3", 8, 0, 0},
+    {DType::f8e5m2, "f8e5m2", 8, 0, 0},
+    {DType::u8, "u8", 8, 0, 255},
+    {DType::s8, "s8", 8, -128, 127},
+    {DType::u16, "u16", 16, 0, 65535},
+    {DType::s16, "s16", 16, -32768, 32767},
+    {DType::u32, "u32", 32, 0, 4294967295},
+    {DType::s32, "s32", 32, -2147483648LL, 2147483647},
+    {DType::u64, "u64", 64, 0, INT64_MAX},
+    {DType::s64, "s64", 64, INT64_MIN, INT64_MAX},
+    {DType::boolean, "bool", 8, 0, 1},
+    {DType::u4, "u4", 4, 0, 15},
+    {DType::s4, "s4", 4, -8, 7},
+}};
+const Row& row(DType type) { return kRows[static_cast<size_t>(type)]; }
+
+}  // namespace
+
+int dtype_bits(DType type) { return row(type).bits; }
+std::string_view dtype_name(DType type) { return row(type).name; }
+int64_t dtype_min(DType type) { return row(type).min; }
+int64_t dtype_max(DType type) { return row(type).max; }
+std::optional<DType> dtype_from_name(std::string_view name) {
+  for (const Row& r : kRows)
+    if (r.name == name) return r.type;
+  return std::nullopt;
+}
+
+float f16_to_f32(uint16_t h) {
+  const uint32_t sign = uint32_t{h & 0x8000u} << 16, exponent = (h >> 10) & 31u, mantissa = h & 0x3ffu;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign ? -magnitude : magnitude;
+  }
+  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+uint16_t f32_to_f16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return sign | 0x7e00u;   // NaN
+  if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // rounds to infinity
+  if (magnitude < 0x38800000u) {                        // subnormal: a multiple of 2^-24
+    const float scaled = std::bit_cast<float>(magnitude) * 0x1p24f;
+    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyintf(scaled)));
+  }
+  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
+  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
+}
+
+uint16_t f32_to_bf16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+}  // namespace cupel

@@ -1,0 +1,53 @@
+#include "base/hash.h"
+
+#include <openssl/evp.h>
+
+namespace cupel {
+namespace {
+
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new()) { EVP_DigestInit_ex(context_, EVP_sha256(), nullptr); }
+  ~Sha256() { EVP_MD_CTX_free(context_); }
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+  void add(const void* bytes, size_t size) { EVP_DigestUpdate(context_, bytes, size); }
+  Digest finish() {
+    Digest digest;
+    EVP_DigestFinal_ex(context_, digest.data(), nullptr);
+    return digest;
+  }
+
+ private:
+  EVP_MD_CTX* context_;
+};
+
+}  // namespace
+
+Digest sha256(std::span<const std::byte> bytes) {
+  Sha256 h;
+  h.add(bytes.data(), bytes.size());
+  return h.finish();
+}
+
+Digest sha256(std::string_view text) { return sha256(std::as_bytes(std::span(text.data(), text.size()))); }
+
+std::string to_hex(const Digest& digest) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  for (uint8_t b : digest) {
+    hex += kDigits[b >> 4];
+    hex += kDigits[b & 15];
+  }
+  return hex;
+}
+
+std::string content_hash(const Tensor& tensor) {
+  Sha256 h;
+  const std::string head = std::string(dtype_name(tensor.dtype())) + to_text(tensor.dims());
+  h.add(head.data(), head.size());
+  h.add(tensor.bytes().data(), tensor.bytes().size());
+  return to_hex(h.finish()).substr(0, 16);
+}
+
+}  // namespace cupel

@@ -1,0 +1,83 @@
+// Results and errors. Functions that can fail return Result<T>; no exception crosses a Cupel function.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <utility>
+
+namespace cupel {
+
+// Whose mistake it is. Each kind has one exit code of the command line (docs/architecture.md 4).
+enum class ErrorKind {
+  usage,        // the command line or an output place is wrong: exit 2
+  bad_input,    // a file or its content is wrong: exit 3
+  unsupported,  // valid, but Cupel cannot do it: exit 4
+  internal,     // a defect of Cupel: exit 5
+  resource,     // a limit was reached (memory, time, disk, size cap): exit 6
+};
+
+// place: file, node or flag, as the user knows it. cause: what was found and what was expected.
+// remedy: what to do about it; empty only for internal errors.
+struct Error {
+  ErrorKind kind;
+  std::string place;
+  std::string cause;
+  std::string remedy;
+
+  // "place: cause\n  remedy" (the last line only when there is a remedy).
+  std::string message() const {
+    std::string text = place.empty() ? cause : place + ": " + cause;
+    if (!remedy.empty()) text += "\n  " + remedy;
+    return text;
+  }
+  int exit_code() const { return 2 + static_cast<int>(kind); }
+
+  // The same error seen from an enclosing place ("model.onnx: node conv1").
+  Error within(const std::string& outer) && {
+    place = place.empty() ? outer : outer + ": " + place;
+    return std::move(*this);
+  }
+};
+
+template <class T>
+using Result = std::expected<T, Error>;
+using Status = Result<void>;
+
+inline std::unexpected<Error> fail(ErrorKind kind, std::string place, std::string cause, std::string remedy = {}) {
+  return std::unexpected(Error{kind, std::move(place), std::move(cause), std::move(remedy)});
+}
+inline std::unexpected<Error> bad_input(std::string place, std::string cause, std::string remedy) {
+  return fail(ErrorKind::bad_input, std::move(place), std::move(cause), std::move(remedy));
+}
+inline std::unexpected<Error> unsupported(std::string place, std::string cause, std::string remedy) {
+  return fail(ErrorKind::unsupported, std::move(place), std::move(cause), std::move(remedy));
+}
+inline std::unexpected<Error> usage_error(std::string place, std::string cause, std::string remedy) {
+  return fail(ErrorKind::usage, std::move(place), std::move(cause), std::move(remedy));
+}
+inline std::unexpected<Error> resource_error(std::string place, std::string cause, std::string remedy) {
+  return fail(ErrorKind::resource, std::move(place), std::move(cause), std::move(remedy));
+}
+inline std::unexpected<Error> internal_error(std::string place, std::string cause) {
+  return fail(ErrorKind::internal, std::move(place), std::move(cause),
+              "this is a defect of Cupel; please report it with the model");
+}
+
+}  // namespace cupel
+
+// The value of a Result, or an early return of its error from the enclosing function:
+//   auto graph = CUPEL_TRY(read_onnx(path));      CUPEL_TRY(verify(graph));
+#define CUPEL_TRY(...)                                                            \
+  __extension__({                                                                 \
+    auto cupel_result_ = (__VA_ARGS__);                                           \
+    if (!cupel_result_) return std::unexpected(std::move(cupel_result_).error()); \
+    ::cupel::detail::unwrap(std::move(cupel_result_));                            \
+  })
+
+namespace cupel::detail {
+template <class T>
+T unwrap(std::expected<T, Error>&& result) {
+  return std::move(*result);
+}
+inline void unwrap(std::expected<void, Error>&&) {}
+}  // namespace cupel::detail

@@ -1,0 +1,106 @@
+// What an operator is: one OpDef per row of ops/op_table.def, looked up by name.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "ir/attribute.h"
+#include "ir/type.h"
+
+namespace cupel {
+
+class Graph;
+class ThreadPool;
+struct Node;
+
+struct AttributeSpec {
+  std::string_view name;
+  AttributeKind kind;
+  bool required = false;
+};
+
+// What shape inference sees of a node. An absent optional operand has a null type.
+struct InferContext {
+  const Attributes& attributes;
+  std::span<const TensorType* const> inputs;
+  // Elements of operand i when they are known: a constant integer tensor of up to 64 elements, or shape arithmetic over
+  // the symbolic batch. Null otherwise. Row-major.
+  std::span<const std::vector<Dim>* const> contents;
+  // Constant operand i as a tensor; null otherwise.
+  std::span<const Tensor* const> constants;
+  // The declared types of the outputs (from graph text, a patch or an earlier inference); may be empty. Only ops on codes
+  // read them: the quantization of their result is a choice, not a consequence.
+  std::span<const TensorType> declared;
+
+  bool has(size_t i) const { return i < inputs.size() && inputs[i] != nullptr; }
+  const TensorType& type(size_t i) const { return *inputs[i]; }
+  const Shape& shape(size_t i) const { return inputs[i]->shape; }
+};
+
+// One node's evaluation. Outputs are allocated (zero-filled) with their final dimensions before the call.
+struct EvalContext {
+  const Node& node;
+  const Attributes& attributes;
+  std::span<const Tensor* const> inputs;           // null: absent
+  std::span<const TensorType* const> input_types;  // with quantization; null: absent
+  std::span<const TensorType> output_types;
+  std::span<Tensor> outputs;
+  ThreadPool& threads;
+
+  bool has(size_t i) const { return i < inputs.size() && inputs[i] != nullptr; }
+  const Tensor& in(size_t i) const { return *inputs[i]; }
+  Tensor& out(size_t i = 0) const { return outputs[i]; }
+};
+
+// Work per batch item (the symbol bound to 1).
+struct Cost {
+  int64_t macs = 0;        // multiply-adds of contractions
+  int64_t elementwise = 0; // scalar operations other than those
+};
+
+// How the op takes part in quantization (docs/quantization.md gives each expression).
+enum class QuantRule {
+  none,         // float only
+  contraction,  // Conv, Gemm, MatMul: exact integer sum, then requantize
+  add,          // two operands with scales of their own, one result scale
+  mul,          // product of two codes, one multiplier
+  average,      // integer sum over a window, one multiplier
+  unary,        // 256-entry table filled from the float meaning
+  same,         // moves or selects codes; result has the operand's parameters (shape ops, max-pooling)
+  concat,       // every operand requantized to the result's parameters
+};
+
+struct OpDef {
+  std::string_view name;
+  // ONNX opset that introduced it; 0 for ops that ONNX has not (internal, or com.microsoft forms).
+  int since_opset = 1;
+  int min_inputs = 1;
+  int max_inputs = 1;  // −1: any number
+  int min_outputs = 1;
+  int max_outputs = 1;
+  std::vector<AttributeSpec> attributes;
+  QuantRule quant_rule = QuantRule::none;
+  // Types of all outputs. Errors have an empty place: the caller names the node.
+  Result<std::vector<TensorType>> (*infer)(const InferContext&) = nullptr;
+  // Elements of output 0 when it is integer shape arithmetic with known operands; nullopt otherwise. May be null.
+  Result<std::optional<std::vector<Dim>>> (*fold_contents)(const InferContext&) = nullptr;
+  // The meaning, float and integer alike (docs/quantization.md). Null: shape arithmetic that simplify removes.
+  Status (*reference)(const EvalContext&) = nullptr;
+  // May be null: elementwise count of output elements is assumed.
+  Cost (*cost)(const Attributes&, std::span<const TensorType* const> inputs, std::span<const TensorType> outputs) = nullptr;
+  // Name of the spelled-out form in onnx/ for opsets below since_opset; empty when there is none.
+  std::string_view spelled_by = {};
+  // True for ops that simplify must have removed (Shape, Size, Identity, Dropout, Constant, ConstantOfShape …).
+  bool removed_by_simplify = false;
+  // Graph texts of one node of this op, without types of results: every generated test runs over them (ir/text.h).
+  std::vector<std::string_view> samples = {};
+};
+
+// The row of that name; null when Cupel does not know the op. Defined by ops/op_table.cpp.
+const OpDef* find_op(std::string_view name);
+// All rows, in table order.
+std::span<const OpDef* const> all_ops();
+
+}  // namespace cupel

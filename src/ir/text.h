@@ -1,0 +1,24 @@
+// Graph text: parse(print(g)) == g. Constants of more than 16 elements are named by content hash and kept in a store.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "ir/graph.h"
+
+namespace cupel {
+
+// Large constants by content hash (base/hash.h content_hash).
+using ConstantStore = std::map<std::string, Tensor, std::less<>>;
+
+// Adds the large constants to `store` when it is not null.
+std::string print_graph(const Graph& graph, ConstantStore* store = nullptr);
+// bad_input with place "<name>:LINE:COLUMN" for anything malformed, unknown op included.
+Result<Graph> parse_graph(std::string_view text, const ConstantStore& store = {}, std::string_view name = "graph text");
+
+// The side file: every constant of a store with its hash, checked on reading.
+std::string print_constants(const ConstantStore& store);
+Result<ConstantStore> parse_constants(std::string_view bytes, std::string_view name = "constants");
+
+}  // namespace cupel
