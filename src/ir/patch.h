@@ -29,6 +29,9 @@ class Patch {
   // The same under an exact output name, taking over the name of a value that is replaced.
   ValueId add_named(std::string_view op, std::string name, std::string output_name, std::vector<ValueId> inputs,
                     Attributes attributes = {}, std::optional<TensorType> declared = {});
+  // Several outputs at once.
+  std::vector<ValueId> add_multi(std::string_view op, std::string name, std::vector<std::string> output_names, std::vector<ValueId> inputs,
+                                 Attributes attributes = {}, std::vector<TensorType> declared = {});
   // Every use of `old` (graph outputs too, keeping the output's name) reads `with` instead.
   void replace(ValueId old, ValueId with);
   // Operand `index` of node `user` alone reads `with` instead.
@@ -38,11 +41,12 @@ class Patch {
  private:
   friend Result<Graph> apply_patch(const Patch& patch);
   struct NewNode {
-    std::string op, name, output_name;
+    std::string op, name;
+    std::vector<std::string> output_names;
     std::vector<ValueId> inputs;
     Attributes attributes;
-    std::optional<TensorType> declared;
-    ValueId output;
+    std::vector<TensorType> declared;
+    std::vector<ValueId> outputs;
     size_t edit;
   };
   struct NewConstant {

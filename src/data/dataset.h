@@ -1,0 +1,66 @@
+// Data sets: named splits of preprocessed samples, described by a TOML file (docs/architecture.md 5).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/tensor.h"
+#include "data/description.h"
+
+namespace cupel {
+
+struct Samples {
+  Tensor input;                 // [count, sample dimensions]
+  std::vector<int64_t> labels;  // one per sample; empty when the split has no labels
+};
+
+// An opened data set; copies share it. Every function is const and may be called from several threads at once.
+class Dataset {
+ public:
+  // Reads the file, opens the sources that a split uses, resolves the splits (splits.h) and checks labels and types.
+  // Image files are decoded only in load. bad_input, unsupported or resource, with file and line.
+  static Result<Dataset> open(const std::filesystem::path& toml);
+
+  // "calibrate", "search", "report": those that the file names, in its order.
+  const std::vector<std::string>& split_names() const;
+  bool has_split(std::string_view split) const;
+
+  // The functions that take a split fail with bad_input when the file has no such split.
+  Result<int64_t> size(std::string_view split) const;
+  Result<bool> has_labels(std::string_view split) const;
+  // The samples' positions in their source, in the order of load, and the name of that source.
+  Result<std::vector<int64_t>> source_indices(std::string_view split) const;
+  Result<std::string> source_name(std::string_view split) const;
+
+  // Samples begin … begin + count - 1 of the split, preprocessed. internal for a range outside of the split.
+  Result<Samples> load(std::string_view split, int64_t begin, int64_t count) const;
+
+  // Of one preprocessed sample, without the batch: [channels, height, width] for layout NCHW (also the default),
+  // [height, width, channels] for NHWC; samples that are no images keep their dimensions.
+  DType sample_dtype() const;
+  const Dims& sample_dims() const;
+
+  // In the order of the labels; empty when neither the file nor a class folder names them.
+  const std::vector<std::string>& class_names() const;
+  const std::vector<MetricChoice>& metrics() const;
+  // The preprocessing steps in one spelling each, then the layout of images ("NCHW").
+  const std::vector<std::string>& preprocessing() const;
+  // Whatever was dropped, skipped or left unused.
+  const std::vector<std::string>& warnings() const;
+
+  // SHA-256 in hexadecimal of preprocessing, class names, metrics, and for every split its name and each sample's
+  // content and label. Paths have no part in it. Reads every sample of every split.
+  Result<std::string> content_hash() const;
+
+ private:
+  struct State;
+  explicit Dataset(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace cupel

@@ -1,0 +1,46 @@
+// The content of a data-set file, checked for form but not yet against the files it names.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "data/preprocess.h"
+#include "data/source.h"
+
+namespace cupel {
+
+struct SplitDescription {
+  std::string name;   // calibrate, search or report
+  std::string place;  // "x.toml:20: splits.search"
+  std::string source;
+  std::optional<std::string> indices;  // a file, as written
+  std::optional<int64_t> count;
+  int64_t seed = 0;  // with count
+};
+
+// What is measured on the report split, as the file names it.
+struct MetricChoice {
+  std::string kind;   // "accuracy"
+  int64_t top_k = 1;  // correct when the label is among this many highest outputs
+};
+
+struct DatasetDescription {
+  std::string place;             // the file
+  std::filesystem::path folder;  // where it lies
+  std::vector<SourceDescription> sources;
+  std::vector<std::string> classes;
+  std::vector<Step> steps;
+  std::string steps_place;
+  std::optional<ImageLayout> layout;
+  std::vector<SplitDescription> splits;  // in the order of the file
+  std::vector<MetricChoice> metrics;
+};
+
+// bad_input with file and line for anything that is malformed, unknown, missing or of a wrong type; unsupported for
+// steps, algorithms and metrics that are not known.
+Result<DatasetDescription> read_description(const std::filesystem::path& path);
+
+}  // namespace cupel

@@ -1,0 +1,19 @@
+// Attributes of nodes between ONNX's form and the Graph's. Private to src/onnx.
+#pragma once
+
+#include <filesystem>
+
+#include "ir/op_def.h"
+#include "onnx/model.h"
+
+namespace cupel {
+
+// The value of an attribute; unsupported for subgraphs, lists of strings and the like, bad_input for one without a
+// value or with NaN. Errors have an empty place.
+Result<Attribute> read_attribute(const AttributeFields& fields, const std::filesystem::path& folder);
+
+// Drops attributes that change nothing (momentum; stash_type = 1; …) and turns element types into their names where the
+// op spells them so.
+Status settle_attributes(const OpDef& op, Attributes& attributes);
+
+}  // namespace cupel

@@ -1,0 +1,150 @@
+#include "onnx/downgrade.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cupel {
+namespace {
+
+Tensor integers(std::span<const int64_t> values) {
+  return Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values);
+}
+
+bool has_operand(const Node& node, size_t i) { return i < node.inputs.size() && node.inputs[i].valid(); }
+
+bool is_constant(const Graph& graph, const Node& node, size_t operand) {
+  return graph.value(node.inputs[operand]).constant.has_value();
+}
+
+bool all_ones(const Attributes& attributes, std::string_view name) {
+  const auto values = attr_ints(attributes, name);
+  return std::all_of(values.begin(), values.end(), [](int64_t v) { return v == 1; });
+}
+
+bool is_constant_where_given(const Graph& graph, const Node& node, size_t operand) {
+  return !has_operand(node, operand) || is_constant(graph, node, operand);
+}
+
+// Sizes of equal pieces, the last one smaller where `parts` does not divide the dimension.
+std::vector<int64_t> split_sizes(const Graph& graph, const Node& node) {
+  std::vector<int64_t> sizes;
+  for (const ValueId id : node.outputs) {
+    const Shape& shape = graph.type(id).shape;
+    const auto axis = normalize_axis(attr_int(node.attributes, "axis", 0), static_cast<int64_t>(shape.size()));
+    if (!axis || !shape[static_cast<size_t>(*axis)].is_constant()) return {};
+    sizes.push_back(shape[static_cast<size_t>(*axis)].factor);
+  }
+  return sizes;
+}
+
+// What a node needs beyond its operator's first opset.
+int needed_by_form(const Graph& graph, const Node& node) {
+  const std::string_view op = node.op->name;
+  const Attributes& a = node.attributes;
+  int needed = 13;
+  const auto need = [&](bool condition, int opset) {
+    if (condition) needed = std::max(needed, opset);
+  };
+  for (const ValueId id : node.outputs) {
+    const int bits = dtype_bits(graph.type(id).dtype);
+    need(graph.type(id).quant && (bits == 4 || bits == 16), 21);
+  }
+  if (op == "QuantizeLinear" || op == "DequantizeLinear") {
+    const int bits = dtype_bits(graph.type(node.inputs[0]).dtype);
+    need(op == "DequantizeLinear" && (bits == 4 || bits == 16), 21);
+  }
+  if (op == "ReduceMean" || op == "ReduceMax" || op == "ReduceMin") need(!is_constant_where_given(graph, node, 1), 18);
+  if (op == "Pad") {
+    need(!is_constant_where_given(graph, node, 3) || (has_operand(node, 3) && !is_constant(graph, node, 1)), 18);
+    need(attr_text(a, "mode", "constant") == "wrap", 19);
+  }
+  if (op == "Split") need(!has_operand(node, 1) && split_sizes(graph, node).empty(), 18);
+  if (op == "Reshape") need(attr_int(a, "allowzero", 0) != 0, 14);
+  if (op == "Shape") need(has_attr(a, "start") || has_attr(a, "end"), 15);
+  if (op == "AveragePool") need(!all_ones(a, "dilations"), 19);
+  return needed;
+}
+
+// Moves the constant axes of a reduction into the attribute.
+Status axes_to_attribute(Exporter& exporter, const Node& node, NodeDraft& draft) {
+  const std::vector<Dim>* axes = exporter.known(node, 1);
+  const bool nothing =
+      attr_int(node.attributes, "noop_with_empty_axes", 0) != 0 && (!has_operand(node, 1) || (axes && axes->empty()));
+  draft.inputs.resize(1);
+  draft.attributes.erase("noop_with_empty_axes");
+  if (nothing) {
+    draft.op = "Identity";
+    draft.attributes.clear();
+  } else if (axes && !axes->empty()) {
+    std::vector<int64_t> values;
+    for (const Dim& d : *axes) values.push_back(d.factor);
+    draft.attributes["axes"] = std::move(values);
+  }
+  return {};
+}
+
+// Pads of some axes become pads of all of them.
+Status spread_pads(Exporter& exporter, const Node& node, NodeDraft& draft) {
+  if (!has_operand(node, 3)) return {};
+  const std::vector<Dim>*axes = exporter.known(node, 3), *pads = exporter.known(node, 1);
+  const auto rank = static_cast<int64_t>(exporter.graph().type(node.inputs[0]).shape.size());
+  if (!axes || !pads || pads->size() != 2 * axes->size())
+    return internal_error("", "pads and axes do not fit each other");
+  std::vector<int64_t> all(static_cast<size_t>(2 * rank), 0);
+  for (size_t i = 0; i < axes->size(); ++i) {
+    const auto axis = static_cast<size_t>(CUPEL_TRY(normalize_axis((*axes)[i].factor, rank)));
+    all[axis] = (*pads)[i].factor;
+    all[axis + static_cast<size_t>(rank)] = (*pads)[i + axes->size()].factor;
+  }
+  draft.inputs[1] = exporter.add_constant(draft.name + "_pads", integers(all));
+  draft.inputs.resize(3);
+  return {};
+}
+
+Status spell_split_sizes(Exporter& exporter, const Node& node, NodeDraft& draft) {
+  draft.attributes.erase("num_outputs");
+  if (has_operand(node, 1)) return {};
+  const std::vector<int64_t> sizes = split_sizes(exporter.graph(), node);
+  if (std::equal(sizes.begin() + 1, sizes.end(), sizes.begin())) return {};  // equal pieces need no list
+  draft.inputs.resize(2);
+  draft.inputs[1] = exporter.add_constant(draft.name + "_split", integers(sizes));
+  return {};
+}
+
+Status drop_dilations(Exporter&, const Node&, NodeDraft& draft) {
+  draft.attributes.erase("dilations");
+  return {};
+}
+Status drop_allowzero(Exporter&, const Node&, NodeDraft& draft) {
+  draft.attributes.erase("allowzero");
+  return {};
+}
+
+struct Row {
+  std::string_view op;
+  int below_opset;
+  Status (*run)(Exporter&, const Node&, NodeDraft&);
+};
+
+constexpr Row kRows[] = {
+    {"AveragePool", 19, drop_dilations},  {"Pad", 18, spread_pads},
+    {"ReduceMax", 18, axes_to_attribute}, {"ReduceMean", 18, axes_to_attribute},
+    {"ReduceMin", 18, axes_to_attribute}, {"Reshape", 14, drop_allowzero},
+    {"Split", 18, spell_split_sizes},
+};
+
+}  // namespace
+
+int least_opset(const Graph& graph, const Node& node) {
+  const int by_form = needed_by_form(graph, node);
+  return has_spelling(node.op->name) ? by_form : std::max(by_form, node.op->since_opset);
+}
+
+Status downgrade(Exporter& exporter, const Node& node, NodeDraft& draft) {
+  for (const Row& row : kRows)
+    if (row.op == draft.op && exporter.opset() < row.below_opset) return row.run(exporter, node, draft);
+  return {};
+}
+
+}  // namespace cupel

@@ -1,0 +1,138 @@
+#include "onnx/exporter.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "onnx/downgrade.h"
+#include "onnx/upgrade.h"
+
+namespace cupel {
+namespace {
+
+bool is_quantization(const Node& node) {
+  return node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear";
+}
+
+}  // namespace
+
+Exporter::Exporter(const Graph& graph) : graph_(graph), producers_(graph.producers()) {
+  for (const Value& v : graph.values()) {
+    taken_.insert(v.name);
+    if (v.constant) waiting_.emplace(v.name, *v.constant);
+  }
+}
+
+const std::vector<Dim>* Exporter::known(const Node& node, size_t operand) const {
+  if (operand >= node.inputs.size() || !node.inputs[operand].valid()) return nullptr;
+  const Value& v = graph_.value(node.inputs[operand]);
+  return v.constant && v.contents ? &*v.contents : nullptr;
+}
+
+std::string Exporter::fresh(const std::string& wanted) {
+  std::string name = wanted;
+  while (!taken_.insert(name).second) name = fmt::format("{}_{}", wanted, ++next_suffix_[wanted]);
+  return name;
+}
+
+std::string Exporter::add_constant(const std::string& wanted, Tensor tensor) {
+  std::string name = fresh(wanted);
+  waiting_.emplace(name, std::move(tensor));
+  return name;
+}
+
+void Exporter::add(NodeDraft node) {
+  for (const std::string& name : node.inputs) {
+    const auto found = waiting_.find(name);
+    if (found == waiting_.end()) continue;
+    file_.initializers.emplace_back(name, std::move(found->second));
+    waiting_.erase(found);
+  }
+  while (!node.inputs.empty() && node.inputs.back().empty()) node.inputs.pop_back();
+  file_.nodes.push_back(std::move(node));
+}
+
+std::string Exporter::add_part(std::string op, const NodeDraft& whole, const std::string& part,
+                               std::vector<std::string> inputs, Attributes attributes) {
+  const std::string name = fmt::format("{}_{}", whole.name, part);
+  std::string result = fresh(name);
+  add({std::move(op), name, std::move(inputs), {result}, std::move(attributes)});
+  return result;
+}
+
+// Scale and zero point become constants named after the value in reals: x of QuantizeLinear(x), and of the
+// DequantizeLinear that reads its codes; for other codes their own name.
+void Exporter::spell_quantization(const Node& node, NodeDraft& draft) {
+  const bool quantize = node.op->name == "QuantizeLinear";
+  const QuantParams params = params_of(node.attributes);
+  const DType type = graph_.type(quantize ? node.outputs[0] : node.inputs[0]).dtype;
+  ValueId named = node.inputs[0];
+  if (const NodeId producer = producers_[static_cast<size_t>(named.index)];
+      !quantize && producer.valid() && graph_.node(producer).op->name == "QuantizeLinear")
+    named = graph_.node(producer).inputs[0];
+  const std::string& base = graph_.value(named).name;
+
+  auto& known = written_[base];
+  auto found =
+      std::find_if(known.begin(), known.end(), [&](const Written& w) { return w.params == params && w.type == type; });
+  if (found == known.end()) {
+    const Dims dims = params.per_tensor() ? Dims{} : Dims{static_cast<int64_t>(params.scale.size())};
+    Tensor zero(type, dims);
+    std::byte* bytes = zero.mutable_bytes().data();
+    const int bits = dtype_bits(type);
+    for (size_t i = 0; i < params.zero_point.size(); ++i) {
+      const auto z = static_cast<uint32_t>(params.zero_point[i]);
+      if (bits == 4) {
+        bytes[i / 2] |= static_cast<std::byte>((z & 15) << (i % 2 * 4));
+      } else {
+        for (int b = 0; b < bits / 8; ++b)
+          bytes[i * static_cast<size_t>(bits / 8) + static_cast<size_t>(b)] = static_cast<std::byte>(z >> (8 * b));
+      }
+    }
+    known.push_back({params, type, add_constant(base + "_scale", Tensor::of<float>(dims, std::span(params.scale))),
+                     add_constant(base + "_zero_point", std::move(zero))});
+    found = known.end() - 1;
+  }
+  draft.inputs = {draft.inputs[0], found->scale, found->zero_point};
+  draft.attributes.clear();
+  if (!params.per_tensor()) draft.attributes.emplace("axis", params.axis);
+}
+
+Status Exporter::export_node(const Node& node) {
+  NodeDraft draft{std::string(node.op->name), node.name, {}, {}, node.attributes};
+  for (const ValueId id : node.inputs) draft.inputs.push_back(id.valid() ? graph_.value(id).name : "");
+  for (const ValueId id : node.outputs) draft.outputs.push_back(graph_.value(id).name);
+  if (is_quantization(node)) {
+    spell_quantization(node, draft);
+  } else if (node.op->since_opset == 0 || node.op->since_opset > opset()) {
+    if (!has_spelling(node.op->name))
+      return unsupported("", "ONNX has no such operator", "write the graph of an earlier stage");
+    CUPEL_TRY(spell_out(*this, node, draft));
+  } else {
+    CUPEL_TRY(downgrade(*this, node, draft));
+  }
+  add(std::move(draft));
+  return {};
+}
+
+Result<FileDraft> Exporter::run() {
+  if (graph_.stage >= Stage::integer)
+    return unsupported(fmt::format("graph {}", printable(graph_.name)),
+                       fmt::format("stage {} has no ONNX form", stage_name(graph_.stage)),
+                       "write the graph of stage quantized or before");
+  file_.opset = std::max(graph_.opset, 13);
+  for (const Node& node : graph_.nodes()) file_.opset = std::max(file_.opset, least_opset(graph_, node));
+  for (const Node& node : graph_.nodes())
+    if (Status status = export_node(node); !status)
+      return std::unexpected(std::move(status).error().within(node_place(node)));
+  for (const ValueId id : graph_.outputs()) {
+    const auto found = waiting_.find(graph_.value(id).name);
+    if (found == waiting_.end()) continue;
+    file_.initializers.emplace_back(found->first, std::move(found->second));
+    waiting_.erase(found);
+  }
+  return std::move(file_);
+}
+
+}  // namespace cupel

@@ -1,0 +1,382 @@
+#include "onnx/importer.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "onnx/attribute_proto.h"
+#include "onnx/element_type.h"
+#include "onnx/tensor_proto.h"
+#include "onnx/upgrade.h"
+
+namespace cupel {
+namespace {
+
+const char* const kExportAgain = "export the model again";
+
+bool is_constant_node(const NodeFields& node) {
+  return node.op_type == "Constant" && (node.domain.empty() || node.domain == "ai.onnx");
+}
+
+}  // namespace
+
+std::string Importer::node_name(size_t index) const {
+  const NodeFields& node = file_.nodes[index];
+  return node.name.empty() ? fmt::format("{}_{}", node.op_type, index) : std::string(node.name);
+}
+
+std::string Importer::place_of(size_t index) const {
+  return fmt::format("node {} ({})", printable(node_name(index)), printable(file_.nodes[index].op_type, 60));
+}
+
+std::string Importer::describe(const Definition& d) const {
+  switch (d.kind) {
+    case Definer::input: return "an input";
+    case Definer::initializer: return "an initializer";
+    case Definer::node: break;
+  }
+  return place_of(d.index);
+}
+
+Status Importer::define(std::string_view name, Definition definition) {
+  const auto [entry, added] = definitions_.emplace(name, definition);
+  if (added) return {};
+  return bad_input(fmt::format("value {}", printable(name)),
+                   fmt::format("is defined twice, by {} and by {}", describe(entry->second), describe(definition)),
+                   kExportAgain);
+}
+
+// Files of IR versions before 4 list initializers as inputs too; the initializer counts.
+Status Importer::collect_definitions() {
+  for (size_t i = 0; i < file_.initializers.size(); ++i) {
+    if (file_.initializers[i].name.empty())
+      return bad_input(fmt::format("initializer {}", i), "has no name", kExportAgain);
+    CUPEL_TRY(define(file_.initializers[i].name, {Definer::initializer, i}));
+  }
+  std::unordered_set<std::string_view> inputs;
+  for (size_t i = 0; i < file_.inputs.size(); ++i) {
+    const std::string_view name = file_.inputs[i].name;
+    if (name.empty()) return bad_input(fmt::format("input {}", i), "has no name", kExportAgain);
+    if (!inputs.insert(name).second)
+      return bad_input(fmt::format("value {}", printable(name)), "is defined twice, by an input and by an input",
+                       kExportAgain);
+    const auto found = definitions_.find(name);
+    if (found == definitions_.end()) CUPEL_TRY(define(name, {Definer::input, i}));
+  }
+  for (size_t i = 0; i < file_.nodes.size(); ++i) {
+    for (const std::string_view name : file_.nodes[i].outputs)
+      if (!name.empty()) CUPEL_TRY(define(name, {Definer::node, i}));
+    for (const std::string_view name : file_.nodes[i].inputs) read_.emplace(name);
+  }
+  for (const ValueFields& output : file_.outputs) read_.emplace(output.name);
+  for (const auto& [name, definition] : definitions_) taken_.emplace(name);
+  return {};
+}
+
+Result<Tensor> Importer::constant_node(const NodeFields& node) const {
+  if (node.outputs.size() != 1 || node.outputs[0].empty())
+    return bad_input("", fmt::format("{} results, expected 1", node.outputs.size()), kExportAgain);
+  if (node.attributes.size() != 1)
+    return bad_input("", fmt::format("{} attributes, expected 1", node.attributes.size()), kExportAgain);
+  const AttributeFields& a = node.attributes[0];
+  if (a.name == "value" && a.t) return read_tensor(*a.t, folder_);
+  if (a.name == "value_float" && a.f) return Tensor::scalar<float>(*a.f);
+  if (a.name == "value_int" && a.i) return Tensor::scalar<int64_t>(*a.i);
+  if (a.name == "value_floats")
+    return Tensor::of<float>({static_cast<int64_t>(a.floats.size())}, std::span<const float>(a.floats));
+  if (a.name == "value_ints")
+    return Tensor::of<int64_t>({static_cast<int64_t>(a.ints.size())}, std::span<const int64_t>(a.ints));
+  if (a.name == "sparse_value" || a.name == "value_string" || a.name == "value_strings")
+    return unsupported("", fmt::format("attribute {} is not supported", a.name),
+                       "export the model with dense numeric constants");
+  return bad_input("", fmt::format("attribute {} holds no constant", printable(a.name)), kExportAgain);
+}
+
+Status Importer::collect_constants() {
+  for (const TensorFields& fields : file_.initializers) {
+    auto tensor = read_tensor(fields, folder_);
+    if (!tensor)
+      return std::unexpected(std::move(tensor).error().within(fmt::format("initializer {}", printable(fields.name))));
+    constants_.emplace(fields.name, Constant{std::move(*tensor), {}});
+  }
+  for (size_t i = 0; i < file_.nodes.size(); ++i) {
+    if (!is_constant_node(file_.nodes[i])) continue;
+    auto tensor = constant_node(file_.nodes[i]);
+    if (!tensor) return std::unexpected(std::move(tensor).error().within(place_of(i)));
+    constants_.emplace(file_.nodes[i].outputs[0], Constant{std::move(*tensor), {}});
+  }
+  return {};
+}
+
+// Nodes with operands before users, in the file's order where that allows it. Depth first with an explicit stack.
+Result<std::vector<size_t>> Importer::sorted_nodes() const {
+  enum class Visit : uint8_t { none, open, done };
+  std::vector<Visit> visits(file_.nodes.size(), Visit::none);
+  std::vector<size_t> order;
+  struct Step {
+    size_t node, next_input;
+  };
+  std::vector<Step> stack;
+  for (size_t root = 0; root < file_.nodes.size(); ++root) {
+    if (visits[root] != Visit::none) continue;
+    stack.push_back({root, 0});
+    visits[root] = Visit::open;
+    while (!stack.empty()) {
+      const size_t node = stack.back().node;
+      const auto& inputs = file_.nodes[node].inputs;
+      if (stack.back().next_input == inputs.size()) {
+        visits[node] = Visit::done;
+        if (!is_constant_node(file_.nodes[node])) order.push_back(node);
+        stack.pop_back();
+        continue;
+      }
+      const std::string_view name = inputs[stack.back().next_input++];
+      if (name.empty()) continue;
+      const auto found = definitions_.find(name);
+      if (found == definitions_.end())
+        return bad_input(place_of(node), fmt::format("reads value {}, which nothing defines", printable(name)),
+                         kExportAgain);
+      if (found->second.kind != Definer::node) continue;
+      const size_t producer = found->second.index;
+      if (visits[producer] == Visit::none) {
+        visits[producer] = Visit::open;
+        stack.push_back({producer, 0});
+      } else if (visits[producer] == Visit::open) {
+        std::vector<std::string> names;
+        auto step = std::find_if(stack.begin(), stack.end(), [&](const Step& s) { return s.node == producer; });
+        for (; step != stack.end() && names.size() < 8; ++step) names.push_back(printable(node_name(step->node)));
+        if (step != stack.end()) names.push_back("…");
+        return bad_input("graph", fmt::format("nodes form a cycle: {}", fmt::join(names, ", ")), kExportAgain);
+      }
+    }
+  }
+  return order;
+}
+
+Result<Shape> Importer::input_shape(const ValueFields& input) const {
+  if (!input.shape) return unsupported("", "has no shape", "export the model with the shapes of its inputs");
+  if (static_cast<int64_t>(input.shape->size()) > kMaxRank)
+    return unsupported("", fmt::format("has more than {} dimensions", kMaxRank), "reshape it to fewer dimensions");
+  Shape shape;
+  for (size_t axis = 0; axis < input.shape->size(); ++axis) {
+    const DimFields& d = (*input.shape)[axis];
+    if (d.value && *d.value < 0) return bad_input("", fmt::format("dimension {} is {}", axis, *d.value), kExportAgain);
+    if (d.value) {
+      shape.emplace_back(*d.value);
+    } else {
+      shape.emplace_back(1, d.param.empty() ? fmt::format("dim_{}_{}", input.name, axis) : std::string(d.param));
+    }
+  }
+  const Dims one_each = CUPEL_TRY(bind_shape(shape, 1));
+  CUPEL_TRY(count_elements(one_each));
+  return shape;
+}
+
+Status Importer::add_inputs() {
+  for (const ValueFields& input : file_.inputs) {
+    if (constants_.contains(std::string(input.name))) continue;
+    const std::string place = fmt::format("input {}", printable(input.name));
+    if (!input.kind) return bad_input(place, "has no type", kExportAgain);
+    if (!input.is_tensor())
+      return unsupported(place, fmt::format("is {}, expected a tensor", input.kind),
+                         "export the model with plain tensors as inputs");
+    const auto type = dtype_from_onnx(input.elem_type);
+    if (!type)
+      return unsupported(place, fmt::format("has element type {}", onnx_type_name(input.elem_type)),
+                         "export the model with numeric inputs");
+    auto shape = input_shape(input);
+    if (!shape) return std::unexpected(std::move(shape).error().within(place));
+    values_.emplace(input.name, graph_.add_input(std::string(input.name), {*type, std::move(*shape), std::nullopt}));
+  }
+  return {};
+}
+
+Status Importer::add_outputs() {
+  if (file_.outputs.empty()) return bad_input("graph", "has no outputs", kExportAgain);
+  std::unordered_set<std::string_view> seen;
+  for (const ValueFields& output : file_.outputs) {
+    const std::string place = fmt::format("output {}", printable(output.name));
+    if (!seen.insert(output.name).second) return bad_input(place, "is listed twice", kExportAgain);
+    if (!definitions_.contains(output.name)) return bad_input(place, "nothing defines it", kExportAgain);
+    if (output.kind && !output.is_tensor())
+      return unsupported(place, fmt::format("is {}, expected a tensor", output.kind),
+                         "export the model with plain tensors as outputs");
+    const ValueId id = CUPEL_TRY(value(std::string(output.name)));
+    const TensorType& type = graph_.type(id);
+    if (output.elem_type != 0 && dtype_from_onnx(output.elem_type) != type.dtype)
+      return bad_input(place,
+                       fmt::format("is declared as {}, but is {}", onnx_type_name(output.elem_type),
+                                   onnx_type_name(onnx_number(type.dtype))),
+                       kExportAgain);
+    if (output.shape) {
+      bool fits = output.shape->size() == type.shape.size();
+      std::string declared;
+      for (size_t i = 0; i < output.shape->size(); ++i) {
+        const DimFields& d = (*output.shape)[i];
+        declared += (i ? "," : "") + (d.value           ? std::to_string(*d.value)
+                                      : d.param.empty() ? "?"
+                                                        : printable(d.param, 40));
+        fits = fits && (!d.value || !type.shape[i].is_constant() || type.shape[i].factor == *d.value);
+      }
+      if (!fits)
+        return bad_input(place, fmt::format("is declared as [{}], but is {}", declared, to_text(type.shape)),
+                         kExportAgain);
+    }
+    graph_.add_output(id);
+  }
+  return {};
+}
+
+ValueId Importer::use(Constant& constant, const std::string& name, const std::optional<QuantParams>& params) {
+  for (const auto& [known, id] : constant.uses)
+    if (known == params) return id;
+  const ValueId id = graph_.add_constant(constant.uses.empty() ? name : fresh(name), constant.tensor, params);
+  constant.uses.emplace_back(params, id);
+  return id;
+}
+
+Result<ValueId> Importer::value(const std::string& name) {
+  if (const auto found = constants_.find(name); found != constants_.end())
+    return use(found->second, name, std::nullopt);
+  const auto found = values_.find(name);
+  if (found == values_.end()) return internal_error(fmt::format("value {}", printable(name)), "is not built yet");
+  return found->second;
+}
+
+const Tensor* Importer::constant(const std::string& name) const {
+  const auto found = constants_.find(name);
+  return found == constants_.end() ? nullptr : &found->second.tensor;
+}
+
+Result<ValueId> Importer::quantized_constant(const std::string& name, const QuantParams& params) {
+  return use(constants_.at(name), name, params);
+}
+
+std::string Importer::fresh(const std::string& wanted) {
+  std::string name = wanted;
+  while (!taken_.insert(name).second) name = fmt::format("{}_{}", wanted, ++next_suffix_[wanted]);
+  return name;
+}
+
+std::string Importer::add_constant(const std::string& wanted, Tensor tensor) {
+  std::string name = fresh(wanted);
+  constants_.emplace(name, Constant{std::move(tensor), {}});
+  return name;
+}
+
+Result<std::string> Importer::add_part(std::string op, const NodeDraft& whole, const std::string& part,
+                                       std::vector<std::string> inputs, Attributes attributes) {
+  const std::string name = fmt::format("{}_{}", whole.name, part);
+  std::string result = fresh(name);
+  CUPEL_TRY(add({std::move(op), name, std::move(inputs), {result}, std::move(attributes)}, whole.name));
+  return result;
+}
+
+Status Importer::add(NodeDraft node, const std::string& origin) {
+  const OpDef* op = find_op(node.op);
+  if (!op) return internal_error("", fmt::format("operator {} is not in the op table", node.op));
+  // Trailing results that nobody reads and Cupel need not compute.
+  while (static_cast<int>(node.outputs.size()) > op->min_outputs) {
+    const std::string& last = node.outputs.back();
+    const bool beyond = op->max_outputs >= 0 && static_cast<int>(node.outputs.size()) > op->max_outputs;
+    if (!last.empty() && is_read(last)) {
+      if (!beyond) break;
+      return unsupported("",
+                         fmt::format("result {} ({}) is read; Cupel computes {} of them", node.outputs.size() - 1,
+                                     printable(last), op->max_outputs),
+                         "export the model for inference");
+    }
+    if (!last.empty() && !beyond) break;
+    node.outputs.pop_back();
+  }
+  CUPEL_TRY(settle_attributes(*op, node.attributes));
+  std::vector<ValueId> inputs;
+  for (const std::string& name : node.inputs) {
+    const bool codes = node.op == "DequantizeLinear" && constant(name);
+    inputs.push_back(name.empty() ? ValueId{}
+                     : codes      ? CUPEL_TRY(quantized_constant(name, params_of(node.attributes)))
+                                  : CUPEL_TRY(value(name)));
+  }
+  std::vector<std::string> names;
+  for (const std::string& name : node.outputs) names.push_back(name.empty() ? fresh(node.name + "_unused") : name);
+  const NodeId id =
+      CUPEL_TRY(graph_.add_node(*op, node.name, std::move(inputs), std::move(node.attributes), names, {origin}));
+  for (size_t i = 0; i < names.size(); ++i) values_.emplace(names[i], graph_.node(id).outputs[i]);
+  return {};
+}
+
+Result<NodeDraft> Importer::draft_of(size_t index) const {
+  const NodeFields& fields = file_.nodes[index];
+  const bool home = fields.domain.empty() || fields.domain == "ai.onnx";
+  const std::string op =
+      home ? std::string(fields.op_type) : std::string(fields.domain) + "." + std::string(fields.op_type);
+  const OpDef* known = find_op(op);
+  if (known && known->since_opset == 0) known = nullptr;  // not an operator of ONNX
+  if (!known && !is_upgraded_away(op)) {
+    if (!home)
+      return unsupported("",
+                         fmt::format("Cupel does not know this operator of domain {}", printable(fields.domain, 60)),
+                         "export the model with operators of ai.onnx only");
+    return unsupported("", "Cupel does not know this operator",
+                       "export the model with other operators, or ask for this one");
+  }
+  // ONNX Runtime's optimizer writes LayerNormalization into files of older opsets.
+  if (known && known->since_opset > opset_ && op != "LayerNormalization")
+    return bad_input("",
+                     fmt::format("opset {} has no such operator; it came with opset {}", opset_, known->since_opset),
+                     "export the model with a newer opset");
+  NodeDraft draft{op, node_name(index), {}, {}, {}};
+  for (const std::string_view name : fields.inputs) draft.inputs.emplace_back(name);
+  for (const std::string_view name : fields.outputs) draft.outputs.emplace_back(name);
+  while (!draft.inputs.empty() && draft.inputs.back().empty()) draft.inputs.pop_back();
+  for (const AttributeFields& a : fields.attributes) {
+    Attribute value = CUPEL_TRY(read_attribute(a, folder_));
+    if (!draft.attributes.emplace(a.name, std::move(value)).second)
+      return bad_input("", fmt::format("attribute {} is given twice", printable(a.name)), kExportAgain);
+  }
+  return draft;
+}
+
+Status Importer::import_draft(NodeDraft draft) {
+  const std::string origin = draft.name;
+  CUPEL_TRY(upgrade(*this, draft));
+  return add(std::move(draft), origin);
+}
+
+Status Importer::import_node(size_t index) {
+  const std::string place = place_of(index);
+  auto draft = draft_of(index);
+  if (!draft) return std::unexpected(std::move(draft).error().within(place));
+  const Status status = import_draft(std::move(*draft));
+  if (status) return {};
+  Error error = status.error();
+  // The graph's builder names the node itself, by the operator it was built as.
+  const std::string built = fmt::format("node {} (", printable(node_name(index)));
+  if (error.place.starts_with(built)) {
+    const auto end = error.place.find(')', built.size());
+    error.place = end == std::string::npos ? "" : error.place.substr(std::min(end + 3, error.place.size()));
+  }
+  return std::unexpected(std::move(error).within(place));
+}
+
+Result<Graph> Importer::run() {
+  if (model_.functions)
+    return unsupported("", "holds functions of its own", "inline the functions when exporting the model");
+  if (model_.training) return unsupported("", "holds training steps", "export the model for inference");
+  if (file_.sparse_initializers)
+    return unsupported("", "holds sparse initializers", "export the model with dense constants");
+  graph_.stage = Stage::imported;
+  graph_.opset = opset_;
+  if (!file_.name.empty()) graph_.name = file_.name;
+  CUPEL_TRY(collect_definitions());
+  CUPEL_TRY(collect_constants());
+  const std::vector<size_t> order = CUPEL_TRY(sorted_nodes());
+  CUPEL_TRY(add_inputs());
+  for (const size_t index : order) CUPEL_TRY(import_node(index));
+  CUPEL_TRY(add_outputs());
+  return std::move(graph_);
+}
+
+}  // namespace cupel

@@ -1,0 +1,93 @@
+// Builds a Graph from a parsed file. Private to src/onnx.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "ir/graph.h"
+#include "onnx/model.h"
+
+namespace cupel {
+
+// A node on its way into the graph. Operands and results are value names; an absent one is empty.
+struct NodeDraft {
+  std::string op, name;
+  std::vector<std::string> inputs, outputs;
+  Attributes attributes;
+
+  bool has_input(size_t i) const { return i < inputs.size() && !inputs[i].empty(); }
+};
+
+class Importer {
+ public:
+  Importer(const ModelFields& model, const std::filesystem::path& folder, int opset)
+      : model_(model), file_(*model.graph), folder_(folder), opset_(opset) {}
+
+  // Errors name node, initializer or value; the caller adds the file.
+  Result<Graph> run();
+
+  // What upgrades (upgrade.h) see.
+  int opset() const { return opset_; }
+  const Graph& graph() const { return graph_; }
+  // The value of that name, defined before; a constant enters the graph at its first use.
+  Result<ValueId> value(const std::string& name);
+  // The constant of that name; null when the value is computed.
+  const Tensor* constant(const std::string& name) const;
+  // The constant as codes with these parameters; one value for each distinct pair.
+  Result<ValueId> quantized_constant(const std::string& name, const QuantParams& params);
+  // Whether a node reads the value or the graph gives it out.
+  bool is_read(const std::string& name) const { return read_.contains(name); }
+  // A name that neither the file nor an earlier call has.
+  std::string fresh(const std::string& wanted);
+  // A new constant under a fresh name, which is returned.
+  std::string add_constant(const std::string& wanted, Tensor tensor);
+  // Adds a node in canonical form. `origin` is the name of the file's node.
+  Status add(NodeDraft node, const std::string& origin);
+  // Adds a node with one result under a fresh name, which is returned.
+  Result<std::string> add_part(std::string op, const NodeDraft& whole, const std::string& part,
+                               std::vector<std::string> inputs, Attributes attributes = {});
+
+ private:
+  enum class Definer { input, initializer, node };
+  struct Definition {
+    Definer kind;
+    size_t index;
+  };
+  struct Constant {
+    Tensor tensor;
+    std::vector<std::pair<std::optional<QuantParams>, ValueId>> uses;
+  };
+
+  std::string node_name(size_t index) const;
+  std::string place_of(size_t index) const;
+  std::string describe(const Definition& d) const;
+  Status define(std::string_view name, Definition definition);
+  Status collect_definitions();
+  Status collect_constants();
+  Result<Tensor> constant_node(const NodeFields& node) const;
+  Result<std::vector<size_t>> sorted_nodes() const;
+  Status add_inputs();
+  Status add_outputs();
+  Result<Shape> input_shape(const ValueFields& input) const;
+  Status import_node(size_t index);
+  Result<NodeDraft> draft_of(size_t index) const;
+  Status import_draft(NodeDraft draft);
+  ValueId use(Constant& constant, const std::string& name, const std::optional<QuantParams>& params);
+
+  const ModelFields& model_;
+  const GraphFields& file_;
+  const std::filesystem::path& folder_;
+  int opset_;
+  Graph graph_;
+  std::unordered_map<std::string_view, Definition> definitions_;
+  std::unordered_map<std::string, Constant> constants_;
+  std::unordered_map<std::string, ValueId> values_;
+  std::unordered_set<std::string> read_;
+  std::unordered_set<std::string> taken_;
+  std::unordered_map<std::string, int> next_suffix_;
+};
+
+}  // namespace cupel

@@ -1,0 +1,61 @@
+#include "onnx/reader.h"
+
+#include <fmt/format.h>
+
+#include <new>
+
+#include "base/file.h"
+#include "onnx/importer.h"
+#include "onnx/model.h"
+
+namespace cupel {
+namespace {
+
+constexpr int64_t kMaxFileBytes = (int64_t{1} << 31) - 1;  // protocol buffers end there
+
+Result<int> opset_of(const ModelFields& model) {
+  std::optional<int64_t> version;
+  for (const OpsetFields& o : model.opsets) {
+    if (!o.domain.empty() && o.domain != "ai.onnx") continue;
+    if (version && *version != o.version)
+      return bad_input("", fmt::format("names opsets {} and {}, expected one", *version, o.version),
+                       "export the model again");
+    version = o.version;
+  }
+  if (!version) return bad_input("", "names no opset of ai.onnx", "export the model again");
+  if (*version < kOldestOpset || *version > kNewestOpset)
+    return unsupported("", fmt::format("has opset {}; Cupel reads {} to {}", *version, kOldestOpset, kNewestOpset),
+                       fmt::format("export the model with opset {}", *version < kOldestOpset ? 13 : 17));
+  return static_cast<int>(*version);
+}
+
+Result<Graph> build(std::span<const std::byte> bytes, const std::filesystem::path& folder, std::string_view place) {
+  const ModelFields model = CUPEL_TRY(parse_model(bytes, place));
+  const auto located = [&]() -> Result<Graph> {
+    if (!model.graph) return bad_input("", "holds no graph, so it is no ONNX model", "name an ONNX file");
+    return Importer(model, folder, CUPEL_TRY(opset_of(model))).run();
+  };
+  auto graph = located();
+  if (!graph) return std::unexpected(std::move(graph).error().within(std::string(place)));
+  return graph;
+}
+
+}  // namespace
+
+Result<Graph> read_onnx_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                              std::string_view place) {
+  try {
+    return build(bytes, folder, place);
+  } catch (const std::bad_alloc&) {
+    return resource_error(std::string(place), "not enough memory to read the model", "use a smaller model");
+  } catch (const std::exception& error) {
+    return internal_error(std::string(place), error.what());
+  }
+}
+
+Result<Graph> read_onnx(const std::filesystem::path& path) {
+  const Bytes bytes = CUPEL_TRY(read_file(path, kMaxFileBytes));
+  return read_onnx_bytes(bytes, path.parent_path(), printable(path.string()));
+}
+
+}  // namespace cupel

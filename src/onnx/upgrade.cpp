@@ -1,0 +1,232 @@
+#include "onnx/upgrade.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <climits>
+
+#include "base/file.h"
+
+namespace cupel {
+namespace {
+
+const char* const kExportAgain = "export the model again";
+
+Tensor integers(std::span<const int64_t> values) {
+  return Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values);
+}
+
+void set_input(NodeDraft& node, size_t index, std::string name) {
+  if (node.inputs.size() <= index) node.inputs.resize(index + 1);
+  node.inputs[index] = std::move(name);
+}
+
+// Moves an attribute, a list of integers, to operand `index`.
+Status attribute_to_input(Importer& importer, NodeDraft& node, const std::string& attribute, size_t index) {
+  const auto found = node.attributes.find(attribute);
+  if (found == node.attributes.end()) return {};
+  const auto* values = std::get_if<std::vector<int64_t>>(&found->second);
+  if (!values || node.has_input(index))
+    return bad_input(
+        "", fmt::format("attribute {} is not a list of integers, or is given as operand {} too", attribute, index),
+        kExportAgain);
+  set_input(node, index, importer.add_constant(node.name + "_" + attribute, integers(*values)));
+  node.attributes.erase(found);
+  return {};
+}
+
+// Moves an attribute, a real, to operand `index`.
+Status real_to_input(Importer& importer, NodeDraft& node, const std::string& attribute, size_t index) {
+  const auto found = node.attributes.find(attribute);
+  if (found == node.attributes.end()) return {};
+  const auto* value = std::get_if<float>(&found->second);
+  if (!value || node.has_input(index))
+    return bad_input("", fmt::format("attribute {} is not a real, or is given as operand {} too", attribute, index),
+                     kExportAgain);
+  set_input(node, index, importer.add_constant(node.name + "_" + attribute, Tensor::scalar<float>(*value)));
+  node.attributes.erase(found);
+  return {};
+}
+
+Status axes_to_input(Importer& importer, NodeDraft& node) { return attribute_to_input(importer, node, "axes", 1); }
+
+Status upgrade_clip(Importer& importer, NodeDraft& node) {
+  CUPEL_TRY(real_to_input(importer, node, "min", 1));
+  return real_to_input(importer, node, "max", 2);
+}
+
+Status upgrade_pad(Importer& importer, NodeDraft& node) {
+  CUPEL_TRY(attribute_to_input(importer, node, "pads", 1));
+  return real_to_input(importer, node, "value", 2);
+}
+
+Status upgrade_slice(Importer& importer, NodeDraft& node) {
+  CUPEL_TRY(attribute_to_input(importer, node, "starts", 1));
+  CUPEL_TRY(attribute_to_input(importer, node, "ends", 2));
+  return attribute_to_input(importer, node, "axes", 3);
+}
+
+Status upgrade_split(Importer& importer, NodeDraft& node) {
+  CUPEL_TRY(attribute_to_input(importer, node, "split", 1));
+  if (!node.has_input(1) && !node.attributes.contains("num_outputs"))
+    node.attributes.emplace("num_outputs", static_cast<int64_t>(node.outputs.size()));
+  return {};
+}
+
+// Below opset 13 axis (1 by default) splits the shape in two, and everything behind it is one row.
+Status upgrade_softmax(Importer& importer, NodeDraft& node) {
+  if (node.inputs.empty()) return {};
+  const Shape shape = importer.graph().type(CUPEL_TRY(importer.value(node.inputs[0]))).shape;
+  const auto rank = static_cast<int64_t>(shape.size());
+  const auto found = node.attributes.find("axis");
+  int64_t axis = 1;
+  if (found != node.attributes.end()) {
+    const auto* given = std::get_if<int64_t>(&found->second);
+    if (!given) return bad_input("", "attribute axis is not an integer", kExportAgain);
+    axis = *given;
+  }
+  axis = CUPEL_TRY(normalize_axis(axis, rank));
+  node.attributes["axis"] = int64_t{-1};
+  if (axis == rank - 1) return {};
+  const std::string x = node.inputs[0];
+  const std::string rows = CUPEL_TRY(importer.add_part("Flatten", node, "flatten", {x}, {{"axis", axis}}));
+  const std::string result = CUPEL_TRY(importer.add_part(node.op, node, "rows", {rows}, {{"axis", int64_t{-1}}}));
+  std::string dims;
+  std::vector<int64_t> target;
+  for (const Dim& d : shape) target.push_back(d.is_constant() ? d.factor : -1);
+  if (std::count(target.begin(), target.end(), -1) <= 1 && std::count(target.begin(), target.end(), 0) == 0) {
+    dims = importer.add_constant(node.name + "_shape", integers(target));
+  } else {
+    dims = CUPEL_TRY(importer.add_part("Shape", node, "shape", {x}));
+  }
+  node.op = "Reshape";
+  node.inputs = {result, dims};
+  node.attributes.clear();
+  return {};
+}
+
+Status upgrade_dropout(Importer& importer, NodeDraft& node) {
+  if (node.has_input(2)) {
+    const Tensor* training = importer.constant(node.inputs[2]);
+    if (!training || training->dtype() != DType::boolean || training->size() != 1 || training->int_at(0) != 0)
+      return unsupported("", "training_mode is not the constant false", "export the model for inference");
+  }
+  if (node.inputs.size() > 1) node.inputs.resize(1);
+  return {};
+}
+
+Status upgrade_batch_normalization(Importer&, NodeDraft& node) {
+  for (const auto& [attribute, wanted] : {std::pair<const char*, int64_t>{"training_mode", 0}, {"spatial", 1}}) {
+    const auto found = node.attributes.find(attribute);
+    if (found != node.attributes.end() && !(found->second == Attribute(wanted)))
+      return unsupported("", fmt::format("attribute {} is not {}", attribute, wanted),
+                         "export the model for inference");
+  }
+  return {};
+}
+
+// Sum of any number of operands, one Add after the other.
+Status upgrade_sum(Importer& importer, NodeDraft& node) {
+  if (node.inputs.empty()) return bad_input("", "0 operands, expected at least 1", kExportAgain);
+  if (node.inputs.size() == 1) {
+    node.op = "Identity";
+    return {};
+  }
+  node.op = "Add";
+  std::string sum = node.inputs[0];
+  for (size_t i = 1; i + 1 < node.inputs.size(); ++i)
+    sum = CUPEL_TRY(importer.add_part("Add", node, std::to_string(i), {sum, node.inputs[i]}));
+  node.inputs = {sum, node.inputs.back()};
+  return {};
+}
+
+// x · sigmoid(alpha · x); Swish of opset 24 and QuickGelu of ONNX Runtime.
+Status upgrade_swish(Importer& importer, NodeDraft& node, float default_alpha) {
+  if (node.inputs.size() != 1)
+    return bad_input("", fmt::format("{} operands, expected 1", node.inputs.size()), kExportAgain);
+  const float alpha = attr_real(node.attributes, "alpha", default_alpha);
+  node.attributes.erase("alpha");
+  if (alpha == 1.0f) {
+    node.op = "Silu";
+    return {};
+  }
+  const std::string x = node.inputs[0];
+  const std::string factor = importer.add_constant(node.name + "_alpha", Tensor::scalar<float>(alpha));
+  const std::string scaled = CUPEL_TRY(importer.add_part("Mul", node, "scaled", {x, factor}));
+  const std::string gate = CUPEL_TRY(importer.add_part("Sigmoid", node, "sigmoid", {scaled}));
+  node.op = "Mul";
+  node.inputs = {x, gate};
+  return {};
+}
+Status upgrade_onnx_swish(Importer& importer, NodeDraft& node) { return upgrade_swish(importer, node, 1.0f); }
+Status upgrade_quick_gelu(Importer& importer, NodeDraft& node) { return upgrade_swish(importer, node, 1.702f); }
+
+Status upgrade_gelu(Importer&, NodeDraft& node) {
+  node.op = "Gelu";
+  return {};
+}
+
+Status upgrade_fast_gelu(Importer& importer, NodeDraft& node) {
+  if (node.has_input(1))
+    node.inputs = {CUPEL_TRY(importer.add_part("Add", node, "bias", {node.inputs[0], node.inputs[1]}))};
+  node.op = "Gelu";
+  node.attributes["approximate"] = std::string("tanh");
+  return {};
+}
+
+Status rename_quantize(Importer& importer, NodeDraft& node) {
+  node.op = "QuantizeLinear";
+  return upgrade_quantization(importer, node);
+}
+Status rename_dequantize(Importer& importer, NodeDraft& node) {
+  node.op = "DequantizeLinear";
+  return upgrade_quantization(importer, node);
+}
+
+struct Row {
+  std::string_view op;
+  int below_opset;  // INT_MAX: every opset
+  Status (*run)(Importer&, NodeDraft&);
+};
+
+constexpr Row kRows[] = {
+    {"BatchNormalization", INT_MAX, upgrade_batch_normalization},
+    {"Clip", 11, upgrade_clip},
+    {"DequantizeLinear", INT_MAX, upgrade_quantization},
+    {"Dropout", INT_MAX, upgrade_dropout},
+    {"LogSoftmax", 13, upgrade_softmax},
+    {"Pad", 11, upgrade_pad},
+    {"QuantizeLinear", INT_MAX, upgrade_quantization},
+    {"ReduceMax", 18, axes_to_input},
+    {"ReduceMean", 18, axes_to_input},
+    {"ReduceMin", 18, axes_to_input},
+    {"ReduceSum", 13, axes_to_input},
+    {"Slice", 10, upgrade_slice},
+    {"Softmax", 13, upgrade_softmax},
+    {"Split", INT_MAX, upgrade_split},
+    {"Squeeze", 13, axes_to_input},
+    {"Sum", INT_MAX, upgrade_sum},
+    {"Swish", INT_MAX, upgrade_onnx_swish},
+    {"Unsqueeze", 13, axes_to_input},
+    {"com.microsoft.DequantizeLinear", INT_MAX, rename_dequantize},
+    {"com.microsoft.FastGelu", INT_MAX, upgrade_fast_gelu},
+    {"com.microsoft.Gelu", INT_MAX, upgrade_gelu},
+    {"com.microsoft.QuantizeLinear", INT_MAX, rename_quantize},
+    {"com.microsoft.QuickGelu", INT_MAX, upgrade_quick_gelu},
+};
+
+const Row* find_row(std::string_view op) {
+  const auto row = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& r) { return r.op == op; });
+  return row == std::end(kRows) ? nullptr : row;
+}
+
+}  // namespace
+
+Status upgrade(Importer& importer, NodeDraft& node) {
+  const Row* row = find_row(node.op);
+  return row && importer.opset() < row->below_opset ? row->run(importer, node) : Status{};
+}
+
+bool is_upgraded_away(std::string_view op) { return find_row(op) != nullptr && find_op(op) == nullptr; }
+
+}  // namespace cupel

@@ -1,0 +1,71 @@
+// drop_identities: nodes that give their operand unchanged go away: Identity, Dropout, a Cast to the same type, a Reshape,
+// Squeeze, Unsqueeze, Flatten, Expand or Transpose that changes nothing, adding 0 or multiplying by 1 of the same shape.
+//   %a = Identity(%x); %y = Relu(%a)     ->     %y = Relu(%x)
+// A graph output that is a graph input, or the same value as another output, keeps its Identity.
+#include <algorithm>
+#include <set>
+
+#include "ir/patch.h"
+#include "passes/pass.h"
+
+namespace cupel {
+namespace {
+
+bool all_equal(const Graph& graph, ValueId id, float value) {
+  const auto& constant = graph.value(id).constant;
+  if (!constant || constant->dtype() != DType::f32) return false;
+  const auto elements = constant->data<float>();
+  // −0 + x and 0 + x differ for x = −0: only −0 is neutral to addition; +0 is taken too since it changes no other number.
+  return std::all_of(elements.begin(), elements.end(), [&](float e) { return e == value; });
+}
+
+// The operand the node repeats; an invalid id when it does something.
+ValueId repeated(const Graph& graph, const Node& node) {
+  const std::string_view op = node.op->name;
+  if (node.inputs.empty() || !node.inputs[0].valid() || node.outputs.size() != 1) return {};
+  const ValueId x = node.inputs[0];
+  const TensorType &in = graph.type(x), &out = graph.type(node.outputs[0]);
+  const bool same_type = in == out;
+  if (op == "Identity" || op == "Dropout") return x;
+  if (op == "Concat" && node.inputs.size() == 1 && same_type) return x;
+  if (!same_type) {
+    if ((op == "Add" || op == "Mul") && node.inputs[1].valid() && graph.type(node.inputs[1]) == out && all_equal(graph, x, op == "Add" ? 0.0f : 1.0f)) return node.inputs[1];
+    return {};
+  }
+  if (op == "Cast" || op == "Reshape" || op == "Squeeze" || op == "Unsqueeze" || op == "Flatten" || op == "Expand") return x;
+  if (op == "Transpose") {
+    const auto perm = attr_ints(node.attributes, "perm");
+    bool straight = !perm.empty() || in.shape.size() < 2;
+    for (size_t i = 0; i < perm.size(); ++i) straight = straight && perm[i] == static_cast<int64_t>(i);
+    return straight ? x : ValueId{};
+  }
+  if ((op == "Add" || op == "Sub") && node.inputs.size() == 2 && all_equal(graph, node.inputs[1], 0.0f)) return x;
+  if ((op == "Mul" || op == "Div") && node.inputs.size() == 2 && all_equal(graph, node.inputs[1], 1.0f)) return x;
+  return {};
+}
+
+}  // namespace
+
+Result<Graph> run_drop_identities(const Graph& graph, const PassContext&) {
+  Patch patch(graph);
+  // Where each value's content really comes from; outputs must stay distinct values that some node computes.
+  std::vector<ValueId> source(graph.values().size());
+  for (size_t i = 0; i < source.size(); ++i) source[i] = {static_cast<int32_t>(i)};
+  std::set<ValueId> taken(graph.inputs().begin(), graph.inputs().end());
+  for (ValueId id : graph.outputs()) taken.insert(id);
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    const ValueId operand = repeated(graph, node);
+    if (!operand.valid()) continue;
+    const ValueId from = source[static_cast<size_t>(operand.index)], result = node.outputs[0];
+    if (graph.is_output(result) && (taken.contains(from) || graph.value(from).constant)) continue;
+    if (graph.is_output(result)) taken.insert(from);
+    source[static_cast<size_t>(result.index)] = from;
+    patch.begin_edit();
+    patch.remove({static_cast<int32_t>(n)});
+    patch.replace(result, operand);
+  }
+  return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
+}
+
+}  // namespace cupel

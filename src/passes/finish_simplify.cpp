@@ -1,0 +1,31 @@
+// finish_simplify: the graph enters its next stage: quantized when it holds Q/DQ nodes, simplified otherwise. Names what
+// simplify could not remove.
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "passes/pass.h"
+
+namespace cupel {
+
+Result<Graph> run_finish_simplify(const Graph& graph, const PassContext&) {
+  Graph out = graph;
+  out.stage = Stage::simplified;
+  for (const Node& node : out.nodes()) {
+    if (node.op->removed_by_simplify || !node.op->reference)
+      return unsupported(node_place(node), "its result depends on data or on a dimension that is not known before the run", "export the model with constant shapes; only the batch may be symbolic");
+    if (node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear") out.stage = Stage::quantized;
+  }
+  std::string symbol;
+  for (const Value& v : out.values())
+    for (size_t i = 0; i < v.type.shape.size(); ++i) {
+      const Dim& d = v.type.shape[i];
+      if (d.is_constant()) continue;
+      if (symbol.empty()) symbol = d.symbol;
+      if (i != 0 || d.symbol != symbol)
+        return unsupported("value " + printable(v.name), fmt::format("dimension {} of {} is symbolic; only one leading batch dimension may be", i, to_text(v.type.shape)),
+                           "fix the dimension when exporting the model");
+    }
+  return out;
+}
+
+}  // namespace cupel

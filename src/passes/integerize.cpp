@@ -1,0 +1,315 @@
+// integerize: ops between dequantize and quantize nodes become ops on codes (docs/quantization.md 3). What is left becomes
+// Quantize, Dequantize and Requantize.
+//   %a = DequantizeLinear(%x); %w = DequantizeLinear(%k); %c = Conv(%a, %w); %y = QuantizeLinear(%c)     ->     %y = Conv(%x, %k)
+// First, in repeated rounds, dequantize nodes move behind and quantize nodes before ops that only move or select codes,
+// which is exact; then each group is matched once.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include <fmt/format.h>
+
+#include "ir/patch.h"
+#include "passes/match.h"
+#include "passes/pass.h"
+#include "quant/plan.h"
+
+namespace cupel {
+namespace {
+
+bool is_eight_bit(const TensorType& t) { return t.quant && dtype_bits(t.dtype) == 8; }
+
+QuantParams linear_params(const Node& node) {
+  QuantParams q{attr_reals(node.attributes, "scale"), {}, attr_int(node.attributes, "axis", -1)};
+  for (int64_t z : attr_ints(node.attributes, "zero_point")) q.zero_point.push_back(static_cast<int32_t>(z));
+  return q;
+}
+
+// The codes that a float value dequantizes; invalid when it is not the result of a dequantize node with the codes' own
+// parameters.
+ValueId codes_of(const Match& m, ValueId v) {
+  const Node* dq = m.producer(v, "DequantizeLinear");
+  if (!dq) return {};
+  const auto& quant = m.graph().type(dq->inputs[0]).quant;
+  return quant && *quant == linear_params(*dq) ? dq->inputs[0] : ValueId{};
+}
+
+// One round of moving; nullopt when nothing moved.
+Result<std::optional<Graph>> move_boundaries(const Graph& graph) {
+  Patch patch(graph);
+  const Match m(graph);
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    if (!moves_codes_exactly(graph, node) || graph.type(node.inputs[0]).dtype != DType::f32) continue;
+    const NodeId id{static_cast<int32_t>(n)};
+    if (const ValueId codes = codes_of(m, node.inputs[0]); codes.valid() && graph.type(codes).quant->per_tensor() && is_eight_bit(graph.type(codes))) {
+      const Node& dq = *m.producer(node.inputs[0], "DequantizeLinear");
+      patch.begin_edit();
+      patch.remove(id);
+      std::vector<ValueId> inputs = node.inputs;
+      inputs[0] = codes;
+      if (node.op->name == "Pad" && inputs.size() > 2) inputs[2] = {};
+      std::vector<std::string> names;
+      std::vector<TensorType> types;
+      for (ValueId v : node.outputs) {
+        names.push_back(graph.value(v).name + "_codes");
+        types.push_back({graph.type(codes).dtype, graph.type(v).shape, graph.type(codes).quant});
+      }
+      const auto moved = patch.add_multi(node.op->name, node.name, names, inputs, node.attributes, types);
+      for (size_t i = 0; i < moved.size(); ++i)
+        patch.replace(node.outputs[i], patch.add_named(dq.op->name, dq.name, graph.value(node.outputs[i]).name, {moved[i]}, dq.attributes));
+      continue;
+    }
+    const NodeId user = node.outputs.size() == 1 ? m.only_user(node.outputs[0]) : NodeId{};
+    if (!user.valid() || graph.node(user).op->name != "QuantizeLinear") continue;
+    const Node& q = graph.node(user);
+    const TensorType& codes = graph.type(q.outputs[0]);
+    if (!codes.quant->per_tensor() || codes_of(m, node.inputs[0]).valid()) continue;
+    patch.begin_edit();
+    patch.remove(id);
+    patch.remove(user);
+    const ValueId x = node.inputs[0];
+    std::vector<ValueId> inputs = node.inputs;
+    inputs[0] = patch.add(q.op->name, q.name + "_before_" + node.name, {x}, q.attributes, TensorType{codes.dtype, graph.type(x).shape, codes.quant});
+    if (node.op->name == "Pad" && inputs.size() > 2) inputs[2] = {};
+    patch.replace(q.outputs[0], patch.add_named(node.op->name, node.name, graph.value(q.outputs[0]).name, inputs, node.attributes, codes));
+  }
+  if (patch.empty()) return std::optional<Graph>();
+  return std::optional<Graph>(CUPEL_TRY(apply_patch(patch)));
+}
+
+// Where the result of a node goes: through single-use clamps into one quantize node, or nowhere in particular.
+struct Sink {
+  std::vector<NodeId> clamps;
+  NodeId quantize;
+};
+
+class Integerizer {
+ public:
+  Integerizer(const Graph& graph, const PassContext& context) : graph_(graph), context_(context), m_(graph), patch_(graph) {}
+
+  Result<Graph> run() {
+    for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+      const NodeId id{static_cast<int32_t>(n)};
+      if (taken(id)) continue;
+      const Node& node = graph_.nodes()[n];
+      switch (node.op->quant_rule) {
+        case QuantRule::contraction: contraction(id); break;
+        case QuantRule::add:
+        case QuantRule::mul:
+        case QuantRule::average:
+        case QuantRule::unary:
+        case QuantRule::concat: on_codes(id); break;
+        case QuantRule::none:
+        case QuantRule::same: break;
+      }
+    }
+    for (size_t n = 0; n < graph_.nodes().size(); ++n)
+      if (const NodeId id{static_cast<int32_t>(n)}; !taken(id)) CUPEL_TRY(boundary(id));
+    Graph out = patch_.empty() ? graph_ : CUPEL_TRY(apply_patch(patch_));
+    out.stage = Stage::integer;
+    return out;
+  }
+
+ private:
+  bool taken(NodeId id) const { return std::find(taken_.begin(), taken_.end(), id) != taken_.end(); }
+  void take(NodeId id) {
+    taken_.push_back(id);
+    patch_.remove(id);
+  }
+  void refuse(const Node& node, std::string reason) {
+    if (context_.remarks) context_.remarks->push_back({node.name, std::move(reason)});
+  }
+
+  Sink sink_of(ValueId v) const {
+    Sink s;
+    for (NodeId user = m_.only_user(v); user.valid(); user = m_.only_user(v)) {
+      const Node& node = graph_.node(user);
+      if (node.op->name == "QuantizeLinear") {
+        if (graph_.type(node.outputs[0]).quant->per_tensor()) s.quantize = user;
+        return s;
+      }
+      if ((node.op->name != "Relu" && node.op->name != "Clip") || node.inputs[0] != v) return s;
+      s.clamps.push_back(user);
+      v = node.outputs[0];
+    }
+    return s;
+  }
+
+  // Replaces node and its sink by an op on codes, the clamps becoming clamps of codes.
+  void replace_into(NodeId id, const Sink& sink, std::vector<ValueId> inputs) {
+    const Node& node = graph_.node(id);
+    const Node& q = graph_.node(sink.quantize);
+    TensorType type = graph_.type(q.outputs[0]);
+    const std::string& result = graph_.value(q.outputs[0]).name;
+    patch_.begin_edit();
+    take(id);
+    if (sink.clamps.empty()) {
+      take(sink.quantize);
+      patch_.replace(q.outputs[0], patch_.add_named(node.op->name, node.name, result, std::move(inputs), node.attributes, type));
+      return;
+    }
+    ValueId v = patch_.add(node.op->name, node.name, std::move(inputs), node.attributes, type);
+    for (size_t i = 0; i < sink.clamps.size(); ++i) {
+      const Node& clamp = graph_.node(sink.clamps[i]);
+      patch_.begin_edit();
+      take(sink.clamps[i]);
+      const bool last = i + 1 == sink.clamps.size();
+      if (last) take(sink.quantize);
+      std::vector<ValueId> operands = clamp.inputs;
+      operands[0] = v;
+      v = patch_.add_named(clamp.op->name, clamp.name, last ? result : clamp.name + "_codes", std::move(operands), clamp.attributes, type);
+    }
+    patch_.replace(q.outputs[0], v);
+  }
+
+  // The integer bias of a contraction: the s32 codes when their scale is the product of the operands' scales.
+  ValueId integer_bias(ValueId bias, const TensorType& x, const TensorType& w) const {
+    const ValueId codes = codes_of(m_, bias);
+    if (!codes.valid() || graph_.type(codes).dtype != DType::s32 || !graph_.value(codes).constant) return {};
+    const QuantParams& q = *graph_.type(codes).quant;
+    const auto channels = graph_.type(codes).shape.empty() ? 1 : graph_.type(codes).shape[0].factor;
+    for (int64_t c = 0; c < channels; ++c) {
+      const double product = static_cast<double>(x.quant->scale[0]) * static_cast<double>(w.quant->scale_at(c));
+      if (std::abs(static_cast<double>(q.scale_at(c)) - product) > product * 0x1p-20) return {};
+    }
+    return codes;
+  }
+
+  // Whether no sum of the contraction can leave int32: max|x − zx| · Σ|w − zw| + |bias| for every output channel.
+  bool sums_fit(const Node& node, ValueId x, ValueId w, ValueId bias) const {
+    const TensorType &tx = graph_.type(x), &tw = graph_.type(w);
+    const auto reach = [](const TensorType& t, int32_t zero) { return std::max(dtype_max(t.dtype) - zero, zero - dtype_min(t.dtype)); };
+    const int64_t max_x = reach(tx, tx.quant->zero_point[0]);
+    const auto& weights = graph_.value(w).constant;
+    if (!weights) {
+      const int64_t depth = graph_.type(node.inputs[0]).shape.back().factor;
+      return depth * max_x * reach(tw, tw.quant->zero_point[0]) < (int64_t{1} << 31);
+    }
+    const bool rows = node.op->name == "Conv" || (node.op->name == "Gemm" && attr_int(node.attributes, "transB", 0) != 0);
+    const Dims& dims = weights->dims();
+    const int64_t channels = rows ? dims[0] : dims.back();
+    const int64_t inner = rows ? weights->size() / std::max<int64_t>(1, channels) : 1;
+    std::vector<int64_t> sums(static_cast<size_t>(channels), 0);
+    for (int64_t i = 0; i < weights->size(); ++i) {
+      const int64_t c = i / inner % channels;
+      sums[static_cast<size_t>(c)] += std::abs(weights->int_at(i) - tw.quant->zero_point_at(c));
+    }
+    const Tensor* b = bias.valid() ? &*graph_.value(bias).constant : nullptr;
+    for (int64_t c = 0; c < channels; ++c) {
+      const int64_t start = b ? std::abs(b->int_at(b->size() == 1 ? 0 : c)) : 0;
+      if (sums[static_cast<size_t>(c)] * max_x + start >= (int64_t{1} << 31)) return false;
+    }
+    return true;
+  }
+
+  void contraction(NodeId id) {
+    const Node& node = graph_.node(id);
+    const ValueId x = codes_of(m_, node.inputs[0]), w = codes_of(m_, node.inputs[1]);
+    if (!x.valid() || !is_eight_bit(graph_.type(x))) return refuse(node, "its input is not quantized to 8 bits");
+    if (!w.valid() || !is_eight_bit(graph_.type(w))) return refuse(node, "its weights are not quantized to 8 bits");
+    const TensorType &tx = graph_.type(x), &tw = graph_.type(w);
+    if (!tx.quant->per_tensor()) return refuse(node, "its input has quantization parameters per axis");
+    if (!tw.quant->per_tensor() && tw.quant->axis != channel_axis(node)) return refuse(node, fmt::format("its weights have quantization parameters along axis {}, which is not the output channel", tw.quant->axis));
+    if (node.op->name == "Gemm" && (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)) return refuse(node, "alpha or beta is not 1");
+    const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
+    const ValueId bias = has_bias ? integer_bias(node.inputs[2], tx, tw) : ValueId{};
+    if (!sums_fit(node, x, w, bias)) return refuse(node, "its integer sum could pass 32 bits");
+    std::vector<ValueId> inputs = {x, w};
+    if (bias.valid()) inputs.push_back(bias);
+    if (has_bias && !bias.valid()) return with_float_bias(id, std::move(inputs));
+    const Sink sink = sink_of(node.outputs[0]);
+    if (sink.quantize.valid()) return replace_into(id, sink, std::move(inputs));
+    patch_.begin_edit();
+    take(id);
+    patch_.replace(node.outputs[0], patch_.add_named(node.op->name, node.name, graph_.value(node.outputs[0]).name, std::move(inputs), node.attributes));
+  }
+
+  int64_t channel_axis(const Node& node) const {
+    if (node.op->name == "Conv") return 0;
+    if (node.op->name == "MatMul") return static_cast<int64_t>(graph_.type(node.inputs[1]).shape.size()) - 1;
+    return attr_int(node.attributes, "transB", 0) != 0 ? 0 : 1;
+  }
+
+  // A bias whose scale is not the product of scales is added in float (docs/quantization.md 3).
+  void with_float_bias(NodeId id, std::vector<ValueId> inputs) {
+    const Node& node = graph_.node(id);
+    const Shape& bias_shape = graph_.type(node.inputs[2]).shape;
+    patch_.begin_edit();
+    take(id);
+    const ValueId product = patch_.add(node.op->name, node.name, std::move(inputs), node.attributes);
+    ValueId bias = node.inputs[2];
+    if (node.op->name == "Conv") {
+      std::vector<int64_t> target(graph_.type(node.outputs[0]).shape.size() - 1, 1);
+      target[0] = bias_shape[0].factor;
+      const ValueId shape = patch_.add_constant(node.name + "_bias_shape", Tensor::of<int64_t>({static_cast<int64_t>(target.size())}, std::span<const int64_t>(target)));
+      bias = patch_.add("Reshape", node.name + "_bias", {bias, shape});
+    }
+    patch_.replace(node.outputs[0], patch_.add_named("Add", node.name + "_add_bias", graph_.value(node.outputs[0]).name, {product, bias}));
+  }
+
+  void on_codes(NodeId id) {
+    const Node& node = graph_.node(id);
+    if (node.outputs.size() != 1) return;
+    const QuantRule rule = node.op->quant_rule;
+    const size_t operands = rule == QuantRule::concat ? node.inputs.size() : rule == QuantRule::add || rule == QuantRule::mul ? 2 : 1;
+    std::vector<ValueId> inputs = node.inputs;
+    if (inputs.size() < operands) return;
+    for (size_t i = 0; i < operands; ++i) {
+      if (graph_.type(inputs[i]).dtype != DType::f32) return;
+      inputs[i] = codes_of(m_, inputs[i]);
+      if (!inputs[i].valid() || !is_eight_bit(graph_.type(inputs[i])) || !graph_.type(inputs[i]).quant->per_tensor()) return refuse(node, fmt::format("operand {} is not quantized to 8 bits", i));
+      if (rule == QuantRule::add || rule == QuantRule::mul)
+        if (graph_.value(inputs[i]).constant && graph_.type(inputs[i]).quant->zero_point.size() != 1) return refuse(node, "a constant operand has parameters per axis");
+    }
+    const Sink sink = sink_of(node.outputs[0]);
+    if (!sink.quantize.valid()) return refuse(node, "its result is not quantized");
+    if (dtype_bits(graph_.type(graph_.node(sink.quantize).outputs[0]).dtype) != 8) return refuse(node, "its result is not quantized to 8 bits");
+    replace_into(id, sink, std::move(inputs));
+  }
+
+  // Q/DQ nodes that no op absorbed.
+  Status boundary(NodeId id) {
+    const Node& node = graph_.node(id);
+    const bool quantize = node.op->name == "QuantizeLinear", dequantize = node.op->name == "DequantizeLinear";
+    if (!quantize && !dequantize) return {};
+    const ValueId result = node.outputs[0];
+    patch_.begin_edit();
+    take(id);
+    if (quantize) {
+      const ValueId codes = codes_of(m_, node.inputs[0]);
+      const bool both = codes.valid() && is_eight_bit(graph_.type(codes)) && graph_.type(codes).quant->per_tensor() && graph_.type(result).quant->per_tensor();
+      if (both && graph_.type(codes) == graph_.type(result)) {
+        patch_.replace(result, codes);
+      } else {
+        patch_.replace(result, patch_.add_named(both ? "Requantize" : "Quantize", node.name, graph_.value(result).name, {both ? codes : node.inputs[0]}, {}, graph_.type(result)));
+      }
+      return {};
+    }
+    const TensorType& codes = graph_.type(node.inputs[0]);
+    if (!codes.quant || !(*codes.quant == linear_params(node)))
+      return unsupported(node_place(node), "it dequantizes codes with parameters other than those they were quantized with", "quantize the model again");
+    patch_.replace(result, patch_.add_named("Dequantize", node.name, graph_.value(result).name, {node.inputs[0]}));
+    return {};
+  }
+
+  const Graph& graph_;
+  const PassContext& context_;
+  Match m_;
+  Patch patch_;
+  std::vector<NodeId> taken_;
+};
+
+}  // namespace
+
+Result<Graph> run_integerize(const Graph& graph, const PassContext& context) {
+  Graph current = graph;
+  for (;;) {
+    auto moved = CUPEL_TRY(move_boundaries(current));
+    if (!moved) break;
+    current = std::move(*moved);
+  }
+  return Integerizer(current, context).run();
+}
+
+}  // namespace cupel

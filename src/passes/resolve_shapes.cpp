@@ -1,0 +1,77 @@
+// resolve_shapes: shape arithmetic over the symbolic batch becomes constants, so that none is left at run time.
+//   %s = Shape(%x); … %t = Concat(…); %y = Reshape(%x, %t)     ->     constant %t = [-1, 49, 64]; %y = Reshape(%x, %t)
+// A known element that is symbolic can only be a Reshape or Expand target: there the batch becomes the one −1 (Reshape), or
+// the operand's own dimension, which 1 keeps (Expand).
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "ir/patch.h"
+#include "passes/pass.h"
+
+namespace cupel {
+namespace {
+
+Tensor integers(std::span<const int64_t> values, const Dims& dims) { return Tensor::of<int64_t>(dims, values); }
+
+// The Reshape target that gives `result`, with −1 for its one symbolic dimension.
+Result<std::vector<int64_t>> reshape_target(const Shape& result, const Node& node) {
+  std::vector<int64_t> target;
+  int symbolic = 0;
+  for (const Dim& d : result) {
+    target.push_back(d.is_constant() ? d.factor : -1);
+    symbolic += !d.is_constant();
+  }
+  if (symbolic > 1) return unsupported(node_place(node), fmt::format("the result {} has {} symbolic dimensions", to_text(result), symbolic), "export the model with only its batch dimension symbolic");
+  return target;
+}
+
+}  // namespace
+
+Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
+  Patch patch(graph);
+  const auto producers = graph.producers();
+  for (size_t v = 0; v < graph.values().size(); ++v) {
+    const Value& value = graph.values()[v];
+    const NodeId producer = producers[v];
+    if (value.constant || !value.contents || !producer.valid() || !is_static(value.type.shape)) continue;
+    if (!std::all_of(value.contents->begin(), value.contents->end(), [](const Dim& d) { return d.is_constant(); })) continue;
+    Tensor t(value.type.dtype, static_dims(value.type.shape));
+    for (size_t i = 0; i < value.contents->size(); ++i) {
+      const int64_t element = (*value.contents)[i].factor;
+      if (t.dtype() == DType::s64) {
+        t.mutable_data<int64_t>()[i] = element;
+      } else if (t.dtype() == DType::s32) {
+        t.mutable_data<int32_t>()[i] = static_cast<int32_t>(element);
+      }
+    }
+    if (t.dtype() != DType::s64 && t.dtype() != DType::s32) continue;
+    patch.begin_edit();
+    patch.replace({static_cast<int32_t>(v)}, patch.add_constant(value.name, std::move(t)));
+  }
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    const bool reshape = node.op->name == "Reshape", expand = node.op->name == "Expand";
+    if ((!reshape && !expand) || graph.value(node.inputs[1]).constant) continue;
+    const Shape& result = graph.type(node.outputs[0]).shape;
+    std::vector<int64_t> target;
+    if (reshape) {
+      // A target dimension of 0 would mean "copy"; an empty result keeps its own target.
+      if (std::any_of(result.begin(), result.end(), [](const Dim& d) { return d == Dim(0); })) continue;
+      target = CUPEL_TRY(reshape_target(result, node));
+    } else {
+      const Shape& operand = graph.type(node.inputs[0]).shape;
+      for (size_t i = 0; i < result.size(); ++i) {
+        const bool own = i + operand.size() >= result.size() && operand[i + operand.size() - result.size()] == result[i];
+        if (!result[i].is_constant() && !own) return unsupported(node_place(node), fmt::format("a dimension grows to the symbolic {}", to_text(result[i])), "export the model with a fixed batch, or without the expansion");
+        target.push_back(own ? 1 : result[i].factor);
+      }
+    }
+    patch.begin_edit();
+    const Dims dims{static_cast<int64_t>(target.size())};
+    patch.replace_operand({static_cast<int32_t>(n)}, 1, patch.add_constant(node.name + "_target", integers(target, dims)));
+  }
+  return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
+}
+
+}  // namespace cupel

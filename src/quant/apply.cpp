@@ -1,0 +1,145 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "ir/patch.h"
+#include "quant/plan.h"
+
+namespace cupel {
+namespace {
+
+Attributes linear_attributes(const QuantParams& q, DType type) {
+  Attributes a;
+  a.emplace("scale", q.scale);
+  a.emplace("zero_point", std::vector<int64_t>(q.zero_point.begin(), q.zero_point.end()));
+  a.emplace("dtype", std::string(dtype_name(type)));
+  if (!q.per_tensor()) a.emplace("axis", q.axis);
+  return a;
+}
+
+class Applier {
+ public:
+  Applier(const Graph& graph, const QuantPlan& plan) : graph_(graph), plan_(plan), users_(graph.users()), producers_(graph.producers()), patch_(graph) {}
+
+  Result<Graph> apply() {
+    for (ValueId id : graph_.inputs())
+      if (plan_.activations.contains(id)) quantize(id);
+    for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+      const NodeId id{static_cast<int32_t>(n)};
+      const Node& node = graph_.node(id);
+      const auto operand = node.inputs.empty() ? codes_.end() : codes_.find(node.inputs[0]);
+      if (operand != codes_.end() && moves_codes_exactly(graph_, node)) {
+        move(id, operand->second);
+        continue;
+      }
+      for (ValueId v : node.outputs)
+        if (plan_.activations.contains(v)) quantize(v);
+    }
+    for (const WeightPlan& w : plan_.weights) weights(w);
+    Graph out = CUPEL_TRY(apply_patch(patch_));
+    out.stage = Stage::quantized;
+    return out;
+  }
+
+ private:
+  struct Codes {
+    ValueId id, real;  // the codes, and the numbers they dequantize to
+    QuantParams params;
+  };
+
+  // Every reader of v but the graph's own outputs reads what the codes stand for.
+  void read_instead(ValueId v, ValueId with) {
+    for (NodeId user : users_[static_cast<size_t>(v.index)]) {
+      const Node& node = graph_.node(user);
+      for (size_t i = 0; i < node.inputs.size(); ++i)
+        if (node.inputs[i] == v && !(i == 0 && moves_codes_exactly(graph_, node))) patch_.replace_operand(user, i, with);
+    }
+  }
+
+  void quantize(ValueId v) {
+    const QuantParams& q = plan_.activations.at(v);
+    const std::string& name = graph_.value(v).name;
+    patch_.begin_edit();
+    if (const NodeId p = producers_[static_cast<size_t>(v.index)]; p.valid()) {
+      patch_.stands_for(p);
+    } else {
+      for (NodeId user : users_[static_cast<size_t>(v.index)]) patch_.stands_for(user);
+    }
+    const ValueId codes = patch_.add("QuantizeLinear", name + "_QuantizeLinear", {v}, linear_attributes(q, DType::u8));
+    const ValueId real = patch_.add("DequantizeLinear", name + "_DequantizeLinear", {codes}, linear_attributes(q, DType::u8));
+    codes_[v] = {codes, real, q};
+    read_instead(v, real);
+  }
+
+  // A node that moves elements runs on the codes of its operand.
+  void move(NodeId id, const Codes& operand) {
+    const Node& node = graph_.node(id);
+    patch_.begin_edit();
+    patch_.stands_for(id);
+    std::vector<ValueId> inputs = node.inputs;
+    inputs[0] = operand.id;
+    if (node.op->name == "Pad" && inputs.size() > 2) inputs[2] = {};
+    std::vector<std::string> names;
+    std::vector<TensorType> types;
+    for (ValueId v : node.outputs) {
+      names.push_back(graph_.value(v).name + "_codes");
+      types.push_back({DType::u8, graph_.type(v).shape, operand.params});
+    }
+    const auto moved = patch_.add_multi(node.op->name, node.name, names, inputs, node.attributes, types);
+    const QuantParams params = operand.params;
+    patch_.remove(id);
+    for (size_t i = 0; i < moved.size(); ++i) {
+      const ValueId v = node.outputs[i];
+      const ValueId real = patch_.add_named("DequantizeLinear", graph_.value(v).name + "_DequantizeLinear", graph_.value(v).name, {moved[i]}, linear_attributes(params, DType::u8));
+      codes_[v] = {moved[i], real, params};
+      patch_.replace(v, real);
+    }
+  }
+
+  void weights(const WeightPlan& plan) {
+    const Node& node = graph_.node(plan.node);
+    const Value& value = graph_.value(node.inputs[1]);
+    const Tensor& w = *value.constant;
+    const auto channels = static_cast<int64_t>(plan.scale.size());
+    int64_t inner = 1;
+    for (size_t d = static_cast<size_t>(plan.axis) + 1; d < w.dims().size(); ++d) inner *= w.dims()[d];
+    Tensor codes(DType::s8, w.dims());
+    for (int64_t i = 0; i < w.size(); ++i) {
+      const double scale = plan.scale[static_cast<size_t>(i / inner % channels)];
+      codes.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(std::clamp(std::nearbyint(w.at(i) / scale), -127.0, 127.0));
+    }
+    const QuantParams q{plan.scale, std::vector<int32_t>(plan.scale.size(), 0), plan.axis};
+    patch_.begin_edit();
+    patch_.stands_for(plan.node);
+    const ValueId constant = patch_.add_constant(value.name + "_quantized", std::move(codes), q);
+    patch_.replace_operand(plan.node, 1, patch_.add("DequantizeLinear", value.name + "_DequantizeLinear", {constant}, linear_attributes(q, DType::s8)));
+    if (node.inputs.size() < 3 || !node.inputs[2].valid()) return;
+
+    ValueId source = node.inputs[0];
+    while (!plan_.activations.contains(source)) source = graph_.node(producers_[static_cast<size_t>(source.index)]).inputs[0];
+    const double input_scale = plan_.activations.at(source).scale[0];
+    const Value& bias = graph_.value(node.inputs[2]);
+    Tensor bias_codes(DType::s32, {channels});
+    QuantParams bq{{}, std::vector<int32_t>(plan.scale.size(), 0), 0};
+    for (int64_t c = 0; c < channels; ++c) {
+      const double scale = input_scale * static_cast<double>(plan.scale[static_cast<size_t>(c)]);
+      bq.scale.push_back(static_cast<float>(scale));
+      bias_codes.mutable_data<int32_t>()[static_cast<size_t>(c)] = static_cast<int32_t>(std::nearbyint(bias.constant->at(bias.constant->size() == 1 ? 0 : c) / scale));
+    }
+    const ValueId bias_constant = patch_.add_constant(bias.name + "_quantized", std::move(bias_codes), bq);
+    patch_.replace_operand(plan.node, 2, patch_.add("DequantizeLinear", bias.name + "_DequantizeLinear", {bias_constant}, linear_attributes(bq, DType::s32)));
+  }
+
+  const Graph& graph_;
+  const QuantPlan& plan_;
+  std::vector<std::vector<NodeId>> users_;
+  std::vector<NodeId> producers_;
+  Patch patch_;
+  std::map<ValueId, Codes> codes_;
+};
+
+}  // namespace
+
+Result<Graph> apply_plan(const Graph& graph, const QuantPlan& plan) { return Applier(graph, plan).apply(); }
+
+}  // namespace cupel

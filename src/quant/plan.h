@@ -1,0 +1,49 @@
+// QuantPlan: which values become codes, with which parameters, and why the other nodes stay in float.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "quant/calibrate.h"
+
+namespace cupel {
+
+// What selection decides before any range is known.
+struct Selection {
+  std::vector<ValueId> activations;        // f32 values to quantize per tensor, in order of computation
+  std::vector<NodeId> contractions;        // whose weights (and bias) become codes
+  std::map<std::string, std::string> kept; // node name → why it stays in float
+};
+
+// Weights of one contraction: s8, symmetric, per output channel.
+struct WeightPlan {
+  NodeId node;
+  int64_t axis;
+  std::vector<float> scale;
+};
+
+struct QuantPlan {
+  std::map<ValueId, QuantParams> activations;  // u8
+  std::vector<WeightPlan> weights;
+  std::map<std::string, std::string> kept;
+};
+
+// Contractions run on integers; so do Add, Mul, pooling, Concat and unary functions that lie between integer ops: something
+// integer needs their result and what feeds them can be codes. Ops that move codes follow their operand.
+Selection select_values(const Graph& graph);
+
+// Parameters from ranges (docs/quantization.md 5). bad_input when weights are not finite.
+Result<QuantPlan> choose_parameters(const Graph& graph, const Selection& selection, const Ranges& ranges);
+
+// The Graph with Q/DQ nodes that the plan describes, in stage quantized.
+Result<Graph> apply_plan(const Graph& graph, const QuantPlan& plan);
+
+// Whether the node gives the same whether numbers or their codes are moved: ops of rule `same`, but for a Pad that inserts
+// a number other than 0.
+bool moves_codes_exactly(const Graph& graph, const Node& node);
+
+// u8 parameters for the range [min, max].
+QuantParams activation_params(Range range);
+
+}  // namespace cupel

@@ -1,0 +1,181 @@
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "quant/plan.h"
+
+namespace cupel {
+namespace {
+
+class Selector {
+ public:
+  explicit Selector(const Graph& graph) : graph_(graph), users_(graph.users()), producers_(graph.producers()) {}
+
+  Selection select() {
+    for (size_t n = 0; n < graph_.nodes().size(); ++n) contraction({static_cast<int32_t>(n)});
+    // Users are decided before producers.
+    for (size_t n = graph_.nodes().size(); n-- > 0;) between({static_cast<int32_t>(n)});
+    Selection s;
+    for (size_t v = 0; v < graph_.values().size(); ++v)
+      if (wanted_.contains({static_cast<int32_t>(v)})) s.activations.push_back({static_cast<int32_t>(v)});
+    for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+      const NodeId id{static_cast<int32_t>(n)};
+      const Node& node = graph_.node(id);
+      if (integer_.contains(id)) {
+        if (node.op->quant_rule == QuantRule::contraction) s.contractions.push_back(id);
+      } else if (const auto reason = reasons_.find(id); reason != reasons_.end()) {
+        s.kept[node.name] = reason->second;
+      } else if (node.op->quant_rule == QuantRule::none) {
+        s.kept[node.name] = "the op has no integer meaning";
+      }
+    }
+    return s;
+  }
+
+ private:
+  const Node* producer(ValueId v) const {
+    const NodeId id = producers_[static_cast<size_t>(v.index)];
+    return id.valid() ? &graph_.node(id) : nullptr;
+  }
+  bool is_activation(ValueId v) const { return v.valid() && !graph_.value(v).constant && graph_.type(v).dtype == DType::f32; }
+  static bool is_clamp(const Node& node) { return node.op->name == "Relu" || node.op->name == "Clip"; }
+  bool moves(const Node& node) const { return moves_codes_exactly(graph_, node) && is_activation(node.inputs[0]); }
+
+  // The value to quantize so that `v` comes as codes: behind ops that only move.
+  ValueId source(ValueId v) const {
+    for (const Node* p = producer(v); p && moves(*p); p = producer(v)) v = p->inputs[0];
+    return v;
+  }
+  // The value behind the single-use clamps that follow v.
+  ValueId behind_clamps(ValueId v) const {
+    for (;;) {
+      const auto& u = users_[static_cast<size_t>(v.index)];
+      if (u.size() != 1 || graph_.is_output(v) || !is_clamp(graph_.node(u[0])) || graph_.node(u[0]).inputs[0] != v) return v;
+      v = graph_.node(u[0]).outputs[0];
+    }
+  }
+  // Whether some integer node reads v, directly or behind clamps and moves.
+  bool wanted_behind(ValueId v) const {
+    for (NodeId user : users_[static_cast<size_t>(v.index)]) {
+      const Node& node = graph_.node(user);
+      if (integer_.contains(user)) return true;
+      if (is_clamp(node) || moves(node))
+        if (std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId r) { return wanted_behind(r); })) return true;
+    }
+    return false;
+  }
+  // Whether v can be codes at no cost to a float op: an input of the graph, wanted anyway, or the result of an op that has
+  // an integer meaning.
+  bool can_be_codes(ValueId v) const {
+    v = source(v);
+    if (!is_activation(v)) return false;
+    if (wanted_.contains(v)) return true;
+    const Node* p = producer(v);
+    while (p && is_clamp(*p)) p = producer(p->inputs[0]);
+    if (!p) return true;
+    switch (p->op->quant_rule) {
+      case QuantRule::contraction: return integer_.contains(producers_[static_cast<size_t>(p->outputs[0].index)]);
+      case QuantRule::add:
+      case QuantRule::mul: return is_activation(p->inputs[0]) && is_activation(p->inputs[1]) && can_be_codes(p->inputs[0]) && can_be_codes(p->inputs[1]);
+      case QuantRule::average:
+      case QuantRule::unary: return can_be_codes(p->inputs[0]);
+      case QuantRule::concat: return std::all_of(p->inputs.begin(), p->inputs.end(), [&](ValueId x) { return can_be_codes(x); });
+      case QuantRule::none:
+      case QuantRule::same: return false;
+    }
+    return false;
+  }
+
+  void contraction(NodeId id) {
+    const Node& node = graph_.node(id);
+    if (node.op->quant_rule != QuantRule::contraction) return;
+    const ValueId x = node.inputs[0], w = node.inputs[1];
+    if (!is_activation(x)) {
+      reasons_[id] = "its first operand is constant";
+      return;
+    }
+    const auto& weights = graph_.value(w).constant;
+    if (weights && (weights->rank() < 2 || (node.op->name == "MatMul" && weights->rank() != 2))) {
+      reasons_[id] = fmt::format("its constant operand has rank {}", weights->rank());
+      return;
+    }
+    if (!weights && node.op->name != "MatMul") {
+      reasons_[id] = "its weights are computed at run time";
+      return;
+    }
+    if (node.op->name == "Gemm" && (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)) {
+      reasons_[id] = "alpha or beta is not 1";
+      return;
+    }
+    const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
+    if (has_bias && (!graph_.value(node.inputs[2]).constant || graph_.type(node.inputs[2]).shape.size() != 1)) {
+      reasons_[id] = "its bias is not a constant of one entry per output channel";
+      return;
+    }
+    integer_.insert(id);
+    wanted_.insert(source(x));
+    if (!weights) wanted_.insert(source(w));
+  }
+
+  void between(NodeId id) {
+    const Node& node = graph_.node(id);
+    const QuantRule rule = node.op->quant_rule;
+    size_t operands = 1;
+    switch (rule) {
+      case QuantRule::none:
+      case QuantRule::same:
+      case QuantRule::contraction: return;
+      case QuantRule::add:
+      case QuantRule::mul: operands = 2; break;
+      case QuantRule::concat: operands = node.inputs.size(); break;
+      case QuantRule::average:
+      case QuantRule::unary: break;
+    }
+    if (is_clamp(node) && !(producer(node.inputs[0]) == nullptr)) return;  // belongs to what computes its operand
+    if (graph_.type(node.outputs[0]).dtype != DType::f32) return;
+    if (!wanted_behind(node.outputs[0])) {
+      reasons_[id] = "no integer op reads its result";
+      return;
+    }
+    for (size_t i = 0; i < operands; ++i) {
+      if (!is_activation(node.inputs[i])) {
+        reasons_[id] = "an operand is constant: it belongs to the float epilogue of the op before it";
+        return;
+      }
+      const Node* p = producer(source(node.inputs[i]));
+      if (rule == QuantRule::unary && p && (p->op->name == "MatMul" || p->op->name == "Gemm")) {
+        reasons_[id] = "it follows a matrix product, whose float epilogue computes it";
+        return;
+      }
+      if (!can_be_codes(node.inputs[i])) {
+        reasons_[id] = "an operand comes from a float op";
+        return;
+      }
+    }
+    integer_.insert(id);
+    for (size_t i = 0; i < operands; ++i) wanted_.insert(source(node.inputs[i]));
+    wanted_.insert(behind_clamps(node.outputs[0]));
+  }
+
+  const Graph& graph_;
+  std::vector<std::vector<NodeId>> users_;
+  std::vector<NodeId> producers_;
+  std::set<NodeId> integer_;
+  std::set<ValueId> wanted_;
+  std::map<NodeId, std::string> reasons_;
+};
+
+}  // namespace
+
+bool moves_codes_exactly(const Graph& graph, const Node& node) {
+  if (node.op->quant_rule != QuantRule::same) return false;
+  if (node.op->name != "Pad" || attr_text(node.attributes, "mode", "constant") != "constant") return true;
+  if (node.inputs.size() < 3 || !node.inputs[2].valid()) return true;
+  const auto& value = graph.value(node.inputs[2]).constant;
+  return value && value->size() == 1 && value->at(0) == 0;
+}
+
+Selection select_values(const Graph& graph) { return Selector(graph).select(); }
+
+}  // namespace cupel

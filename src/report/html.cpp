@@ -1,0 +1,59 @@
+#include "report/html.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "report/wording.h"
+
+namespace cupel::html {
+
+std::string escape(std::string_view text, size_t limit) {
+  std::string out;
+  for (const char c : printable(text, limit)) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
+// <bdi> keeps right-to-left marks inside a name from reordering what stands around it.
+std::string name(std::string_view text) { return "<bdi>" + escape(text, kNameLimit) + "</bdi>"; }
+std::string sentence(std::string_view text) {
+  // A number and its percent sign stay on one line.
+  std::string out = escape(text, kTextLimit);
+  for (size_t at = out.find(" %"); at != std::string::npos; at = out.find(" %", at)) out.replace(at, 1, "&nbsp;");
+  return out;
+}
+
+std::string number(double value, std::string_view shown) {
+  if (!std::isfinite(value)) return sentence(shown);
+  return fmt::format("<data value=\"{}\">{}</data>", value, sentence(shown));
+}
+std::string number(int64_t value, std::string_view shown) {
+  return fmt::format("<data value=\"{}\">{}</data>", value, sentence(shown));
+}
+
+std::string script_hash(std::string_view script) {
+  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const Digest digest = sha256(script);
+  std::string out;
+  // 32 bytes: ten groups of three and one of two.
+  for (size_t i = 0; i < digest.size(); i += 3) {
+    const bool whole = i + 2 < digest.size();
+    const uint32_t group = uint32_t{digest[i]} << 16 | uint32_t{digest[i + 1]} << 8 | (whole ? digest[i + 2] : 0U);
+    out +=
+        {kDigits[group >> 18], kDigits[group >> 12 & 63], kDigits[group >> 6 & 63], whole ? kDigits[group & 63] : '='};
+  }
+  return out;
+}
+
+}  // namespace cupel::html

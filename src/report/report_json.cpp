@@ -1,0 +1,202 @@
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "report/report.h"
+#include "report/wording.h"
+
+namespace cupel {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json text(std::string_view value) { return display_text(value); }
+
+// JSON has no infinity and no NaN.
+json number(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+
+json interval_json(const Interval& interval) {
+  return {{"lower", number(interval.lower)}, {"upper", number(interval.upper)}};
+}
+
+json facts_json(const std::vector<Fact>& facts) {
+  json object = json::object();
+  for (const Fact& fact : facts) object[display_name(fact.name)] = text(fact.value);
+  return object;
+}
+
+json dataset_json(const DatasetFacts& d) {
+  json steps = json::array(), splits = json::array();
+  for (const std::string& step : d.preprocessing) steps.push_back(text(step));
+  for (const SplitFacts& s : d.splits)
+    splits.push_back({{"name", text(s.name)},
+                      {"source", text(s.source)},
+                      {"samples", s.samples},
+                      {"available", s.available},
+                      {"dropped", s.dropped},
+                      {"sample_hash", text(s.sample_hash)}});
+  return {{"name", text(d.name)},   {"path", text(d.path)},     {"sha256", text(d.sha256)}, {"classes", d.classes},
+          {"preprocessing", steps}, {"layout", text(d.layout)}, {"splits", splits}};
+}
+
+json provenance_json(const Provenance& p) {
+  json words = json::array(), seeds = json::object();
+  for (const std::string& word : p.command) words.push_back(text(word));
+  for (const auto& [name, seed] : p.seeds) seeds[display_name(name)] = seed;
+  json object = {{"date", text(p.date)},
+                 {"command", words},
+                 {"command_line", text(shell_text(p.command))},
+                 {"versions", facts_json(p.versions)},
+                 {"machine", facts_json(p.machine)},
+                 {"quantization", facts_json(p.quantization)},
+                 {"seeds", seeds}};
+  if (p.dataset) object["dataset"] = dataset_json(*p.dataset);
+  return object;
+}
+
+json model_json(const ModelRow& m, const ModelRow& base) {
+  json precisions = json::array();
+  for (const PrecisionCount& p : m.precisions)
+    precisions.push_back({{"precision", text(p.precision)}, {"nodes", p.nodes}, {"macs", p.macs}});
+  json object = {{"name", text(m.name)},
+                 {"role", m.role == ModelRole::base ? "base" : "candidate"},
+                 {"path", text(m.path)},
+                 {"sha256", text(m.sha256)},
+                 {"file_bytes", m.file_bytes},
+                 {"weights_bytes", m.weight_bytes},
+                 {"parameters", m.parameters},
+                 {"macs_per_sample", m.macs},
+                 {"bit_operations_per_sample", m.bit_operations}};
+  if (m.peak_memory_bytes) object["peak_memory_bytes"] = *m.peak_memory_bytes;
+  object["precisions"] = precisions;
+  if (&m != &base) {
+    json change = json::object();
+    auto put = [&](const char* key, int64_t before, int64_t after) {
+      if (const auto value = relative_change(before, after)) change[key] = *value;
+    };
+    put("file_bytes", base.file_bytes, m.file_bytes);
+    put("weights_bytes", base.weight_bytes, m.weight_bytes);
+    put("parameters", base.parameters, m.parameters);
+    put("macs_per_sample", base.macs, m.macs);
+    put("bit_operations_per_sample", base.bit_operations, m.bit_operations);
+    if (base.peak_memory_bytes && m.peak_memory_bytes)
+      put("peak_memory_bytes", *base.peak_memory_bytes, *m.peak_memory_bytes);
+    object["relative_change"] = change;
+  }
+  return object;
+}
+
+json comparison_json(const Comparison& c) {
+  json object = {{"difference", c.difference},
+                 {"difference_interval", interval_json(c.interval)},
+                 {"interval_method", "Tango score"},
+                 {"mcnemar_exact_p", number(c.mcnemar_p)},
+                 {"flips",
+                  {{"right_to_wrong", c.flips.right_to_wrong},
+                   {"wrong_to_right", c.flips.wrong_to_right},
+                   {"wrong_to_other_wrong", c.flips.wrong_to_other_wrong},
+                   {"changed_predictions", c.flips.changed_predictions}}}};
+  if (c.verdict)
+    object["verdict"] = {{"kind", verdict_name(c.verdict->kind)},
+                         {"max_drop_points", c.verdict->max_drop_points},
+                         {"max_drop", c.verdict->max_drop_points / 100},
+                         {"sentence", text(c.verdict->sentence)}};
+  json sentences = json::array();
+  for (const std::string& sentence : c.sentences) sentences.push_back(text(sentence));
+  object["sentences"] = sentences;
+  return object;
+}
+
+json accuracy_json(const Report& report) {
+  json metrics = json::array();
+  for (const AccuracyMetric& metric : report.accuracy) {
+    json models = json::array(), comparisons = json::array();
+    for (size_t i = 0; i < metric.models.size() && i < report.models.size(); ++i) {
+      const Accuracy& a = metric.models[i];
+      models.push_back({{"model", text(report.models[i].name)},
+                        {"samples", a.samples},
+                        {"right", a.right},
+                        {"value", number(a.value)},
+                        {"interval", interval_json(a.interval)},
+                        {"interval_method", "Wilson score"}});
+    }
+    for (size_t i = 0; i < metric.comparisons.size() && i + 1 < report.models.size(); ++i) {
+      json row = {{"base", text(report.models[0].name)},
+                  {"candidate", text(report.models[i + 1].name)},
+                  {"headline", &metric == &report.accuracy[0] ? json(headline(report, i)) : json(nullptr)}};
+      row.update(comparison_json(metric.comparisons[i]));
+      comparisons.push_back(row);
+    }
+    metrics.push_back({{"kind", "accuracy"},
+                       {"top_k", metric.top_k},
+                       {"confidence", metric.confidence},
+                       {"models", models},
+                       {"comparisons", comparisons}});
+  }
+  return metrics;
+}
+
+json layers_json(const Report& report) {
+  json nodes = json::array();
+  for (const LayerRow& layer : report.layers) {
+    json row = {{"position", nodes.size() + 1},
+                {"name", display_name(layer.name)},
+                {"op", display_name(layer.op)},
+                {"precision", display_name(layer.precision)}};
+    if (layer.error)
+      row["error"] = {{"sqnr_db", number(layer.error->sqnr_db)},
+                      {"identical", std::isinf(layer.error->sqnr_db) && layer.error->sqnr_db > 0},
+                      {"cosine", number(layer.error->cosine)},
+                      {"max_abs_error", number(layer.error->max_abs_error)},
+                      {"elements", layer.error->elements}};
+    if (layer.clipped_share) row["clipped_share"] = number(*layer.clipped_share);
+    row["macs_per_sample"] = layer.macs;
+    row["weights_bytes"] = layer.weight_bytes;
+    if (!layer.reason.empty()) row["reason"] = text(layer.reason);
+    nodes.push_back(row);
+  }
+  const bool known = report.layers_model < report.models.size();
+  return {{"model", known ? text(report.models[report.layers_model].name) : json(nullptr)},
+          {"samples", report.layers_samples},
+          {"count", report.layers.size()},
+          {"nodes", nodes}};
+}
+
+json latency_json(const Report& report) {
+  json models = json::array();
+  for (size_t i = 0; i < report.latency->models.size() && i < report.models.size(); ++i) {
+    const LatencyRow& row = report.latency->models[i];
+    json samples = json::array();
+    for (const double sample : row.samples_us) samples.push_back(number(sample));
+    json object = {{"model", text(report.models[i].name)},
+                   {"latency_median_us", number(row.median_us)},
+                   {"latency_median_interval_us", interval_json(row.median_interval_us)},
+                   {"latency_p90_us", number(row.p90_us)},
+                   {"latency_p95_us", number(row.p95_us)},
+                   {"latency_p99_us", number(row.p99_us)}};
+    if (row.ratio_to_base) object["ratio_to_base"] = number(*row.ratio_to_base);
+    object["latency_samples_us"] = samples;
+    models.push_back(object);
+  }
+  return {{"batch", report.latency->batch}, {"threads", report.latency->threads}, {"models", models}};
+}
+
+}  // namespace
+
+std::string to_json(const Report& report) {
+  json models = json::array(), warnings = json::array();
+  for (const ModelRow& model : report.models) models.push_back(model_json(model, report.models.front()));
+  for (const Warning& warning : report.warnings)
+    warnings.push_back({{"severity", severity_name(warning.severity)}, {"text", text(warning.text)}});
+  json object = {{"schema_version", kReportSchemaVersion},
+                 {"title", display_name(report.title)},
+                 {"provenance", provenance_json(report.provenance)},
+                 {"models", models},
+                 {"accuracy", accuracy_json(report)},
+                 {"layers", layers_json(report)}};
+  if (report.latency) object["latency"] = latency_json(report);
+  object["warnings"] = warnings;
+  // Every text went through display_text, so it is valid UTF-8; `replace` keeps dump from throwing if one did not.
+  return object.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace cupel

@@ -1,0 +1,86 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "assess/sentences.h"
+#include "base/file.h"
+#include "report/report.h"
+#include "report/wording.h"
+
+namespace cupel {
+namespace {
+
+constexpr size_t kLines = 10;
+
+std::string size_line(const Report& report, std::string_view label, int64_t ModelRow::* member,
+                      std::string (*show)(int64_t)) {
+  std::string line = fmt::format("  {:<15}", label);
+  const int64_t base = report.models[0].*member;
+  for (size_t i = 0; i < report.models.size() && i < 4; ++i) {
+    const int64_t value = report.models[i].*member;
+    line += fmt::format("  {} {}", display_name(report.models[i].name), show(value));
+    if (i > 0)
+      if (const auto change = relative_change(base, value)) line += fmt::format(" ({})", change_text(*change, false));
+  }
+  return line;
+}
+
+std::string accuracy_line(const Report& report, const AccuracyMetric& metric) {
+  std::string line = fmt::format("  {:<15}", fmt::format("top-{} accuracy", metric.top_k));
+  for (size_t i = 0; i < metric.models.size() && i < report.models.size() && i < 4; ++i) {
+    const Accuracy& a = metric.models[i];
+    line += fmt::format("  {} {}", display_name(report.models[i].name), percent_text(a.value, a.samples));
+    if (i > 0 && i - 1 < metric.comparisons.size()) {
+      const Comparison& c = metric.comparisons[i - 1];
+      line += fmt::format(" ({} points [{}, {}], p = {})", signed_points_text(c.difference, c.samples, false),
+                          signed_points_text(c.interval.lower, c.samples, false),
+                          signed_points_text(c.interval.upper, c.samples, false), p_text(c.mcnemar_p));
+    }
+  }
+  return line;
+}
+
+}  // namespace
+
+std::string verdict_text(const Report& report) {
+  std::vector<std::string> lines;
+  const size_t candidates = report.models.empty() ? 0 : report.models.size() - 1;
+  lines.push_back(fmt::format("{}: {}", display_name(report.title), headline(report, 0)));
+  for (size_t i = 1; i < candidates && i < 3; ++i)
+    if (first_comparison(report, i) != nullptr)
+      lines.push_back(fmt::format("{}: {}", display_name(report.models[i + 1].name), headline(report, i)));
+  if (const Comparison* c = first_comparison(report, 0); c != nullptr && candidates == 1)
+    lines.push_back("  " + (c->verdict             ? display_text(c->verdict->sentence)
+                            : c->sentences.empty() ? std::string("no limit was set with --max-drop")
+                                                   : display_text(c->sentences[0])));
+  for (size_t i = 0; i < report.accuracy.size() && i < 2; ++i)
+    lines.push_back(accuracy_line(report, report.accuracy[i]));
+  if (const Comparison* c = first_comparison(report, 0))
+    lines.push_back(
+        fmt::format("  {:<15}  {} right to wrong, {} wrong to right, {} wrong to another wrong, of {} samples", "flips",
+                    grouped_text(c->flips.right_to_wrong), grouped_text(c->flips.wrong_to_right),
+                    grouped_text(c->flips.wrong_to_other_wrong), grouped_text(c->samples)));
+  if (!report.models.empty()) {
+    lines.push_back(size_line(report, "file", &ModelRow::file_bytes, bytes_text));
+    lines.push_back(size_line(report, "weights", &ModelRow::weight_bytes, bytes_text));
+    lines.push_back(size_line(report, "bit operations", &ModelRow::bit_operations, count_text));
+  }
+  std::vector<const Warning*> shown;
+  for (const Severity severity : {Severity::deviation, Severity::caution})
+    for (const Warning& warning : report.warnings)
+      if (warning.severity == severity) shown.push_back(&warning);
+  const size_t room = kLines - std::min(kLines, lines.size());
+  for (size_t i = 0; i < shown.size() && i < room; ++i) {
+    if (i + 1 == room && shown.size() > room) {
+      lines.push_back(fmt::format("  and {} more to know before trusting this; see the report", shown.size() - i));
+      break;
+    }
+    lines.push_back(fmt::format("  {}: {}", shown[i]->severity == Severity::deviation ? "not as asked" : "caution",
+                                printable(shown[i]->text, 400)));
+  }
+  std::string result;
+  for (size_t i = 0; i < lines.size() && i < kLines; ++i) result += lines[i] + "\n";
+  return result;
+}
+
+}  // namespace cupel

@@ -1,0 +1,116 @@
+#include "report/wording.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+
+#include "assess/sentences.h"
+#include "base/file.h"
+
+namespace cupel {
+namespace {
+
+// Three significant digits of value ≥ 0 in the largest unit that keeps it at least 1; whole below 1000 of the first.
+std::string scaled_text(int64_t value, const std::array<std::string_view, 7>& units) {
+  double scaled = static_cast<double>(value);
+  size_t unit = 0;
+  // 999.5 would round up to 1000.
+  while (std::abs(scaled) >= 999.5 && unit + 1 < units.size()) {
+    scaled /= 1000;
+    ++unit;
+  }
+  std::string number = fmt::format("{}", value);
+  if (unit > 0) {
+    const double size = std::abs(scaled);
+    number = fmt::format("{:.{}f}", scaled, size < 9.995 ? 2 : size < 99.95 ? 1 : 0);
+  }
+  return units[unit].empty() ? number : fmt::format("{} {}", number, units[unit]);
+}
+
+std::string with_sign(std::string text, bool typographic) {
+  if (text.find_first_of("123456789") == std::string::npos) return text.substr(1);  // rounded to 0
+  if (typographic && text[0] == '-') return "\u2212" + text.substr(1);
+  return text;
+}
+
+}  // namespace
+
+std::string_view severity_name(Severity severity) {
+  switch (severity) {
+    case Severity::note: return "note";
+    case Severity::caution: return "caution";
+    case Severity::deviation: return "deviation";
+  }
+  return "note";
+}
+
+std::string display_name(std::string_view name) { return printable(name, kNameLimit); }
+std::string display_text(std::string_view text) { return printable(text, kTextLimit); }
+
+std::string bytes_text(int64_t bytes) { return scaled_text(bytes, {"B", "kB", "MB", "GB", "TB", "PB", "EB"}); }
+std::string count_text(int64_t count) { return scaled_text(count, {"", "k", "M", "G", "T", "P", "E"}); }
+
+std::optional<double> relative_change(int64_t base, int64_t candidate) {
+  if (base == 0) return std::nullopt;
+  return static_cast<double>(candidate) / static_cast<double>(base) - 1;
+}
+
+std::string change_text(double change, bool typographic) {
+  return with_sign(fmt::format("{:+.1f}", change * 100), typographic) + " %";
+}
+
+std::string signed_points_text(double share, int64_t samples, bool typographic) {
+  const int decimals = samples <= 10'000 ? 2 : samples <= 100'000 ? 3 : 4;
+  return with_sign(fmt::format("{:+.{}f}", share * 100, decimals), typographic);
+}
+
+const Comparison* first_comparison(const Report& report, size_t index) {
+  if (report.accuracy.empty() || index >= report.accuracy[0].comparisons.size()) return nullptr;
+  return &report.accuracy[0].comparisons[index];
+}
+
+std::string headline(const Report& report, size_t index) {
+  const Comparison* c = first_comparison(report, index);
+  if (c == nullptr || index + 1 >= report.models.size()) {
+    if (report.accuracy.empty() || report.accuracy[0].models.empty() || report.models.empty())
+      return "No accuracy was measured";
+    const Accuracy& a = report.accuracy[0].models[0];
+    return fmt::format("{} is right on {} of the samples", display_name(report.models[0].name),
+                       percent_text(a.value, a.samples));
+  }
+  const std::string name = display_name(report.models[index + 1].name);
+  if (c->verdict) {
+    switch (c->verdict->kind) {
+      case VerdictKind::within: return name + " stays within the allowed loss";
+      case VerdictKind::missed: return name + " loses more than is allowed";
+      case VerdictKind::undecided: return "Undecided: too few samples to tell";
+    }
+  }
+  if (c->difference == 0) return fmt::format("{} is as accurate as {}", name, display_name(report.models[0].name));
+  return fmt::format("{} {} {}", name, c->difference < 0 ? "loses" : "gains", points_text(c->difference, c->samples));
+}
+
+std::string shell_text(const std::vector<std::string>& command) {
+  static constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-";
+  std::string text;
+  for (const std::string& word : command) {
+    if (!text.empty()) text += ' ';
+    if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) {
+      text += word;
+      continue;
+    }
+    text += '\'';
+    for (const char c : word) {
+      if (c == '\'') {
+        text += "'\\''";
+      } else {
+        text += c;
+      }
+    }
+    text += '\'';
+  }
+  return text;
+}
+
+}  // namespace cupel

@@ -1,0 +1,282 @@
+// The written float sequences: special values exactly, random inputs against double precision, and one result whatever
+// the compiler makes of a loop. All 2^32 inputs are measured by scripts/check_scalar_math.
+#include "ops/scalar_math.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <ostream>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace cupel {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kLargest = std::numeric_limits<float>::max();
+constexpr float kSmallest = std::numeric_limits<float>::denorm_min();
+constexpr uint32_t kNan = 0x7fc00000u;
+
+uint32_t bits(float x) { return std::bit_cast<uint32_t>(x); }
+float number(uint32_t pattern) { return std::bit_cast<float>(pattern); }
+
+constexpr uint32_t kBlock = 4096;
+using Block = std::array<float, kBlock>;
+
+// One loop per function, compiled for three instruction sets; the widest that the machine has runs.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define CUPEL_LOOP \
+  [[gnu::noinline, gnu::optimize("O3"), gnu::target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")]]
+#else
+#define CUPEL_LOOP [[gnu::noinline]]
+#endif
+#define CUPEL_FUNCTION(name, call)                                \
+  [[gnu::noinline]] float name##_scalar(float x) { return call; } \
+  CUPEL_LOOP void name##_loop(const Block& in, Block& out) {      \
+    for (uint32_t i = 0; i < kBlock; ++i) {                       \
+      const float x = in[i];                                      \
+      out[i] = call;                                              \
+    }                                                             \
+  }
+CUPEL_FUNCTION(exp, exp_f32(x))
+CUPEL_FUNCTION(log, log_f32(x))
+CUPEL_FUNCTION(erf, erf_f32(x))
+CUPEL_FUNCTION(tanh, tanh_f32(x))
+CUPEL_FUNCTION(sigmoid, sigmoid_f32(x))
+CUPEL_FUNCTION(softplus, softplus_f32(x))
+CUPEL_FUNCTION(silu, silu_f32(x))
+CUPEL_FUNCTION(gelu, gelu_f32(x))
+CUPEL_FUNCTION(gelu_tanh, gelu_tanh_f32(x))
+CUPEL_FUNCTION(hard_sigmoid, hard_sigmoid_f32(x))
+CUPEL_FUNCTION(hard_swish, hard_swish_f32(x))
+CUPEL_FUNCTION(round_half_even, round_half_even_f32(x))
+CUPEL_FUNCTION(floor, floor_f32(x))
+CUPEL_FUNCTION(ceil, ceil_f32(x))
+#undef CUPEL_FUNCTION
+#undef CUPEL_LOOP
+
+double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+double true_exp(double x) { return std::exp(x); }
+double true_log(double x) { return std::log(x); }
+double true_erf(double x) { return std::erf(x); }
+double true_tanh(double x) { return std::tanh(x); }
+double true_softplus(double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
+double true_silu(double x) { return x * sigmoid(x); }
+double true_gelu(double x) { return x == 0.0 ? x : 0.5 * x * std::erfc(-x * 0.70710678118654752440); }
+double true_gelu_tanh(double x) { return x * sigmoid(2.0 * 0.79788456080286535588 * x * (1.0 + 0.044715 * x * x)); }
+double true_hard_sigmoid(double x) { return std::fmin(1.0, std::fmax(0.0, 0.2 * x + 0.5)); }
+double true_hard_swish(double x) { return x * std::fmin(1.0, std::fmax(0.0, x / 6.0 + 0.5)); }
+double true_round(double x) { return std::nearbyint(x); }
+double true_floor(double x) { return std::floor(x); }
+double true_ceil(double x) { return std::ceil(x); }
+
+struct Row {
+  const char* name;
+  float (*scalar)(float);
+  void (*loop)(const Block&, Block&);
+  double (*truth)(double);
+  double bound_ulp;       // error allowed in units in the last place of the true value, or
+  double bound_absolute;  // error allowed against max(1, |true value|); the looser of the two holds
+  uint64_t hash;          // of the results over sample_inputs()
+};
+
+constexpr Row kRows[] = {
+    {"exp", exp_scalar, exp_loop, true_exp, 2.0, 0.0, 0x36a6bd894fbbbec8u},
+    {"log", log_scalar, log_loop, true_log, 2.0, 0.0, 0xe6867e4df1df6c77u},
+    {"erf", erf_scalar, erf_loop, true_erf, 2.0, 0.0, 0x971c32406f0485c7u},
+    {"tanh", tanh_scalar, tanh_loop, true_tanh, 2.0, 0.0, 0x46d74e4336640accu},
+    {"sigmoid", sigmoid_scalar, sigmoid_loop, sigmoid, 2.5, 0.0, 0x117762e636aeed5bu},
+    {"softplus", softplus_scalar, softplus_loop, true_softplus, 2.0, 0.0, 0x29370e93ee68a2f7u},
+    {"silu", silu_scalar, silu_loop, true_silu, 3.5, 0x1p-140, 0xa136519ef176fb4du},
+    {"gelu", gelu_scalar, gelu_loop, true_gelu, 0.0, 0x1p-22, 0x88fcaa40652b9498u},
+    {"gelu_tanh", gelu_tanh_scalar, gelu_tanh_loop, true_gelu_tanh, 0.0, 0x1p-22, 0xbdda6628fd47c4efu},
+    {"hard_sigmoid", hard_sigmoid_scalar, hard_sigmoid_loop, true_hard_sigmoid, 0.0, 0x1p-23, 0xf35f159ff9c4dc1cu},
+    {"hard_swish", hard_swish_scalar, hard_swish_loop, true_hard_swish, 0.0, 0x1p-22, 0xac7898deec405d33u},
+    {"round_half_even", round_half_even_scalar, round_half_even_loop, true_round, 0.0, 0.0, 0x433a849c0f8bf047u},
+    {"floor", floor_scalar, floor_loop, true_floor, 0.0, 0.0, 0xcf9ec48c6e760024u},
+    {"ceil", ceil_scalar, ceil_loop, true_ceil, 0.0, 0.0, 0x6adba1ddb00c75au},
+};
+
+void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+
+class ScalarMath : public testing::TestWithParam<Row> {};
+INSTANTIATE_TEST_SUITE_P(Every, ScalarMath, testing::ValuesIn(kRows),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+// 2^18 patterns spread evenly over all bit patterns, then the edges of every exponent with both signs.
+std::vector<float> sample_inputs() {
+  std::vector<float> inputs;
+  for (uint32_t i = 0; i < (1u << 18); ++i) inputs.push_back(number(i * 0x9e3779b1u));
+  for (uint32_t exponent = 0; exponent < 256; ++exponent) {
+    for (uint32_t fraction : {0u, 1u, 0x3fffffu, 0x400000u, 0x7fffffu}) {
+      for (uint32_t sign : {0u, 1u}) inputs.push_back(number(sign << 31 | exponent << 23 | fraction));
+    }
+  }
+  inputs.resize((inputs.size() + kBlock - 1) / kBlock * kBlock, 0.5f);
+  return inputs;
+}
+
+TEST_P(ScalarMath, LoopsGiveTheBitsOfSingleCalls) {
+  const std::vector<float> inputs = sample_inputs();
+  Block in;
+  Block out;
+  for (size_t first = 0; first < inputs.size(); first += kBlock) {
+    for (uint32_t i = 0; i < kBlock; ++i) in[i] = inputs[first + i];
+    GetParam().loop(in, out);
+    for (uint32_t i = 0; i < kBlock; ++i) {
+      ASSERT_EQ(bits(out[i]), bits(GetParam().scalar(in[i]))) << std::hex << bits(in[i]);
+    }
+  }
+}
+
+// A compiler or a flag that changes one bit of one result changes the hash (FNV-1a over 32-bit words).
+TEST_P(ScalarMath, ResultsAreThePinnedOnes) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const float input : sample_inputs()) {
+    hash = (hash ^ bits(GetParam().scalar(input))) * 0x100000001b3u;
+    hash ^= hash >> 32;
+  }
+  EXPECT_EQ(hash, GetParam().hash) << "0x" << std::hex << hash;
+}
+
+TEST_P(ScalarMath, EveryNanGivesTheCanonicalNan) {
+  for (const uint32_t pattern : {0x7fc00000u, 0xffc00000u, 0x7f800001u, 0xff800001u, 0x7fffffffu, 0xffffffffu}) {
+    EXPECT_EQ(bits(GetParam().scalar(number(pattern))), kNan) << std::hex << pattern;
+  }
+}
+
+TEST_P(ScalarMath, RandomInputsStayWithinTheBound) {
+  constexpr double kOverflow = 0x1.ffffffp+127;  // from here on the nearest binary32 is infinity
+  std::mt19937 random(20240229);
+  for (int i = 0; i < 200000; ++i) {
+    // Half of the inputs are any bit pattern, half lie between 2^-12 and 2^8, where the functions bend.
+    const auto drawn = static_cast<uint32_t>(random());
+    const float x = number(i % 2 == 0 ? drawn : (drawn & 0x807fffffu) | (115u + drawn % 20u) << 23);
+    if (std::isnan(x) || std::isinf(x)) continue;
+    const double truth = GetParam().truth(static_cast<double>(x));
+    const float result = GetParam().scalar(x);
+    if (std::isnan(truth)) {
+      ASSERT_EQ(bits(result), kNan) << std::hex << bits(x);
+      continue;
+    }
+    if (std::isinf(result)) {
+      ASSERT_GE(std::fabs(truth), kOverflow) << std::hex << bits(x);
+      ASSERT_EQ(std::signbit(result), std::signbit(truth)) << std::hex << bits(x);
+      continue;
+    }
+    const double size = std::fabs(truth);
+    ASSERT_LT(size, kOverflow) << std::hex << bits(x);
+    const double ulp = size < 0x1p-126 ? 0x1p-149 : std::ldexp(1.0, std::ilogb(size) - 23);
+    const double allowed = std::fmax(GetParam().bound_ulp * ulp, GetParam().bound_absolute * std::fmax(1.0, size));
+    ASSERT_LE(std::fabs(static_cast<double>(result) - truth), allowed) << std::hex << bits(x);
+  }
+}
+
+#define EXPECT_BITS(actual, expected) EXPECT_EQ(bits(actual), bits(expected))
+
+TEST(ScalarMathValues, Exp) {
+  EXPECT_BITS(exp_f32(0.0f), 1.0f);
+  EXPECT_BITS(exp_f32(-0.0f), 1.0f);
+  EXPECT_BITS(exp_f32(1.0f), 0x1.5bf0a8p+1f);
+  EXPECT_BITS(exp_f32(kSmallest), 1.0f);
+  EXPECT_BITS(exp_f32(-kSmallest), 1.0f);
+  EXPECT_BITS(exp_f32(kInfinity), kInfinity);
+  EXPECT_BITS(exp_f32(-kInfinity), 0.0f);
+  EXPECT_BITS(exp_f32(kLargest), kInfinity);
+  EXPECT_BITS(exp_f32(-kLargest), 0.0f);
+  EXPECT_BITS(exp_f32(0x1.62e43p+6f), kInfinity);
+  EXPECT_LT(exp_f32(0x1.62e42ep+6f), kInfinity);
+  EXPECT_BITS(exp_f32(-0x1.9fe36ap+6f), 0.0f);
+  EXPECT_BITS(exp_f32(-0x1.9fe368p+6f), kSmallest);
+}
+
+TEST(ScalarMathValues, Log) {
+  EXPECT_BITS(log_f32(1.0f), 0.0f);
+  EXPECT_BITS(log_f32(0.0f), -kInfinity);
+  EXPECT_BITS(log_f32(-0.0f), -kInfinity);
+  EXPECT_BITS(log_f32(kInfinity), kInfinity);
+  EXPECT_EQ(bits(log_f32(-kInfinity)), kNan);
+  EXPECT_EQ(bits(log_f32(-kSmallest)), kNan);
+  EXPECT_EQ(bits(log_f32(-1.0f)), kNan);
+  EXPECT_BITS(log_f32(2.0f), 0x1.62e43p-1f);
+  EXPECT_BITS(log_f32(kSmallest), -0x1.9d1dap+6f);
+  EXPECT_BITS(log_f32(0x1p-126f), -0x1.5d58ap+6f);
+  EXPECT_BITS(log_f32(kLargest), 0x1.62e43p+6f);
+}
+
+TEST(ScalarMathValues, OddFunctions) {
+  for (float (*function)(float) : {erf_scalar, tanh_scalar}) {
+    EXPECT_BITS(function(0.0f), 0.0f);
+    EXPECT_BITS(function(-0.0f), -0.0f);
+    EXPECT_BITS(function(kInfinity), 1.0f);
+    EXPECT_BITS(function(-kInfinity), -1.0f);
+    EXPECT_BITS(function(kLargest), 1.0f);
+    EXPECT_BITS(function(-kLargest), -1.0f);
+    EXPECT_BITS(function(kSmallest), kSmallest);
+    EXPECT_BITS(function(-kSmallest), -kSmallest);
+    for (const float x : sample_inputs()) {
+      if (std::isnan(x)) continue;
+      ASSERT_EQ(bits(function(-x)), bits(-function(x))) << std::hex << bits(x);
+    }
+  }
+  EXPECT_LT(erf_f32(3.9f), 1.0f);
+  EXPECT_BITS(erf_f32(3.94f), 1.0f);
+  EXPECT_LT(tanh_f32(9.0f), 1.0f);
+  EXPECT_BITS(tanh_f32(9.05f), 1.0f);
+}
+
+TEST(ScalarMathValues, Activations) {
+  EXPECT_BITS(sigmoid_f32(0.0f), 0.5f);
+  EXPECT_BITS(sigmoid_f32(kInfinity), 1.0f);
+  EXPECT_BITS(sigmoid_f32(-kInfinity), 0.0f);
+  EXPECT_BITS(softplus_f32(0.0f), 0x1.62e43p-1f);
+  EXPECT_BITS(softplus_f32(kInfinity), kInfinity);
+  EXPECT_BITS(softplus_f32(-kInfinity), 0.0f);
+  EXPECT_BITS(softplus_f32(kLargest), kLargest);
+  EXPECT_BITS(hard_sigmoid_f32(-2.5f), 0.0f);
+  EXPECT_BITS(hard_sigmoid_f32(2.5f), 1.0f);
+  EXPECT_BITS(hard_sigmoid_f32(1.0f, 0.25f, 0.25f), 0.5f);
+  EXPECT_BITS(hard_sigmoid_f32(kInfinity), 1.0f);
+  EXPECT_BITS(hard_sigmoid_f32(-kInfinity), 0.0f);
+  EXPECT_BITS(hard_swish_f32(3.0f), 3.0f);
+  EXPECT_BITS(hard_swish_f32(-3.0f), -0.0f);
+  for (float (*function)(float) : {silu_scalar, gelu_scalar, gelu_tanh_scalar, hard_swish_scalar}) {
+    EXPECT_BITS(function(0.0f), 0.0f);
+    EXPECT_BITS(function(-0.0f), -0.0f);
+    EXPECT_BITS(function(kInfinity), kInfinity);
+    EXPECT_BITS(function(kLargest), kLargest);
+    EXPECT_BITS(function(-kLargest), -0.0f);
+    EXPECT_EQ(bits(function(-kInfinity)), kNan);
+  }
+}
+
+TEST(ScalarMathValues, Rounding) {
+  EXPECT_BITS(round_half_even_f32(0.5f), 0.0f);
+  EXPECT_BITS(round_half_even_f32(-0.5f), -0.0f);
+  EXPECT_BITS(round_half_even_f32(1.5f), 2.0f);
+  EXPECT_BITS(round_half_even_f32(2.5f), 2.0f);
+  EXPECT_BITS(round_half_even_f32(-2.5f), -2.0f);
+  EXPECT_BITS(round_half_even_f32(0x1.fffffep-2f), 0.0f);
+  EXPECT_BITS(round_half_even_f32(0x1.fffffep+21f), 0x1p+22f);
+  EXPECT_BITS(round_half_even_f32(0x1.fffffep+22f), 0x1p+23f);
+  EXPECT_BITS(round_half_even_f32(0x1.000002p+23f), 0x1.000002p+23f);
+  EXPECT_BITS(floor_f32(-0.0f), -0.0f);
+  EXPECT_BITS(floor_f32(0.9f), 0.0f);
+  EXPECT_BITS(floor_f32(-kSmallest), -1.0f);
+  EXPECT_BITS(ceil_f32(-0.9f), -0.0f);
+  EXPECT_BITS(ceil_f32(kSmallest), 1.0f);
+  for (float (*function)(float) : {round_half_even_scalar, floor_scalar, ceil_scalar}) {
+    EXPECT_BITS(function(kInfinity), kInfinity);
+    EXPECT_BITS(function(-kInfinity), -kInfinity);
+    EXPECT_BITS(function(-0.0f), -0.0f);
+    EXPECT_BITS(function(-kLargest), -kLargest);
+  }
+}
+
+}  // namespace
+}  // namespace cupel
