@@ -67,11 +67,13 @@ inline std::unexpected<Error> internal_error(std::string place, std::string caus
 
 // The value of a Result, or an early return of its error from the enclosing function:
 //   auto graph = CUPEL_TRY(read_onnx(path));      CUPEL_TRY(verify(graph));
-#define CUPEL_TRY(...)                                                            \
-  __extension__({                                                                 \
-    auto cupel_result_ = (__VA_ARGS__);                                           \
-    if (!cupel_result_) return std::unexpected(std::move(cupel_result_).error()); \
-    ::cupel::detail::unwrap(std::move(cupel_result_));                            \
+#define CUPEL_TRY(...) CUPEL_TRY_UNIQUE_(__COUNTER__, __VA_ARGS__)
+#define CUPEL_TRY_UNIQUE_(id, ...) CUPEL_TRY_NAMED_(id, __VA_ARGS__)
+#define CUPEL_TRY_NAMED_(id, ...)                                                               \
+  __extension__({                                                                              \
+    auto cupel_result_##id = (__VA_ARGS__);                                                    \
+    if (!cupel_result_##id) return std::unexpected(std::move(cupel_result_##id).error());      \
+    ::cupel::detail::unwrap(std::move(cupel_result_##id));                                     \
   })
 
 namespace cupel::detail {

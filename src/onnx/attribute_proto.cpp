@@ -9,6 +9,7 @@
 #include "onnx/element_type.h"
 #include "onnx/fields.h"
 #include "onnx/tensor_proto.h"
+#include "ops/onnx_dtype.h"
 
 namespace cupel {
 namespace {

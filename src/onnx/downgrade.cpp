@@ -106,7 +106,8 @@ Status spell_split_sizes(Exporter& exporter, const Node& node, NodeDraft& draft)
   draft.attributes.erase("num_outputs");
   if (has_operand(node, 1)) return {};
   const std::vector<int64_t> sizes = split_sizes(exporter.graph(), node);
-  if (std::equal(sizes.begin() + 1, sizes.end(), sizes.begin())) return {};  // equal pieces need no list
+  if (sizes.empty() || std::equal(sizes.begin() + 1, sizes.end(), sizes.begin()))
+    return {};  // equal pieces need no list
   draft.inputs.resize(2);
   draft.inputs[1] = exporter.add_constant(draft.name + "_split", integers(sizes));
   return {};

@@ -103,6 +103,10 @@ Status Exporter::export_node(const Node& node) {
   NodeDraft draft{std::string(node.op->name), node.name, {}, {}, node.attributes};
   for (const ValueId id : node.inputs) draft.inputs.push_back(id.valid() ? graph_.value(id).name : "");
   for (const ValueId id : node.outputs) draft.outputs.push_back(graph_.value(id).name);
+  const bool reads_codes = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                       [&](ValueId id) { return id.valid() && graph_.type(id).quant.has_value(); });
+  if (reads_codes && !is_quantization(node) && node.op->quant_rule != QuantRule::same)
+    return unsupported("", "ONNX has no such operator on codes", "write the graph of stage quantized or before");
   if (is_quantization(node)) {
     spell_quantization(node, draft);
   } else if (node.op->since_opset == 0 || node.op->since_opset > opset()) {

@@ -4,12 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/file.h"
 #include "onnx/attribute_proto.h"
 #include "onnx/element_type.h"
 #include "onnx/tensor_proto.h"
 #include "onnx/upgrade.h"
+#include "ops/onnx_dtype.h"
 
 namespace cupel {
 namespace {
@@ -18,6 +20,16 @@ const char* const kExportAgain = "export the model again";
 
 bool is_constant_node(const NodeFields& node) {
   return node.op_type == "Constant" && (node.domain.empty() || node.domain == "ai.onnx");
+}
+
+// "batch", or "2*batch" as exporters and Cupel write a multiple of a symbol.
+Dim named_dim(std::string_view name) {
+  int64_t factor = 0;
+  const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), factor);
+  const auto used = static_cast<size_t>(end - name.data());
+  if (code == std::errc() && factor > 0 && used + 1 < name.size() && *end == '*')
+    return Dim(factor, std::string(name.substr(used + 1)));
+  return Dim(1, std::string(name));
 }
 
 }  // namespace
@@ -71,6 +83,7 @@ Status Importer::collect_definitions() {
     for (const std::string_view name : file_.nodes[i].inputs) read_.emplace(name);
   }
   for (const ValueFields& output : file_.outputs) read_.emplace(output.name);
+  read_.erase("");
   for (const auto& [name, definition] : definitions_) taken_.emplace(name);
   return {};
 }
@@ -166,7 +179,7 @@ Result<Shape> Importer::input_shape(const ValueFields& input) const {
     if (d.value) {
       shape.emplace_back(*d.value);
     } else {
-      shape.emplace_back(1, d.param.empty() ? fmt::format("dim_{}_{}", input.name, axis) : std::string(d.param));
+      shape.push_back(d.param.empty() ? Dim(1, fmt::format("dim_{}_{}", input.name, axis)) : named_dim(d.param));
     }
   }
   const Dims one_each = CUPEL_TRY(bind_shape(shape, 1));
@@ -208,7 +221,7 @@ Status Importer::add_outputs() {
     if (output.elem_type != 0 && dtype_from_onnx(output.elem_type) != type.dtype)
       return bad_input(place,
                        fmt::format("is declared as {}, but is {}", onnx_type_name(output.elem_type),
-                                   onnx_type_name(onnx_number(type.dtype))),
+                                   onnx_type_name(onnx_dtype(type.dtype))),
                        kExportAgain);
     if (output.shape) {
       bool fits = output.shape->size() == type.shape.size();
@@ -277,20 +290,10 @@ Result<std::string> Importer::add_part(std::string op, const NodeDraft& whole, c
 Status Importer::add(NodeDraft node, const std::string& origin) {
   const OpDef* op = find_op(node.op);
   if (!op) return internal_error("", fmt::format("operator {} is not in the op table", node.op));
-  // Trailing results that nobody reads and Cupel need not compute.
-  while (static_cast<int>(node.outputs.size()) > op->min_outputs) {
-    const std::string& last = node.outputs.back();
-    const bool beyond = op->max_outputs >= 0 && static_cast<int>(node.outputs.size()) > op->max_outputs;
-    if (!last.empty() && is_read(last)) {
-      if (!beyond) break;
-      return unsupported("",
-                         fmt::format("result {} ({}) is read; Cupel computes {} of them", node.outputs.size() - 1,
-                                     printable(last), op->max_outputs),
-                         "export the model for inference");
-    }
-    if (!last.empty() && !beyond) break;
+  // Trailing optional results that nobody reads.
+  while (op->max_outputs >= 0 && static_cast<int>(node.outputs.size()) > op->min_outputs &&
+         !is_read(node.outputs.back()))
     node.outputs.pop_back();
-  }
   CUPEL_TRY(settle_attributes(*op, node.attributes));
   std::vector<ValueId> inputs;
   for (const std::string& name : node.inputs) {

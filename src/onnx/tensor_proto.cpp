@@ -9,6 +9,7 @@
 #include "onnx/element_type.h"
 #include "onnx/fields.h"
 #include "onnx/wire.h"
+#include "ops/onnx_dtype.h"
 
 namespace cupel {
 namespace {
@@ -171,7 +172,13 @@ Result<Tensor> read_tensor(const TensorFields& fields, const std::filesystem::pa
     tensor = Tensor(*type, fields.dims);
     if (bytes) std::memcpy(tensor.mutable_bytes().data(), fields.raw_data->data(), fields.raw_data->size());
   } else {
-    CUPEL_TRY(read_typed(fields, *type, fields.dims, count, tensor));
+    try {
+      CUPEL_TRY(read_typed(fields, *type, fields.dims, count, tensor));
+    } catch (const WireError& error) {
+      return bad_input("", fmt::format("is malformed: {}", error.what()), kExportAgain);
+    } catch (const protozero::exception& error) {
+      return bad_input("", "is malformed: " + wire_error_text(error), kExportAgain);
+    }
   }
   if (*type == DType::boolean)
     for (std::byte& b : tensor.mutable_bytes()) b = b == std::byte{0} ? std::byte{0} : std::byte{1};

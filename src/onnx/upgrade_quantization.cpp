@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "onnx/element_type.h"
 #include "onnx/upgrade.h"
+#include "ops/onnx_dtype.h"
 
 namespace cupel {
 namespace {
@@ -97,7 +98,7 @@ Status upgrade_quantization(Importer& importer, NodeDraft& node) {
       return unsupported("", fmt::format("zero point is {}", dtype_name(zero->dtype())), "quantize to uint8 or int8");
     type = zero->dtype();
   }
-  if (!quantize && output_type != 0 && output_type != onnx_number(DType::f32))
+  if (!quantize && output_type != 0 && output_type != onnx_dtype(DType::f32))
     return unsupported("", fmt::format("dequantization to {}", onnx_type_name(output_type)), "dequantize to float");
 
   QuantParams params;

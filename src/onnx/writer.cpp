@@ -6,9 +6,9 @@
 #include <protozero/pbf_writer.hpp>
 
 #include "base/file.h"
-#include "onnx/element_type.h"
 #include "onnx/exporter.h"
 #include "onnx/fields.h"
+#include "ops/onnx_dtype.h"
 
 namespace cupel {
 namespace {
@@ -37,7 +37,7 @@ struct Outside {
 void write_tensor(pbf_writer& to, uint32_t tag, const std::string& name, const Tensor& t, Outside* outside) {
   pbf_writer w(to, tag);
   for (const int64_t d : t.dims()) w.add_int64(field::tensor::dims, d);
-  w.add_int32(field::tensor::data_type, onnx_number(t.dtype()));
+  w.add_int64(field::tensor::data_type, onnx_dtype(t.dtype()));
   if (!name.empty()) w.add_string(field::tensor::name, name);
   const auto bytes = t.bytes();
   const std::string_view content(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -76,8 +76,7 @@ void write_attribute(pbf_writer& to, const std::string& name, const Attribute& v
     }
     int32_t operator()(const std::string& v) const {
       // Element types are text in the Graph and numbers in ONNX.
-      if (const auto type = name == "to" ? dtype_from_name(v) : std::nullopt)
-        return (*this)(int64_t{onnx_number(*type)});
+      if (const auto type = name == "to" ? dtype_from_name(v) : std::nullopt) return (*this)(onnx_dtype(*type));
       w.add_string(f::s, v);
       return kind::text;
     }
@@ -107,22 +106,27 @@ void write_node(pbf_writer& to, const NodeDraft& node) {
   for (const auto& [name, value] : node.attributes) write_attribute(w, name, value);
 }
 
-// A dimension that is a multiple of a symbol has no name in ONNX and stays open.
+// A multiple of a symbol is written as PyTorch does: "2*batch".
 void write_value(pbf_writer& to, uint32_t tag, const Value& value) {
   pbf_writer w(to, tag);
   w.add_string(field::value::name, value.name);
   pbf_writer type(w, field::value::type);
   pbf_writer tensor(type, field::type::tensor);
-  tensor.add_enum(field::tensor_type::elem_type, onnx_number(value.type.dtype));
-  pbf_writer shape(tensor, field::tensor_type::shape);
+  tensor.add_int64(field::tensor_type::elem_type, onnx_dtype(value.type.dtype));
+  // Empty messages (a scalar's shape) are written by hand: pbf_writer drops them.
+  std::string shape;
+  pbf_writer dims(shape);
   for (const Dim& d : value.type.shape) {
-    pbf_writer dim(shape, field::shape::dim);
+    std::string content;
+    pbf_writer dim(content);
     if (d.is_constant()) {
       dim.add_int64(field::dim::value, d.factor);
-    } else if (d.factor == 1) {
-      dim.add_string(field::dim::param, d.symbol);
+    } else {
+      dim.add_string(field::dim::param, to_text(d));
     }
+    dims.add_message(field::shape::dim, content);
   }
+  tensor.add_message(field::tensor_type::shape, shape);
 }
 
 std::string write_model(const Graph& graph, const FileDraft& draft, Outside* outside) {

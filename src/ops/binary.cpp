@@ -1,8 +1,8 @@
-// Add, Sub, Mul, Div, Pow, Max, Min with broadcasting: f32 and integers (docs/quantization.md 4), Add and Mul on codes too
-// (section 3). Integers wrap around; their division truncates toward zero.
-#include <type_traits>
-
+// Add, Sub, Mul, Div, Pow, Max, Min with broadcasting: f32 and integers (docs/quantization.md 4), Add and Mul on codes
+// too (section 3). Integers wrap around; their division truncates toward zero.
 #include <fmt/format.h>
+
+#include <type_traits>
 
 #include "ir/graph.h"
 #include "ops/clones.h"
@@ -18,16 +18,16 @@ using namespace ops;
 template <class T>
 using Unsigned = std::make_unsigned_t<T>;
 
-#define CUPEL_ARITHMETIC(name, operation)                                                                  \
-  struct name {                                                                                            \
-    template <class T>                                                                                     \
-    [[gnu::always_inline]] T operator()(T a, T b) const {                                                  \
-      if constexpr (std::is_integral_v<T>) {                                                               \
-        return static_cast<T>(static_cast<Unsigned<T>>(a) operation static_cast<Unsigned<T>>(b));          \
-      } else {                                                                                             \
-        return a operation b;                                                                              \
-      }                                                                                                    \
-    }                                                                                                      \
+#define CUPEL_ARITHMETIC(name, operation)                                                         \
+  struct name {                                                                                   \
+    template <class T>                                                                            \
+    [[gnu::always_inline]] T operator()(T a, T b) const {                                         \
+      if constexpr (std::is_integral_v<T>) {                                                      \
+        return static_cast<T>(static_cast<Unsigned<T>>(a) operation static_cast<Unsigned<T>>(b)); \
+      } else {                                                                                    \
+        return a operation b;                                                                     \
+      }                                                                                           \
+    }                                                                                             \
   };
 CUPEL_ARITHMETIC(AddOf, +)
 CUPEL_ARITHMETIC(SubOf, -)
@@ -90,7 +90,8 @@ void combine_any(const EvalContext& c, F f, const Tensor& a, const Tensor& b) {
   }
 }
 
-// ---- Codes -------------------------------------------------------------------------------------------------------------
+// ---- Codes
+// -------------------------------------------------------------------------------------------------------------
 
 // to_code(fma(f32(qb − zb), mb, f32(qa − za) · ma), zy) with ma = f32(double(sa) / double(sy)), mb likewise
 struct AddCodes {
@@ -108,16 +109,19 @@ struct MulCodes {
 };
 
 template <class F>
-CUPEL_CLONES void combine_codes(F f, ByteCodes a_codes, const uint8_t* __restrict a, int64_t a_step, ByteCodes b_codes, const uint8_t* __restrict b,
-                                int64_t b_step, CodeRange range, int64_t n, uint8_t* __restrict out) {
+CUPEL_CLONES void combine_codes(F f, ByteCodes a_codes, const uint8_t* __restrict a, int64_t a_step, ByteCodes b_codes,
+                                const uint8_t* __restrict b, int64_t b_step, CodeRange range, int64_t n,
+                                uint8_t* __restrict out) {
   if (a_step == 0) {
     const int32_t constant = a_codes.centered(*a);
-    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<uint8_t>(to_code(f(constant, b_codes.centered(b[i * b_step])), range));
+    for (int64_t i = 0; i < n; ++i)
+      out[i] = static_cast<uint8_t>(to_code(f(constant, b_codes.centered(b[i * b_step])), range));
   } else if (b_step == 0) {
     const int32_t constant = b_codes.centered(*b);
     for (int64_t i = 0; i < n; ++i) out[i] = static_cast<uint8_t>(to_code(f(a_codes.centered(a[i]), constant), range));
   } else {
-    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<uint8_t>(to_code(f(a_codes.centered(a[i]), b_codes.centered(b[i])), range));
+    for (int64_t i = 0; i < n; ++i)
+      out[i] = static_cast<uint8_t>(to_code(f(a_codes.centered(a[i]), b_codes.centered(b[i])), range));
   }
 }
 
@@ -135,17 +139,22 @@ void combine_code_tensors(const EvalContext& c) {
   });
 }
 
-// ---- Types -------------------------------------------------------------------------------------------------------------
+// ---- Types
+// -------------------------------------------------------------------------------------------------------------
 
 // f32, s32 or s64 without parameters; every operand has the type of the first.
 Status expect_numbers(const InferContext& c) {
   const TensorType& first = c.type(0);
   if (first.dtype != DType::f32 && first.dtype != DType::s32 && first.dtype != DType::s64)
-    return unsupported("", fmt::format("operand 0 is {}, expected f32, s32 or s64", dtype_name(first.dtype)), "convert the operands");
+    return unsupported("", fmt::format("operand 0 is {}, expected f32, s32 or s64", dtype_name(first.dtype)),
+                       "convert the operands");
   for (size_t i = 0; i < c.inputs.size(); ++i) {
     if (!c.has(i)) return bad_input("", fmt::format("operand {} is missing", i), "give every required operand");
     CUPEL_TRY(expect_dtype(c, i, first.dtype));
-    if (c.type(i).quant) return unsupported("", fmt::format("operand {} holds {}, which this op does not take as codes", i, to_text(c.type(i))), "keep this op in float");
+    if (c.type(i).quant)
+      return unsupported(
+          "", fmt::format("operand {} holds {}, which this op does not take as codes", i, to_text(c.type(i))),
+          "keep this op in float");
   }
   return {};
 }
@@ -164,7 +173,8 @@ Result<Types> infer_numbers_or_codes(const InferContext& c) {
   return Types{CUPEL_TRY(declared_byte_codes(c, CUPEL_TRY(broadcast_shapes(c.shape(0), c.shape(1)))))};
 }
 
-// ---- Shape arithmetic --------------------------------------------------------------------------------------------------
+// ---- Shape arithmetic
+// --------------------------------------------------------------------------------------------------
 
 using Folded = Result<std::optional<std::vector<Dim>>>;
 using FoldedElement = Result<std::optional<Dim>>;
@@ -176,7 +186,9 @@ FoldedElement known_or_unknown(Result<Dim> d) {
   return std::unexpected(std::move(d).error());
 }
 FoldedElement fold_add(const Dim& a, const Dim& b) { return known_or_unknown(dim_add(a, b)); }
-FoldedElement fold_sub(const Dim& a, const Dim& b) { return known_or_unknown(dim_add(a, Dim(CUPEL_TRY(checked_mul(b.factor, -1)), b.symbol))); }
+FoldedElement fold_sub(const Dim& a, const Dim& b) {
+  return known_or_unknown(dim_add(a, Dim(CUPEL_TRY(checked_mul(b.factor, -1)), b.symbol)));
+}
 FoldedElement fold_mul(const Dim& a, const Dim& b) { return known_or_unknown(dim_mul(a, b)); }
 FoldedElement fold_div(const Dim& a, const Dim& b) {
   if (b == Dim(0)) return bad_input("", "an integer is divided by 0", "correct the model");
@@ -225,7 +237,8 @@ Folded fold(const InferContext& c) {
     });
     for (const auto& [p, q] : pairs) {
       std::optional<Dim> d = CUPEL_TRY(kFold(so_far[static_cast<size_t>(p)], (*c.contents[i])[static_cast<size_t>(q)]));
-      if (!d || (type == DType::s32 && d->is_constant() && (d->factor < INT32_MIN || d->factor > INT32_MAX))) return std::nullopt;
+      if (!d || (type == DType::s32 && d->is_constant() && (d->factor < INT32_MIN || d->factor > INT32_MAX)))
+        return std::nullopt;
       results.push_back(std::move(*d));
     }
     so_far = std::move(results);
@@ -233,7 +246,8 @@ Folded fold(const InferContext& c) {
   return std::optional(std::move(so_far));
 }
 
-// ---- Meanings ----------------------------------------------------------------------------------------------------------
+// ---- Meanings
+// ----------------------------------------------------------------------------------------------------------
 
 template <class F>
 Status reference(const EvalContext& c) {
@@ -270,7 +284,8 @@ Status reference_variadic(const EvalContext& c) {
   return {};
 }
 
-// ---- Pow ---------------------------------------------------------------------------------------------------------------
+// ---- Pow
+// ---------------------------------------------------------------------------------------------------------------
 
 #define CUPEL_POWER(name, expression)                                             \
   struct name {                                                                   \
@@ -290,14 +305,20 @@ Result<Types> infer_pow(const InferContext& c) {
   CUPEL_TRY(expect_dtype(c, 0, DType::f32));
   const TensorType& e = c.type(1);
   if (e.quant || (e.dtype != DType::f32 && e.dtype != DType::s32 && e.dtype != DType::s64))
-    return unsupported("", fmt::format("the exponent (operand 1) is {}, expected f32, s32 or s64", to_text(e)), "convert the exponent");
-  if (c.constants[1] == nullptr) return unsupported("", "the exponent (operand 1) is computed at run time", "use a constant exponent of one element");
+    return unsupported("", fmt::format("the exponent (operand 1) is {}, expected f32, s32 or s64", to_text(e)),
+                       "convert the exponent");
+  if (c.constants[1] == nullptr)
+    return unsupported("", "the exponent (operand 1) is computed at run time",
+                       "use a constant exponent of one element");
   const Tensor& exponent = *c.constants[1];
   if (exponent.size() != 1)
-    return unsupported("", fmt::format("the exponent (operand 1) has shape {}, expected one element", to_text(exponent.dims())), "use a constant exponent of one element");
+    return unsupported(
+        "", fmt::format("the exponent (operand 1) has shape {}, expected one element", to_text(exponent.dims())),
+        "use a constant exponent of one element");
   const double value = exponent.at(0);
   if (value != 2 && value != 3 && value != 0.5 && value != 1 && value != -1 && value != 0)
-    return unsupported("", fmt::format("the exponent is {}, expected 2, 3, 0.5, 1, -1 or 0", value), "write the power with other ops");
+    return unsupported("", fmt::format("the exponent is {}, expected 2, 3, 0.5, 1, -1 or 0", value),
+                       "write the power with other ops");
   return Types{plain(DType::f32, CUPEL_TRY(broadcast_shapes(c.shape(0), e.shape)))};
 }
 
@@ -310,7 +331,8 @@ template <class F>
 Status power(const EvalContext& c, F f) {
   const float* x = c.in(0).data<float>().data();
   float* out = c.out().mutable_data<float>().data();
-  c.threads.parallel_for(c.in(0).size(), kPartOperations, [&](int64_t begin, int64_t end) { apply(f, x + begin, end - begin, out + begin); });
+  c.threads.parallel_for(c.in(0).size(), kPartOperations,
+                         [&](int64_t begin, int64_t end) { apply(f, x + begin, end - begin, out + begin); });
   return {};
 }
 

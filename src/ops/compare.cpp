@@ -42,7 +42,8 @@ struct Either {
 };
 
 template <class T, class F>
-CUPEL_CLONES void compare(F f, const T* __restrict a, int64_t a_step, const T* __restrict b, int64_t b_step, int64_t n, uint8_t* __restrict out) {
+CUPEL_CLONES void compare(F f, const T* __restrict a, int64_t a_step, const T* __restrict b, int64_t b_step, int64_t n,
+                          uint8_t* __restrict out) {
   if (a_step == 0) {
     const T constant = *a;
     for (int64_t i = 0; i < n; ++i) out[i] = f(constant, b[i * b_step]);
@@ -91,8 +92,8 @@ Status reference_not(const EvalContext& c) {
 }
 
 template <class T>
-CUPEL_CLONES void choose(const uint8_t* __restrict condition, int64_t condition_step, const T* __restrict a, int64_t a_step, const T* __restrict b, int64_t b_step,
-                         int64_t n, T* __restrict out) {
+CUPEL_CLONES void choose(const uint8_t* __restrict condition, int64_t condition_step, const T* __restrict a,
+                         int64_t a_step, const T* __restrict b, int64_t b_step, int64_t n, T* __restrict out) {
   for (int64_t i = 0; i < n; ++i) {
     const T x = a[i * a_step], y = b[i * b_step];
     out[i] = condition[i * condition_step] != 0 ? x : y;
@@ -122,16 +123,23 @@ Status reference_where(const EvalContext& c) {
 }
 
 Status expect_plain(const InferContext& c, size_t i) {
-  if (c.type(i).quant) return unsupported("", fmt::format("operand {} holds {}, which this op does not take as codes", i, to_text(c.type(i))), "keep this op in float");
+  if (c.type(i).quant)
+    return unsupported("",
+                       fmt::format("operand {} holds {}, which this op does not take as codes", i, to_text(c.type(i))),
+                       "keep this op in float");
   return {};
 }
 
 template <bool kOrdered>
 Result<Types> infer_compare(const InferContext& c) {
   const DType t = c.type(0).dtype;
-  const bool fits = t == DType::f32 || t == DType::s32 || t == DType::s64 || t == DType::u8 || t == DType::s8 || (!kOrdered && t == DType::boolean);
+  const bool fits = t == DType::f32 || t == DType::s32 || t == DType::s64 || t == DType::u8 || t == DType::s8 ||
+                    (!kOrdered && t == DType::boolean);
   if (!fits)
-    return unsupported("", fmt::format("operand 0 is {}, expected f32, s8, u8, s32{}", dtype_name(t), kOrdered ? " or s64" : ", s64 or bool"), "convert the operands");
+    return unsupported("",
+                       fmt::format("operand 0 is {}, expected f32, s8, u8, s32{}", dtype_name(t),
+                                   kOrdered ? " or s64" : ", s64 or bool"),
+                       "convert the operands");
   CUPEL_TRY(expect_dtype(c, 1, t));
   CUPEL_TRY(expect_plain(c, 0));
   CUPEL_TRY(expect_plain(c, 1));
@@ -153,11 +161,15 @@ Result<Types> infer_where(const InferContext& c) {
   CUPEL_TRY(expect_plain(c, 1));
   CUPEL_TRY(expect_plain(c, 2));
   if (dtype_bits(c.type(1).dtype) < 8)
-    return unsupported("", fmt::format("operand 1 is {}, expected a type of at least 8 bits", dtype_name(c.type(1).dtype)), "convert the operands");
-  return Types{plain(c.type(1).dtype, CUPEL_TRY(broadcast_shapes(c.shape(0), CUPEL_TRY(broadcast_shapes(c.shape(1), c.shape(2))))))};
+    return unsupported("",
+                       fmt::format("operand 1 is {}, expected a type of at least 8 bits", dtype_name(c.type(1).dtype)),
+                       "convert the operands");
+  return Types{plain(c.type(1).dtype,
+                     CUPEL_TRY(broadcast_shapes(c.shape(0), CUPEL_TRY(broadcast_shapes(c.shape(1), c.shape(2))))))};
 }
 
-// ---- Shape arithmetic --------------------------------------------------------------------------------------------------
+// ---- Shape arithmetic
+// --------------------------------------------------------------------------------------------------
 
 using Folded = Result<std::optional<std::vector<Dim>>>;
 
@@ -181,18 +193,20 @@ std::optional<std::vector<std::array<Dim, 3>>> aligned_contents(const InferConte
   walk.for_range(0, walk.size(), [&](int64_t, const BroadcastWalk::Offsets& from, int64_t n) {
     for (int64_t j = 0; j < n; ++j) {
       std::array<Dim, 3> row;
-      for (size_t i = 0; i < c.inputs.size(); ++i) row[i] = (*c.contents[i])[static_cast<size_t>(from[i] + j * walk.step(i))];
+      for (size_t i = 0; i < c.inputs.size(); ++i)
+        row[i] = (*c.contents[i])[static_cast<size_t>(from[i] + j * walk.step(i))];
       rows.push_back(std::move(row));
     }
   });
   return rows;
 }
 
-// Sign of a − b when it holds for every value ≥ 1 of the symbol. A symbolic dimension is at least its factor.
+// Sign of a − b when it is the same for every value ≥ 0 of the symbol.
 std::optional<int> order_of(const Dim& a, const Dim& b) {
-  if (a.symbol == b.symbol) return a.factor == b.factor ? 0 : a.factor < b.factor ? -1 : 1;
-  if (b.is_constant() && a.factor > 0 && b.factor <= 0) return 1;
-  if (a.is_constant() && b.factor > 0 && a.factor <= 0) return -1;
+  if (a == b) return 0;
+  if (a.is_constant() && b.is_constant()) return a.factor < b.factor ? -1 : 1;
+  if (b.is_constant() && a.factor > 0 && b.factor < 0) return 1;
+  if (a.is_constant() && b.factor > 0 && a.factor < 0) return -1;
   return std::nullopt;
 }
 

@@ -14,17 +14,21 @@ int64_t elements_per_item(const TensorType& type) {
 Status expect_byte_codes(const InferContext& c, size_t i) {
   const TensorType& t = c.type(i);
   if (!t.quant)
-    return bad_input("", fmt::format("operand {} is {} without a scale, expected u8 or s8 codes like the other operand", i, dtype_name(t.dtype)),
+    return bad_input("",
+                     fmt::format("operand {} is {} without a scale, expected u8 or s8 codes like the other operand", i,
+                                 dtype_name(t.dtype)),
                      "quantize all operands or none");
   if ((t.dtype != DType::u8 && t.dtype != DType::s8) || !t.quant->per_tensor())
-    return unsupported("", fmt::format("operand {} holds {}, expected u8 or s8 codes with one scale", i, to_text(t)), "keep this op in float");
+    return unsupported("", fmt::format("operand {} holds {}, expected u8 or s8 codes with one scale", i, to_text(t)),
+                       "keep this op in float");
   return {};
 }
 
 Result<TensorType> declared_byte_codes(const InferContext& c, Shape shape) {
   TensorType type = CUPEL_TRY(declared_codes(c, std::move(shape)));
   if ((type.dtype != DType::u8 && type.dtype != DType::s8) || !type.quant->per_tensor())
-    return bad_input("", fmt::format("the result is declared as {}, expected u8 or s8 codes with one scale", to_text(type)),
+    return bad_input("",
+                     fmt::format("the result is declared as {}, expected u8 or s8 codes with one scale", to_text(type)),
                      "give the result u8 or s8 codes with one scale");
   return type;
 }

@@ -37,7 +37,8 @@ struct ByteCodes {
   int32_t offset = 0;
 
   explicit ByteCodes(const TensorType& type)
-      : flip(type.dtype == DType::s8 ? 0x80 : 0), offset((type.dtype == DType::s8 ? 128 : 0) + type.quant->zero_point[0]) {}
+      : flip(type.dtype == DType::s8 ? 0x80 : 0),
+        offset((type.dtype == DType::s8 ? 128 : 0) + type.quant->zero_point[0]) {}
   int32_t centered(uint8_t byte) const { return static_cast<int32_t>(byte ^ flip) - offset; }
 };
 
@@ -75,7 +76,7 @@ class BroadcastWalk {
   Offsets offsets_of(int64_t run, int64_t in_run) const;
 
   int64_t size_;
-  Dims extents_;                      // never empty
+  Dims extents_;                            // never empty
   std::array<Dims, kMaxOperands> strides_;  // in elements, one for each extent
 };
 

@@ -1,8 +1,8 @@
 // Functions of one element (docs/quantization.md 4); on codes a table of all 256 (section 3, unary functions).
+#include <fmt/format.h>
+
 #include <cmath>
 #include <limits>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 #include "ir/graph.h"
@@ -18,10 +18,10 @@ namespace {
 using namespace ops;
 
 // Each function is made from its node, then applied to one real number.
-#define CUPEL_FUNCTION(name, expression)                                              \
-  struct name {                                                                       \
-    explicit name(const EvalContext&) {}                                              \
-    [[gnu::always_inline]] float operator()(float x) const { return expression; }     \
+#define CUPEL_FUNCTION(name, expression)                                          \
+  struct name {                                                                   \
+    explicit name(const EvalContext&) {}                                          \
+    [[gnu::always_inline]] float operator()(float x) const { return expression; } \
   };
 CUPEL_FUNCTION(Relu, 0.0f > x ? 0.0f : x)
 CUPEL_FUNCTION(Sigmoid, sigmoid_f32(x))
@@ -81,7 +81,8 @@ Status reference(const EvalContext& c) {
   }
   const float* x = c.in(0).data<float>().data();
   float* out = c.out().mutable_data<float>().data();
-  c.threads.parallel_for(c.in(0).size(), kPartOperations, [&](int64_t begin, int64_t end) { apply(f, x + begin, end - begin, out + begin); });
+  c.threads.parallel_for(c.in(0).size(), kPartOperations,
+                         [&](int64_t begin, int64_t end) { apply(f, x + begin, end - begin, out + begin); });
   return {};
 }
 
@@ -92,7 +93,8 @@ Status reference_gelu(const EvalContext& c) {
 Result<Types> infer_gelu(const InferContext& c) {
   const std::string form = attr_text(c.attributes, "approximate", "none");
   if (form != "none" && form != "tanh")
-    return bad_input("", fmt::format("approximate is \"{}\", expected \"none\" or \"tanh\"", printable(form)), "correct the attribute");
+    return bad_input("", fmt::format("approximate is \"{}\", expected \"none\" or \"tanh\"", printable(form)),
+                     "correct the attribute");
   return infer_function(c);
 }
 
@@ -102,16 +104,19 @@ Result<Types> infer_clip(const InferContext& c) {
     CUPEL_TRY(expect_dtype(c, i, DType::f32));
     const std::string_view bound = i == 1 ? "the lower bound" : "the upper bound";
     if (CUPEL_TRY(shape_elements(c.shape(i))) != Dim(1))
-      return bad_input("", fmt::format("{} (operand {}) has shape {}, expected one element", bound, i, to_text(c.shape(i))), "correct the model's shapes");
+      return bad_input("",
+                       fmt::format("{} (operand {}) has shape {}, expected one element", bound, i, to_text(c.shape(i))),
+                       "correct the model's shapes");
     if (c.constants[i] == nullptr)
-      return unsupported("", fmt::format("{} (operand {}) is computed at run time", bound, i), "export the model with constant bounds");
+      return unsupported("", fmt::format("{} (operand {}) is computed at run time", bound, i),
+                         "export the model with constant bounds");
   }
   return infer_function(c);
 }
 
 // A row of the table: a function of one operand without further ones.
-OpDef function(std::string_view name, int since_opset, Status (*meaning)(const EvalContext&), std::vector<std::string_view> samples,
-               std::vector<AttributeSpec> attributes = {}) {
+OpDef function(std::string_view name, int since_opset, Status (*meaning)(const EvalContext&),
+               std::vector<std::string_view> samples, std::vector<AttributeSpec> attributes = {}) {
   return {.name = name,
           .since_opset = since_opset,
           .attributes = std::move(attributes),
@@ -122,17 +127,21 @@ OpDef function(std::string_view name, int since_opset, Status (*meaning)(const E
 }
 
 // Samples that every function has: floats of an odd size, and codes.
-#define CUPEL_FLOAT_SAMPLE(op)                       \
-  "graph \"" op "\" stage imported opset 20 {\n"     \
-  "  input %x : f32[batch,3,5,7]\n"                  \
-  "  %y = " op "(%x)\n"                              \
-  "  output %y\n"                                    \
+#define CUPEL_FLOAT_SAMPLE(op)      \
+  "graph \"" op                     \
+  "\" stage imported opset 20 {\n"  \
+  "  input %x : f32[batch,3,5,7]\n" \
+  "  %y = " op                      \
+  "(%x)\n"                          \
+  "  output %y\n"                   \
   "}"
-#define CUPEL_CODES_SAMPLE(op)                                                       \
-  "graph \"" op "_codes\" stage integer opset 20 {\n"                                \
-  "  input %x : u8[batch,3,7] quant(scale=[0x1.4p-5], zero_point=[113])\n"           \
-  "  %y = " op "(%x) : s8[batch,3,7] quant(scale=[0x1.8p-6], zero_point=[-9])\n"     \
-  "  output %y\n"                                                                    \
+#define CUPEL_CODES_SAMPLE(op)                                             \
+  "graph \"" op                                                            \
+  "_codes\" stage integer opset 20 {\n"                                    \
+  "  input %x : u8[batch,3,7] quant(scale=[0x1.4p-5], zero_point=[113])\n" \
+  "  %y = " op                                                             \
+  "(%x) : s8[batch,3,7] quant(scale=[0x1.8p-6], zero_point=[-9])\n"        \
+  "  output %y\n"                                                          \
   "}"
 #define CUPEL_FUNCTION_SAMPLES(op) {CUPEL_FLOAT_SAMPLE(op), CUPEL_CODES_SAMPLE(op)}
 

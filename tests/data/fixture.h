@@ -10,6 +10,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,7 +34,7 @@ class TemporaryFolder {
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
   std::filesystem::path write(const std::string& name, std::string_view content) const {
     std::filesystem::create_directories((path_ / name).parent_path());
-    EXPECT_TRUE(write_file(path_ / name, content));
+    std::ofstream(path_ / name, std::ios::binary) << content;
     return path_ / name;
   }
   // `text` with this folder's path replaced by DIR.

@@ -1,0 +1,26 @@
+// The main job: quantize a float model, run both on the report split, and say what it cost and gained.
+#pragma once
+
+#include <filesystem>
+
+#include "driver/evaluate.h"
+
+namespace cupel {
+
+struct AssayOptions {
+  EvaluateOptions evaluate;
+  std::filesystem::path folder;  // receives <model>.int8.onnx, report.json and report.html
+  Provenance provenance;         // date, command, versions and machine, as the caller knows them
+};
+
+// quantize → write the INT8 model → read it back → evaluate both → write the report. The model that is assessed is the file
+// that was written.
+Result<Report> assay(const std::filesystem::path& model, const std::filesystem::path& data, CompileContext& context, const AssayOptions& options);
+
+// Calibrates on the data set's calibrate split and quantizes.
+Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, CompileContext& context, int64_t batch, const Progress& progress);
+
+// Name, path and hash of the data set's file, and the calibration's settings, for a report.
+Status describe_data(const std::filesystem::path& path, Provenance& provenance);
+
+}  // namespace cupel

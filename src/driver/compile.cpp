@@ -1,0 +1,75 @@
+#include "driver/compile.h"
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "onnx/reader.h"
+#include "reference/interpreter.h"
+
+namespace cupel {
+namespace {
+
+// Shape arithmetic first, since the other passes need constant targets; then towards few, large ops.
+constexpr std::string_view kSimplify[] = {"resolve_shapes",       "fold_constants",        "drop_identities", "fold_batch_norm", "recognise_gelu",
+                                          "recognise_layer_norm", "recognise_activations", "fold_constants",  "finish_simplify"};
+constexpr std::string_view kAfterQuantization[] = {"drop_redundant_clamps"};
+constexpr std::string_view kIntegerize[] = {"drop_redundant_clamps", "integerize"};
+
+}  // namespace
+
+Result<Model> load_model(const std::filesystem::path& path, CompileContext& context) {
+  Model model;
+  model.path = path;
+  const std::string place = printable(path.string());
+
+  const Bytes file = CUPEL_TRY(read_file(path));
+  model.sha256 = to_hex(sha256(file));
+  model.file_bytes = static_cast<int64_t>(file.size());
+
+  // import
+  Graph graph = CUPEL_TRY(read_onnx_bytes(file, path.parent_path(), place));
+  CUPEL_TRY(dump_graph(graph, "import", context.passes));
+
+  // simplify
+  auto simplified = run_passes(std::move(graph), kSimplify, {context.threads}, context.passes);
+  if (!simplified) return std::unexpected(std::move(simplified).error().within(place));
+  model.source = std::move(*simplified);
+
+  // integerize
+  if (model.source.stage != Stage::quantized || context.passes.stopped) {
+    model.program = model.source;
+    return model;
+  }
+  auto program = integerize_graph(model.source, context, &model.kept_in_float);
+  if (!program) return std::unexpected(std::move(program).error().within(place));
+  model.program = std::move(*program);
+  return model;
+}
+
+Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context) {
+  if (model.stage != Stage::simplified) return bad_input("quantization", "the model holds quantize and dequantize nodes already", "give the float model");
+
+  // calibrate
+  const Selection selection = select_values(model);
+  const Ranges ranges = CUPEL_TRY(calibrate_min_max(model, selection.activations, calibration, interpreter(context.threads)));
+
+  // choose
+  QuantPlan plan = CUPEL_TRY(choose_parameters(model, selection, ranges));
+
+  // apply
+  Graph graph = CUPEL_TRY(apply_plan(model, plan));
+  CUPEL_TRY(dump_graph(graph, "apply", context.passes));
+  graph = CUPEL_TRY(run_passes(std::move(graph), kAfterQuantization, {context.threads}, context.passes));
+  return QuantizedGraph{std::move(graph), std::move(plan)};
+}
+
+Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context, std::map<std::string, std::string>* kept) {
+  std::vector<Remark> remarks;
+  Graph program = CUPEL_TRY(run_passes(quantized, kIntegerize, {context.threads, &remarks}, context.passes));
+  if (kept)
+    for (Remark& remark : remarks) kept->insert_or_assign(std::move(remark.node), std::move(remark.reason));
+  return program;
+}
+
+}  // namespace cupel

@@ -1,0 +1,47 @@
+// From an ONNX file to the program that runs, step by step. A newcomer begins at compile.cpp.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "passes/pass.h"
+#include "quant/plan.h"
+
+namespace cupel {
+
+// What the steps share: the threads, and what a person asked to see of them.
+struct CompileContext {
+  ThreadPool& threads;
+  PassOptions passes;
+};
+
+// A model ready to run.
+struct Model {
+  std::filesystem::path path;
+  std::string sha256;      // of the file
+  int64_t file_bytes = 0;  // external data not included
+  Graph source;            // simplified, or quantized when the file holds Q/DQ nodes
+  Graph program;           // what runs: source itself, or its integer form
+  // Node name → why it is not integer. Empty for a float model.
+  std::map<std::string, std::string> kept_in_float;
+
+  bool is_quantized() const { return source.stage == Stage::quantized; }
+};
+
+// import → simplify → (integerize when the file holds Q/DQ nodes). Errors name the file.
+Result<Model> load_model(const std::filesystem::path& path, CompileContext& context);
+
+// calibrate → choose → apply → drop redundant clamps: the Graph with Q/DQ nodes. `model` must be in stage simplified.
+struct QuantizedGraph {
+  Graph graph;
+  QuantPlan plan;
+};
+Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context);
+
+// The integer form of a Graph with Q/DQ nodes; reasons for what stays in float go to `kept`.
+Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context, std::map<std::string, std::string>* kept);
+
+}  // namespace cupel

@@ -1,0 +1,199 @@
+#include "driver/evaluate.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "assess/comparison.h"
+#include "assess/layer_error.h"
+#include "assess/layer_match.h"
+#include "assess/model_cost.h"
+#include "base/file.h"
+#include "driver/batches.h"
+#include "reference/interpreter.h"
+
+namespace cupel {
+namespace {
+
+// A tap's tensor as numbers: codes are dequantized.
+Tensor as_numbers(const Tensor& t, const TensorType& type) {
+  if (t.dtype() == DType::f32) return t;
+  Tensor out(DType::f32, t.dims());
+  auto numbers = out.mutable_data<float>();
+  const QuantParams& q = *type.quant;
+  for (int64_t i = 0; i < t.size(); ++i) numbers[static_cast<size_t>(i)] = static_cast<float>(t.int_at(i) - q.zero_point[0]) * q.scale[0];
+  return out;
+}
+
+// Errors of every matched node of `candidate` on the first `count` samples.
+Status measure_layers(const Model& base, const Model& candidate, std::span<const LayerMatch> matches, const Dataset& data, int64_t batch, int64_t count, const RunGraph& run, const Progress& progress, LayerErrors& errors) {
+  std::map<ValueId, std::string> key_of;  // candidate value → key
+  std::map<ValueId, ValueId> wanted;      // base value → candidate value
+  for (const LayerMatch& m : matches) {
+    if (!m.base_value) continue;
+    key_of[m.value] = std::to_string(m.node.index);
+    wanted[*m.base_value] = m.value;
+  }
+  for (int64_t begin = 0; begin < count && !stop_requested(); begin += batch) {
+    const Samples samples = CUPEL_TRY(data.load("report", begin, std::min(batch, count - begin)));
+    std::map<ValueId, Tensor> expected;  // by candidate value
+    CUPEL_TRY(run_batch(base.program, samples.input, batch, run, [&](ValueId id, const Tensor& t) -> Status {
+      if (const auto w = wanted.find(id); w != wanted.end()) expected[w->second] = as_numbers(t, base.program.type(id));
+      return {};
+    }));
+    CUPEL_TRY(run_batch(candidate.program, samples.input, batch, run, [&](ValueId id, const Tensor& t) -> Status {
+      const auto key = key_of.find(id);
+      if (key == key_of.end()) return {};
+      const Tensor actual = as_numbers(t, candidate.program.type(id));
+      return errors.add(key->second, expected.at(id).reshaped(actual.dims()), actual);
+    }));
+    if (progress) progress("layer errors", std::min(begin + batch, count), count);
+  }
+  return {};
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : " + ") + name;
+  return text;
+}
+
+std::string reason_of(const Model& model, const Node& node) {
+  const auto found = model.kept_in_float.find(node.name);
+  if (found != model.kept_in_float.end()) return found->second;
+  if (node.op->quant_rule == QuantRule::none) return "the op has no integer meaning";
+  return "its operands are not quantized";
+}
+
+std::vector<LayerRow> layer_rows(const Model& candidate, std::span<const LayerMatch> matches, const LayerErrors& errors) {
+  const ModelCost cost = cost_of(candidate.program);
+  std::vector<LayerRow> rows;
+  for (const LayerMatch& m : matches) {
+    const Node& node = candidate.program.node(m.node);
+    const NodeCost& c = cost.nodes[static_cast<size_t>(m.node.index)];
+    LayerRow row{joined(node.origin), std::string(node.op->name), c.precision, std::nullopt, std::nullopt, c.macs, c.weight_bytes, {}};
+    if (const ErrorSums* e = errors.find(std::to_string(m.node.index))) row.error = LayerErrorRow{e->elements(), e->sqnr_db(), e->cosine(), e->max_abs_error()};
+    if (c.precision != "INT8") row.reason = reason_of(candidate, node);
+    if (!m.reason.empty()) row.reason += (row.reason.empty() ? "" : "; ") + m.reason;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+// The split's facts as far as this run used it.
+Status fill_dataset_facts(const Dataset& data, int64_t used, Report& report) {
+  DatasetFacts facts = report.provenance.dataset.value_or(DatasetFacts{});
+  facts.classes = static_cast<int64_t>(data.class_names().size());
+  facts.preprocessing = data.preprocessing();
+  if (!facts.preprocessing.empty()) {
+    facts.layout = facts.preprocessing.back();
+    facts.preprocessing.pop_back();
+  }
+  facts.splits.clear();
+  for (const std::string& split : data.split_names()) {
+    const int64_t size = CUPEL_TRY(data.size(split));
+    facts.splits.push_back({split, CUPEL_TRY(data.source_name(split)), split == "report" ? used : size, size, 0, {}});
+  }
+  report.provenance.dataset = std::move(facts);
+  return {};
+}
+
+}  // namespace
+
+ModelRow model_row(const Model& model, std::string name, ModelRole role) {
+  const ModelCost cost = cost_of(model.program);
+  ModelRow row;
+  row.role = role;
+  row.name = std::move(name);
+  row.path = model.path.string();
+  row.sha256 = model.sha256;
+  row.file_bytes = model.file_bytes;
+  row.weight_bytes = cost.weight_bytes;
+  row.parameters = cost.parameters;
+  row.macs = cost.macs;
+  row.bit_operations = cost.bit_operations;
+  std::map<std::string, PrecisionCount> counts;
+  for (const NodeCost& c : cost.nodes) {
+    PrecisionCount& count = counts[c.precision];
+    count.precision = c.precision;
+    ++count.nodes;
+    count.macs += c.macs;
+  }
+  for (auto& [precision, count] : counts) row.precisions.push_back(count);
+  return row;
+}
+
+Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data, CompileContext& context, const EvaluateOptions& options, Report& report) {
+  const RunGraph run = interpreter(context.threads);
+  if (!data.has_split("report")) return bad_input("data set", "it has no report split", "add [splits] report to the data set's file");
+  if (!CUPEL_TRY(data.has_labels("report"))) return bad_input("data set", "its report split has no labels", "name a label file in the source");
+  const int64_t available = CUPEL_TRY(data.size("report"));
+  const int64_t wanted = std::min(options.samples.value_or(available), available);
+  if (wanted < 1) return bad_input("data set", "its report split has no sample", "give the report split at least one sample");
+
+  std::vector<Predictions> predictions;
+  std::vector<int64_t> batches;
+  std::vector<size_t> outputs;
+  for (size_t i = 0; i < models.size(); ++i) {
+    const std::string place = printable(models[i].path.string());
+    auto batch = batch_size_for(models[i].program, data, options.batch);
+    if (!batch) return std::unexpected(std::move(batch).error().within(place));
+    auto output = score_output(models[i].program);
+    if (!output) return std::unexpected(std::move(output).error().within(place));
+    batches.push_back(*batch);
+    outputs.push_back(*output);
+    predictions.emplace_back(names[i]);
+    report.models.push_back(model_row(models[i], names[i], i == 0 ? ModelRole::base : ModelRole::candidate));
+  }
+  // Models advance side by side, so that an interrupted run compares them on the same samples.
+  const int64_t stride = *std::max_element(batches.begin(), batches.end());
+  int64_t done = 0;
+  while (done < wanted && !(stop_requested() && done > 0)) {
+    const int64_t count = std::min(stride, wanted - done);
+    const Samples samples = CUPEL_TRY(data.load("report", done, count));
+    for (size_t i = 0; i < models.size(); ++i)
+      for (int64_t at = 0; at < count; at += batches[i]) {
+        const int64_t part = std::min(batches[i], count - at);
+        auto results = run_batch(models[i].program, samples.input.rows(at, part), batches[i], run, {});
+        if (!results) return std::unexpected(std::move(results).error().within(printable(models[i].path.string())));
+        CUPEL_TRY(predictions[i].add((*results)[outputs[i]], std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part))));
+      }
+    done += count;
+    if (options.progress) options.progress("accuracy", done, wanted);
+  }
+  if (done < available) {
+    const std::string why = stop_requested() ? "the run was interrupted" : "only a part was asked for";
+    report.warnings.push_back({Severity::deviation, fmt::format("{} of the {} samples of the report split were used: {}.", done, available, why)});
+  }
+  for (const std::string& text : data.warnings()) report.warnings.push_back({Severity::note, text});
+
+  std::vector<int64_t> top_k = options.top_k;
+  if (top_k.empty())
+    for (const MetricChoice& metric : data.metrics()) top_k.push_back(metric.top_k);
+  if (top_k.empty()) top_k.push_back(1);
+  for (int64_t k : top_k) {
+    AccuracyMetric metric;
+    metric.top_k = k;
+    for (const Predictions& p : predictions) metric.models.push_back(CUPEL_TRY(assess_accuracy(p, k)));
+    for (size_t i = 1; i < predictions.size(); ++i) {
+      CompareOptions compare_options;
+      compare_options.top_k = k;
+      if (report.accuracy.empty()) compare_options.max_drop_points = options.max_drop_points;
+      metric.comparisons.push_back(CUPEL_TRY(compare(predictions[0], predictions[i], compare_options)));
+    }
+    report.accuracy.push_back(std::move(metric));
+  }
+
+  if (models.size() > 1) {
+    const auto matches = match_layers(models[0].program, models[1].program);
+    const int64_t count = std::min(options.layer_samples, done);
+    LayerErrors errors;
+    CUPEL_TRY(measure_layers(models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, run, options.progress, errors));
+    report.layers_samples = count;
+    report.layers = layer_rows(models[1], matches, errors);
+  }
+  return fill_dataset_facts(data, done, report);
+}
+
+}  // namespace cupel

@@ -1,0 +1,325 @@
+// ReduceMean, ReduceSum, ReduceMax, ReduceMin over the axes in operand 1 (all when absent), and ArgMax.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ir/graph.h"
+#include "ops/op_table.h"
+#include "ops/reduction.h"
+#include "ops/rules.h"
+
+namespace cupel {
+namespace {
+
+using namespace ops;
+
+// Which dimensions a reduction with these axes reduces.
+Result<std::vector<bool>> reduced_dims(const Attributes& attributes, size_t rank, const std::vector<int64_t>& axes) {
+  const bool all = axes.empty() && attr_int(attributes, "noop_with_empty_axes", 0) == 0;
+  std::vector<bool> reduces(rank, all);
+  for (int64_t axis : axes) {
+    const auto d = static_cast<size_t>(CUPEL_TRY(normalize_axis(axis, static_cast<int64_t>(rank))));
+    if (reduces[d]) return bad_input("", fmt::format("axis {} is given twice", axis), "correct the axes");
+    reduces[d] = true;
+  }
+  return reduces;
+}
+
+Result<std::vector<bool>> reduced_dims(const InferContext& c) {
+  std::vector<int64_t> axes;
+  if (c.has(1)) {
+    CUPEL_TRY(expect_dtype(c, 1, DType::s64));
+    CUPEL_TRY(expect_rank(c, 1, 1));
+    axes = CUPEL_TRY(known_integers(c, 1, "axes"));
+  }
+  return reduced_dims(c.attributes, c.shape(0).size(), axes);
+}
+
+Result<std::vector<bool>> reduced_dims(const EvalContext& c) {
+  std::vector<int64_t> axes;
+  if (c.has(1))
+    for (int64_t i = 0; i < c.in(1).size(); ++i) axes.push_back(c.in(1).int_at(i));
+  return reduced_dims(c.attributes, c.in(0).dims().size(), axes);
+}
+
+Shape reduced_shape(const Shape& x, const std::vector<bool>& reduces, bool keep) {
+  Shape shape;
+  for (size_t d = 0; d < x.size(); ++d) {
+    if (!reduces[d]) {
+      shape.push_back(x[d]);
+    } else if (keep) {
+      shape.emplace_back(1);
+    }
+  }
+  return shape;
+}
+
+Result<bool> flag(const Attributes& attributes, std::string_view name, bool fallback) {
+  const int64_t value = attr_int(attributes, name, fallback ? 1 : 0);
+  if (value != 0 && value != 1)
+    return bad_input("", fmt::format("{} is {}, expected 0 or 1", name, value), "correct the attribute");
+  return value == 1;
+}
+
+Result<std::pair<Shape, std::vector<bool>>> infer_shape(const InferContext& c) {
+  const bool keep = CUPEL_TRY(flag(c.attributes, "keepdims", true));
+  CUPEL_TRY(flag(c.attributes, "noop_with_empty_axes", false));
+  std::vector<bool> reduces = CUPEL_TRY(reduced_dims(c));
+  return std::pair(reduced_shape(c.shape(0), reduces, keep), std::move(reduces));
+}
+
+Result<Types> infer_mean(const InferContext& c) {
+  auto [shape, reduces] = CUPEL_TRY(infer_shape(c));
+  if (!c.type(0).quant) {
+    CUPEL_TRY(expect_dtype(c, 0, DType::f32));
+    return Types{plain(DType::f32, std::move(shape))};
+  }
+  CUPEL_TRY(expect_byte_codes(c, 0));
+  Dim count = 1;
+  for (size_t d = 0; d < reduces.size(); ++d)
+    if (reduces[d] && c.shape(0)[d].is_constant()) count = CUPEL_TRY(dim_mul(count, c.shape(0)[d]));
+  CUPEL_TRY(expect_exact_sum(count.factor));
+  return Types{CUPEL_TRY(declared_byte_codes(c, std::move(shape)))};
+}
+
+Status expect_numbers(const InferContext& c) {
+  const TensorType& x = c.type(0);
+  if (x.quant || (x.dtype != DType::f32 && x.dtype != DType::s32 && x.dtype != DType::s64))
+    return unsupported("", fmt::format("operand 0 is {}, expected f32, s32 or s64", to_text(x)), "convert the operand");
+  return {};
+}
+
+Result<Types> infer_sum(const InferContext& c) {
+  CUPEL_TRY(expect_numbers(c));
+  return Types{plain(c.type(0).dtype, CUPEL_TRY(infer_shape(c)).first)};
+}
+
+Result<Types> infer_selection(const InferContext& c) {
+  const DType t = c.type(0).dtype;
+  if (t != DType::u8 && t != DType::s8) CUPEL_TRY(expect_numbers(c));
+  return Types{CUPEL_TRY(moved_type(c, 0, CUPEL_TRY(infer_shape(c)).first))};
+}
+
+template <class T>
+void sum(const EvalContext& c, const std::vector<bool>& reduces) {
+  T* out = c.out().mutable_data<T>().data();
+  reduce<T>(ReductionLayout(c.in(0).dims(), reduces), c.in(0).data<T>().data(), T{}, SumOf{}, c.threads,
+            [&](int64_t at, const T* sums, int64_t n) { std::copy_n(sums, n, out + at); });
+}
+
+Status reference_sum(const EvalContext& c) {
+  const std::vector<bool> reduces = CUPEL_TRY(reduced_dims(c));
+  switch (c.in(0).dtype()) {
+    case DType::f32: sum<float>(c, reduces); break;
+    case DType::s32: sum<int32_t>(c, reduces); break;
+    default: sum<int64_t>(c, reduces); break;
+  }
+  return {};
+}
+
+Status reference_mean(const EvalContext& c) { return reduce_mean(c, CUPEL_TRY(reduced_dims(c))); }
+Status reference_max(const EvalContext& c) { return reduce_greatest(c, CUPEL_TRY(reduced_dims(c))); }
+Status reference_min(const EvalContext& c) { return reduce_least(c, CUPEL_TRY(reduced_dims(c))); }
+
+Cost cost(const Attributes&, std::span<const TensorType* const> inputs, std::span<const TensorType>) {
+  return {0, elements_per_item(*inputs[0])};
+}
+
+// ---- ArgMax
+// ------------------------------------------------------------------------------------------------------------
+
+Result<Types> infer_arg_max(const InferContext& c) {
+  const TensorType& x = c.type(0);
+  if (x.dtype != DType::u8 && x.dtype != DType::s8) CUPEL_TRY(expect_numbers(c));
+  CUPEL_TRY(moved_type(c, 0, {}));  // codes of one scale keep their order
+  CUPEL_TRY(flag(c.attributes, "select_last_index", false));
+  const bool keep = CUPEL_TRY(flag(c.attributes, "keepdims", true));
+  const int64_t axis =
+      CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), static_cast<int64_t>(x.shape.size())));
+  if (x.shape[static_cast<size_t>(axis)] == Dim(0))
+    return bad_input("", fmt::format("axis {} of shape {} is empty", axis, to_text(x.shape)),
+                     "correct the model's shapes");
+  std::vector<bool> reduces(x.shape.size(), false);
+  reduces[static_cast<size_t>(axis)] = true;
+  return Types{plain(DType::s64, reduced_shape(x.shape, reduces, keep))};
+}
+
+template <class T>
+void arg_max(const EvalContext& c, int64_t n, int64_t inner) {
+  const T* x = c.in(0).data<T>().data();
+  int64_t* out = c.out().mutable_data<int64_t>().data();
+  const bool last = attr_int(c.attributes, "select_last_index", 0) != 0;
+  c.threads.parallel_for(c.out().size(), std::max<int64_t>(1, kPartOperations / n), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* from = x + r / inner * n * inner + r % inner;
+      int64_t best = 0;
+      for (int64_t i = 1; i < n; ++i) {
+        const T value = from[i * inner], greatest = from[best * inner];
+        if (value > greatest || (last && value == greatest)) best = i;
+      }
+      out[r] = best;
+    }
+  });
+}
+
+Status reference_arg_max(const EvalContext& c) {
+  const Dims& dims = c.in(0).dims();
+  const auto axis = static_cast<size_t>(CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), c.in(0).rank())));
+  if (c.out().empty()) return {};
+  const int64_t n = dims[axis], inner = strides_of(dims)[axis];
+  if (n == 0)
+    return bad_input("", fmt::format("axis {} of shape {} is empty", axis, to_text(dims)), "give at least one element");
+  switch (c.in(0).dtype()) {
+    case DType::f32: arg_max<float>(c, n, inner); break;
+    case DType::s32: arg_max<int32_t>(c, n, inner); break;
+    case DType::u8: arg_max<uint8_t>(c, n, inner); break;
+    case DType::s8: arg_max<int8_t>(c, n, inner); break;
+    default: arg_max<int64_t>(c, n, inner); break;
+  }
+  return {};
+}
+
+std::vector<AttributeSpec> reduce_attributes() {
+  return {{"keepdims", AttributeKind::integer}, {"noop_with_empty_axes", AttributeKind::integer}};
+}
+
+}  // namespace
+
+namespace ops {
+
+const OpDef kReduceMean{.name = "ReduceMean",
+                        .since_opset = 1,
+                        .min_inputs = 1,
+                        .max_inputs = 2,
+                        .attributes = reduce_attributes(),
+                        .quant_rule = QuantRule::average,
+                        .infer = infer_mean,
+                        .reference = reference_mean,
+                        .cost = cost,
+                        .samples = {R"(graph "reduce_mean_spatial" stage imported opset 18 {
+  input %x : f32[batch,3,5,7]
+  constant %axes : s64[2] = [2, 3]
+  %y = ReduceMean(%x, %axes)
+  output %y
+})",
+                                    R"(graph "reduce_mean_last" stage imported opset 18 {
+  input %x : f32[batch,3,65]
+  constant %axes : s64[1] = [-1]
+  %y = ReduceMean(%x, %axes) {keepdims=0}
+  output %y
+})",
+                                    R"(graph "reduce_mean_middle" stage imported opset 18 {
+  input %x : f32[batch,3,5,7]
+  constant %axes : s64[2] = [3, 1]
+  %y = ReduceMean(%x, %axes) {keepdims=0}
+  output %y
+})",
+                                    R"(graph "reduce_mean_all" stage imported opset 18 {
+  input %x : f32[2,3,5]
+  %y = ReduceMean(%x) {keepdims=0}
+  output %y
+})",
+                                    R"(graph "reduce_mean_codes" stage integer opset 18 {
+  input %x : u8[batch,3,5,7] quant(scale=[0x1.4p-5], zero_point=[113])
+  constant %axes : s64[2] = [2, 3]
+  %y = ReduceMean(%x, %axes) : u8[batch,3,1,1] quant(scale=[0x1.8p-6], zero_point=[120])
+  output %y
+})",
+                                    R"(graph "reduce_mean_tokens_codes" stage integer opset 18 {
+  input %x : s8[batch,9,6] quant(scale=[0x1.4p-5], zero_point=[-7])
+  constant %axes : s64[1] = [1]
+  %y = ReduceMean(%x, %axes) {keepdims=0} : s8[batch,6] quant(scale=[0x1.4p-6], zero_point=[3])
+  output %y
+})"}};
+
+const OpDef kReduceSum{.name = "ReduceSum",
+                       .since_opset = 1,
+                       .min_inputs = 1,
+                       .max_inputs = 2,
+                       .attributes = reduce_attributes(),
+                       .infer = infer_sum,
+                       .reference = reference_sum,
+                       .cost = cost,
+                       .samples = {R"(graph "reduce_sum" stage imported opset 18 {
+  input %x : f32[batch,3,7]
+  constant %axes : s64[1] = [1]
+  %y = ReduceSum(%x, %axes)
+  output %y
+})",
+                                   R"(graph "reduce_sum_integers" stage imported opset 18 {
+  input %x : s64[batch,3,7]
+  constant %axes : s64[2] = [-1, 1]
+  %y = ReduceSum(%x, %axes) {keepdims=0}
+  output %y
+})",
+                                   R"(graph "reduce_sum_noop" stage imported opset 18 {
+  input %x : f32[batch,3]
+  %y = ReduceSum(%x) {noop_with_empty_axes=1}
+  output %y
+})"}};
+
+const OpDef kReduceMax{.name = "ReduceMax",
+                       .since_opset = 1,
+                       .min_inputs = 1,
+                       .max_inputs = 2,
+                       .attributes = reduce_attributes(),
+                       .quant_rule = QuantRule::same,
+                       .infer = infer_selection,
+                       .reference = reference_max,
+                       .cost = cost,
+                       .samples = {R"(graph "reduce_max" stage imported opset 18 {
+  input %x : f32[batch,3,7]
+  constant %axes : s64[1] = [2]
+  %y = ReduceMax(%x, %axes) {keepdims=0}
+  output %y
+})",
+                                   R"(graph "reduce_max_codes" stage integer opset 18 {
+  input %x : u8[batch,3,7] quant(scale=[0x1.4p-5], zero_point=[113])
+  constant %axes : s64[1] = [1]
+  %y = ReduceMax(%x, %axes) : u8[batch,1,7] quant(scale=[0x1.4p-5], zero_point=[113])
+  output %y
+})"}};
+
+const OpDef kReduceMin{.name = "ReduceMin",
+                       .since_opset = 1,
+                       .min_inputs = 1,
+                       .max_inputs = 2,
+                       .attributes = reduce_attributes(),
+                       .quant_rule = QuantRule::same,
+                       .infer = infer_selection,
+                       .reference = reference_min,
+                       .cost = cost,
+                       .samples = {R"(graph "reduce_min" stage imported opset 18 {
+  input %x : f32[batch,3,7]
+  constant %axes : s64[1] = [-2]
+  %y = ReduceMin(%x, %axes)
+  output %y
+})",
+                                   R"(graph "reduce_min_codes" stage integer opset 18 {
+  input %x : s8[batch,3,7] quant(scale=[0x1.4p-5], zero_point=[-13])
+  constant %axes : s64[2] = [1, 2]
+  %y = ReduceMin(%x, %axes) {keepdims=0} : s8[batch] quant(scale=[0x1.4p-5], zero_point=[-13])
+  output %y
+})"}};
+
+const OpDef kArgMax{.name = "ArgMax",
+                    .since_opset = 1,
+                    .attributes = {{"axis", AttributeKind::integer},
+                                   {"keepdims", AttributeKind::integer},
+                                   {"select_last_index", AttributeKind::integer}},
+                    .infer = infer_arg_max,
+                    .reference = reference_arg_max,
+                    .cost = cost,
+                    .samples = {R"(graph "arg_max" stage imported opset 18 {
+  input %x : f32[batch,11]
+  %y = ArgMax(%x) {axis=-1, keepdims=0}
+  output %y
+})",
+                                R"(graph "arg_max_middle_last_index" stage imported opset 18 {
+  input %x : s64[batch,5,3]
+  %y = ArgMax(%x) {axis=1, select_last_index=1}
+  output %y
+})"}};
+
+}  // namespace ops
+}  // namespace cupel

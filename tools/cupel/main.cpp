@@ -1,0 +1,117 @@
+// The command line: cupel VERB [MODEL...] [flags]. Exit codes: docs/architecture.md 4.
+#include <csignal>
+#include <cstdio>
+#include <new>
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tools/cupel/verb.h"
+
+namespace cupel::cli {
+namespace {
+
+constexpr Verb kVerbs[] = {
+    {"assay", "Quantize a float model, run both on the report split, and say what it cost and gained.", "cupel assay models/fashion_resnet.onnx --data models/fashion_mnist.toml -o assay", setup_assay},
+    {"inspect", "Ops, shapes, parameters, multiply-adds, bytes and precision of every node.", "cupel inspect models/fashion_resnet.onnx", setup_inspect},
+    {"run", "Run a model on whole arrays.", "cupel run models/fashion_resnet.onnx --input image=images.npy -o results", setup_run},
+    {"quantize", "Calibrate and quantize; write an ONNX model with quantize and dequantize nodes.", "cupel quantize models/fashion_resnet.onnx --data models/fashion_mnist.toml -o resnet.int8.onnx", setup_quantize},
+    {"evaluate", "Compare models on a data set: accuracy, flips, significance, size and operations.", "cupel evaluate models/fashion_resnet.onnx resnet.int8.onnx --data models/fashion_mnist.toml", setup_evaluate},
+    {"doctor", "What this machine offers, and what is missing.", "cupel doctor", setup_doctor},
+};
+
+volatile std::sig_atomic_t g_signal = 0;
+
+void on_stop(int signal) {
+  if (g_signal != 0) _exit(128 + signal);  // the second one does not wait
+  g_signal = signal;
+  request_stop();
+}
+
+void on_timeout(int) {
+  constexpr char kText[] = "\nerror: --timeout: the time limit was reached before the work was complete\n  raise --timeout, or use --samples for a subset\n";
+  (void)!write(STDERR_FILENO, kText, sizeof kText - 1);
+  _exit(6);
+}
+
+void apply_limits(const CommonFlags& flags) {
+  if (flags.max_memory_mb > 0) {
+    const rlimit limit{static_cast<rlim_t>(flags.max_memory_mb) << 20, static_cast<rlim_t>(flags.max_memory_mb) << 20};
+    setrlimit(RLIMIT_AS, &limit);
+  }
+  if (flags.timeout_s > 0) {
+    std::signal(SIGALRM, on_timeout);
+    alarm(static_cast<unsigned>(flags.timeout_s));
+  }
+}
+
+int report_error(const Error& error) {
+  std::fputs(fmt::format("error: {}\n", error.message()).c_str(), stderr);
+  return error.exit_code();
+}
+
+void add_common(CLI::App& command, CommonFlags& flags) {
+  command.add_option("--threads", flags.threads, "Threads to use (default: one for each core)")->check(CLI::Range(1, 256))->group("Common");
+  command.add_option("--batch", flags.batch, "Samples run at once, where the model leaves it open")->check(CLI::Range(int64_t{1}, int64_t{65536}))->capture_default_str()->group("Common");
+  command.add_option("--json", flags.json, "Also write the result as JSON to FILE, or - for standard output")->group("Common");
+  command.add_option("--dump-ir", flags.dump_ir, "Write the graph after every pass into this folder")->group("Common");
+  command.add_option("--stop-after", flags.stop_after, "Stop after this pass")->group("Common");
+  command.add_flag("--pass-times", flags.pass_times, "Print what each pass took")->group("Common");
+  command.add_flag("--quiet", flags.quiet, "No progress on standard error")->group("Common");
+  command.add_option("--max-memory", flags.max_memory_mb, "Limit of memory in MB; over it is exit 6")->check(CLI::PositiveNumber)->group("Common");
+  command.add_option("--timeout", flags.timeout_s, "Limit of time in seconds; over it is exit 6")->check(CLI::PositiveNumber)->group("Common");
+}
+
+int run_main(int argc, char** argv) {
+  remember_command(argc, argv);
+  CLI::App app{"Cupel quantizes neural networks and measures exactly what that cost and what it gained."};
+  app.name("cupel");
+  app.set_version_flag("--version", std::string("cupel ") + CUPEL_VERSION);
+  app.require_subcommand(1);
+  CommonFlags flags;
+  std::vector<std::pair<CLI::App*, Run>> runs;
+  for (const Verb& verb : kVerbs) {
+    CLI::App* command = app.add_subcommand(verb.name, verb.summary);
+    command->footer(fmt::format("Example:\n  {}", verb.example));
+    Run run = verb.setup(*command);
+    add_common(*command, flags);
+    runs.emplace_back(command, std::move(run));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::fputs(fmt::format("error: {}\n  `cupel --help` lists the verbs, `cupel VERB --help` the flags of one\n", error.what()).c_str(), stderr);
+    return 2;
+  }
+  apply_limits(flags);
+  std::signal(SIGINT, on_stop);
+  std::signal(SIGTERM, on_stop);
+  if (Status status = check_flags(flags); !status) return report_error(status.error());
+  for (auto& [command, run] : runs) {
+    if (!command->parsed()) continue;
+    const Result<int> result = run(flags);
+    if (g_signal != 0) {
+      if (!result) report_error(result.error());
+      return 128 + g_signal;
+    }
+    return result ? *result : report_error(result.error());
+  }
+  return 2;
+}
+
+}  // namespace
+}  // namespace cupel::cli
+
+int main(int argc, char** argv) {
+  try {
+    return cupel::cli::run_main(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("error: memory: the limit was reached (--max-memory, or what the machine has)\n  use a smaller --batch, or raise the limit\n", stderr);
+    return 6;
+  } catch (const std::exception& e) {
+    std::fputs(fmt::format("error: {}\n  this is a defect of Cupel; please report it with the model\n", e.what()).c_str(), stderr);
+    return 5;
+  }
+}

@@ -1,0 +1,63 @@
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "onnx/writer.h"
+#include "tools/cupel/verb.h"
+
+namespace cupel::cli {
+namespace {
+
+struct Flags {
+  std::string model, data, output;
+  bool external_data = false;
+};
+
+Result<int> run(const Flags& flags, const CommonFlags& common) {
+  Work work(common);
+  const Dataset data = CUPEL_TRY(Dataset::open(flags.data));
+  const Model model = CUPEL_TRY(load_model(flags.model, work.context()));
+  if (work.context().passes.stopped) {
+    work.finish();
+    return 0;
+  }
+  auto quantized = quantize_on(model, data, work.context(), common.batch, work.progress());
+  if (work.finish()) return 0;
+  if (!quantized) return std::unexpected(std::move(quantized).error());
+  if (stop_requested()) return fail(ErrorKind::resource, "calibration", "interrupted before it was complete; nothing was written", "run the command again");
+  CUPEL_TRY(write_onnx(quantized->graph, flags.output, {flags.external_data}));
+  const Model written = CUPEL_TRY(load_model(flags.output, work.context()));
+  const ModelRow before = model_row(model, "FP32", ModelRole::base), after = model_row(written, "INT8", ModelRole::candidate);
+  int64_t integer_macs = 0;
+  for (const PrecisionCount& p : after.precisions)
+    if (p.precision == "INT8") integer_macs = p.macs;
+  const int64_t samples = CUPEL_TRY(data.size("calibrate"));
+  if (common.json != "-")
+    print(fmt::format("{}: {} of {} million multiply-adds on integers, weights {} -> {} bytes, calibrated on {} samples\n", printable(flags.output), integer_macs / 1000000, after.macs / 1000000, before.weight_bytes, after.weight_bytes, samples));
+  nlohmann::ordered_json json;
+  json["path"] = printable(flags.output, 4096);
+  json["sha256"] = written.sha256;
+  json["file_bytes"] = written.file_bytes;
+  json["weight_bytes"] = after.weight_bytes;
+  json["base_weight_bytes"] = before.weight_bytes;
+  json["macs"] = after.macs;
+  json["integer_macs"] = integer_macs;
+  json["calibration_samples"] = samples;
+  json["kept_in_float"] = nlohmann::ordered_json::object();
+  for (const auto& [node, reason] : quantized->plan.kept) json["kept_in_float"][printable(node, 4096)] = reason;
+  CUPEL_TRY(write_json(common, json.dump(2) + "\n"));
+  return 0;
+}
+
+}  // namespace
+
+Run setup_quantize(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.add_option("MODEL", flags->model, "Float model (.onnx)")->required();
+  command.add_option("--data", flags->data, "Data set (.toml); its calibrate split is used")->required();
+  command.add_option("-o,--output", flags->output, "The quantized model (.onnx)")->required();
+  command.add_flag("--external-data", flags->external_data, "Keep large constants in a file beside the model");
+  return [flags](const CommonFlags& common) { return run(*flags, common); };
+}
+
+}  // namespace cupel::cli

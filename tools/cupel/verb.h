@@ -1,0 +1,74 @@
+// What the verbs of the command line share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "driver/assay.h"
+#include "driver/compile.h"
+
+namespace cupel::cli {
+
+// Flags that every verb takes.
+struct CommonFlags {
+  int threads = 0;  // 0: one for each core this process may use
+  int64_t batch = 50;
+  std::string json;       // file, or - for standard output
+  std::string dump_ir;    // folder
+  std::string stop_after; // pass
+  bool pass_times = false;
+  bool quiet = false;
+  int64_t max_memory_mb = 0;  // 0: no limit
+  int64_t timeout_s = 0;      // 0: no limit
+};
+
+// A verb: adds its flags to the subcommand and gives what runs when it was chosen. The result is the exit code.
+using Run = std::function<Result<int>(const CommonFlags&)>;
+struct Verb {
+  const char* name;
+  const char* summary;
+  const char* example;
+  Run (*setup)(CLI::App& command);
+};
+
+Run setup_inspect(CLI::App& command);
+Run setup_run(CLI::App& command);
+Run setup_quantize(CLI::App& command);
+Run setup_evaluate(CLI::App& command);
+Run setup_assay(CLI::App& command);
+Run setup_doctor(CLI::App& command);
+
+// The pool, the passes' options and what is printed about them at the end.
+class Work {
+ public:
+  explicit Work(const CommonFlags& flags);
+  CompileContext& context() { return context_; }
+  // Progress lines on standard error; nothing when quiet. A bar with the time left when standard error is a terminal,
+  // otherwise nothing.
+  Progress progress();
+  // Ends the progress line, prints pass times when asked for. True when --stop-after ended the work early.
+  bool finish();
+
+ private:
+  const CommonFlags& flags_;
+  ThreadPool threads_;
+  std::vector<PassTime> times_;
+  CompileContext context_;
+};
+
+// usage error when --stop-after names no pass.
+Status check_flags(const CommonFlags& flags);
+// Writes `text` to the --json place; nothing when there is none.
+Status write_json(const CommonFlags& flags, const std::string& text);
+void print(const std::string& text);
+
+// Date, command line, versions and machine for a report.
+Provenance provenance();
+void remember_command(int argc, char** argv);
+
+}  // namespace cupel::cli

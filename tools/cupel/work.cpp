@@ -1,0 +1,109 @@
+#include <sched.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "tools/cupel/verb.h"
+
+namespace cupel::cli {
+namespace {
+
+std::vector<std::string> g_command;
+
+int usable_cores() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+}
+
+// One line on the terminal: what is done, how much of it, and the time left.
+class ProgressLine {
+ public:
+  void show(std::string_view work, int64_t done, int64_t total) {
+    const auto now = std::chrono::steady_clock::now();
+    if (work != work_) {
+      if (!work_.empty()) std::fputc('\n', stderr);
+      work_ = work;
+      start_ = now;
+      begun_at_ = done;
+      last_ = {};
+    }
+    if (done < total && now - last_ < std::chrono::milliseconds(100)) return;
+    last_ = now;
+    const double elapsed = std::chrono::duration<double>(now - start_).count();
+    const auto progressed = static_cast<double>(done - begun_at_);
+    const double left = progressed > 0 ? elapsed / progressed * static_cast<double>(total - done) : 0;
+    std::string line = fmt::format("\r{} {}/{}", work, done, total);
+    if (done < total && progressed > 0) line += fmt::format(", {:.0f} s left", left);
+    std::fputs((line + "\x1b[K").c_str(), stderr);
+    std::fflush(stderr);
+  }
+  void end() {
+    if (!work_.empty()) std::fputc('\n', stderr);
+    work_.clear();
+  }
+
+ private:
+  std::string work_;
+  int64_t begun_at_ = 0;
+  std::chrono::steady_clock::time_point start_, last_;
+};
+
+ProgressLine g_line;
+
+}  // namespace
+
+Work::Work(const CommonFlags& flags) : flags_(flags), threads_(flags.threads > 0 ? flags.threads : usable_cores()), context_{threads_, {}} {
+  context_.passes.dump_folder = flags.dump_ir;
+  context_.passes.stop_after = flags.stop_after;
+  context_.passes.times = &times_;
+}
+
+Progress Work::progress() {
+  if (flags_.quiet || isatty(STDERR_FILENO) == 0) return {};
+  return [](std::string_view work, int64_t done, int64_t total) { g_line.show(work, done, total); };
+}
+
+bool Work::finish() {
+  g_line.end();
+  if (flags_.pass_times)
+    for (const PassTime& t : times_) std::fputs(fmt::format("pass {:<24} {:>9.3f} ms{}\n", t.name, static_cast<double>(t.time_ns) * 1e-6, t.changed ? "" : "  (unchanged)").c_str(), stderr);
+  if (context_.passes.stopped) std::fputs(fmt::format("stopped after pass {}\n", flags_.stop_after).c_str(), stderr);
+  return context_.passes.stopped;
+}
+
+Status check_flags(const CommonFlags& flags) {
+  if (flags.stop_after.empty() || find_pass(flags.stop_after)) return {};
+  std::string names;
+  for (const Pass& pass : all_passes()) names += (names.empty() ? "" : ", ") + std::string(pass.name);
+  return usage_error("--stop-after", fmt::format("there is no pass {}", printable(flags.stop_after)), "passes: " + names);
+}
+
+Status write_json(const CommonFlags& flags, const std::string& text) {
+  if (flags.json.empty()) return {};
+  if (flags.json != "-") return write_file(flags.json, text);
+  print(text);
+  return {};
+}
+
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void remember_command(int argc, char** argv) { g_command.assign(argv, argv + argc); }
+
+Provenance provenance() {
+  Provenance p;
+  char date[32];
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  p.date = date;
+  p.command = g_command;
+  p.versions = {{"cupel", CUPEL_VERSION}, {"engine", "reference interpreter"}, {"compiler", __VERSION__}};
+  return p;
+}
+
+}  // namespace cupel::cli
