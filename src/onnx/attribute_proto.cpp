@@ -6,10 +6,8 @@
 #include <cmath>
 
 #include "base/file.h"
-#include "onnx/element_type.h"
 #include "onnx/fields.h"
 #include "onnx/tensor_proto.h"
-#include "ops/onnx_dtype.h"
 
 namespace cupel {
 namespace {
@@ -103,19 +101,8 @@ Result<Attribute> read_attribute(const AttributeFields& a, const std::filesystem
   return bad_input("", fmt::format("attribute {} has no value that Cupel reads", name), kExportAgain);
 }
 
-Status settle_attributes(const OpDef& op, Attributes& attributes) {
+void drop_harmless(const OpDef& op, Attributes& attributes) {
   std::erase_if(attributes, [&](const auto& entry) { return is_harmless(op, entry.first, entry.second); });
-  for (const AttributeSpec& spec : op.attributes) {
-    const auto found = attributes.find(spec.name);
-    if (found == attributes.end() || spec.kind != AttributeKind::text) continue;
-    const auto* number = std::get_if<int64_t>(&found->second);
-    if (!number || spec.name != "to") continue;
-    const auto type = dtype_from_onnx(*number);
-    if (!type)
-      return unsupported("", fmt::format("element type {}", onnx_type_name(*number)), "convert to a numeric type");
-    found->second = std::string(dtype_name(*type));
-  }
-  return {};
 }
 
 }  // namespace cupel

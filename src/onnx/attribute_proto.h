@@ -12,8 +12,7 @@ namespace cupel {
 // value or with NaN. Errors have an empty place.
 Result<Attribute> read_attribute(const AttributeFields& fields, const std::filesystem::path& folder);
 
-// Drops attributes that change nothing (momentum; stash_type = 1; …) and turns element types into their names where the
-// op spells them so.
-Status settle_attributes(const OpDef& op, Attributes& attributes);
+// Drops attributes that change nothing (momentum; stash_type = 1; …).
+void drop_harmless(const OpDef& op, Attributes& attributes);
 
 }  // namespace cupel

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <climits>
+
+#include "ops/requantize.h"
 
 namespace cupel {
 namespace {
@@ -84,9 +87,27 @@ Status axes_to_attribute(Exporter& exporter, const Node& node, NodeDraft& draft)
   return {};
 }
 
+// ONNX pads codes with a code, the Graph with a real number (0 when absent).
+Status pad_with_code(Exporter& exporter, const Node& node, NodeDraft& draft) {
+  const TensorType& x = exporter.graph().type(node.inputs[0]);
+  if (!x.quant || attr_text(node.attributes, "mode", "constant") != "constant") return {};
+  int32_t code = x.quant->zero_point_at(0);
+  if (has_operand(node, 2)) {
+    const Value& value = exporter.graph().value(node.inputs[2]);
+    if (value.type.dtype != DType::f32) return {};
+    if (!value.constant) return unsupported("", "codes are padded with a computed number", "pad with a constant");
+    code = ops::to_code(static_cast<float>(value.constant->at(0)) * ops::inverse_scale(x.quant->scale_at(0)),
+                        ops::CodeRange(x.dtype, code));
+  }
+  if (draft.inputs.size() < 3) draft.inputs.resize(3);
+  draft.inputs[2] = exporter.add_constant(draft.name + "_value", tensor_of_codes(x.dtype, {}, {code}));
+  return {};
+}
+
 // Pads of some axes become pads of all of them.
-Status spread_pads(Exporter& exporter, const Node& node, NodeDraft& draft) {
-  if (!has_operand(node, 3)) return {};
+Status downgrade_pad(Exporter& exporter, const Node& node, NodeDraft& draft) {
+  CUPEL_TRY(pad_with_code(exporter, node, draft));
+  if (exporter.opset() >= 18 || !has_operand(node, 3)) return {};
   const std::vector<Dim>*axes = exporter.known(node, 3), *pads = exporter.known(node, 1);
   const auto rank = static_cast<int64_t>(exporter.graph().type(node.inputs[0]).shape.size());
   if (!axes || !pads || pads->size() != 2 * axes->size())
@@ -129,9 +150,8 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
-    {"AveragePool", 19, drop_dilations},  {"Pad", 18, spread_pads},
-    {"ReduceMax", 18, axes_to_attribute}, {"ReduceMean", 18, axes_to_attribute},
-    {"ReduceMin", 18, axes_to_attribute}, {"Reshape", 14, drop_allowzero},
+    {"AveragePool", 19, drop_dilations},   {"Pad", INT_MAX, downgrade_pad},      {"ReduceMax", 18, axes_to_attribute},
+    {"ReduceMean", 18, axes_to_attribute}, {"ReduceMin", 18, axes_to_attribute}, {"Reshape", 14, drop_allowzero},
     {"Split", 18, spell_split_sizes},
 };
 

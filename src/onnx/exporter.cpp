@@ -17,6 +17,22 @@ bool is_quantization(const Node& node) {
 
 }  // namespace
 
+Tensor tensor_of_codes(DType type, Dims dims, const std::vector<int32_t>& codes) {
+  Tensor t(type, std::move(dims));
+  std::byte* bytes = t.mutable_bytes().data();
+  const int bits = dtype_bits(type);
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const auto code = static_cast<uint32_t>(codes[i]);
+    if (bits == 4) {
+      bytes[i / 2] |= static_cast<std::byte>((code & 15) << (i % 2 * 4));
+    } else {
+      for (int b = 0; b < bits / 8; ++b)
+        bytes[i * static_cast<size_t>(bits / 8) + static_cast<size_t>(b)] = static_cast<std::byte>(code >> (8 * b));
+    }
+  }
+  return t;
+}
+
 Exporter::Exporter(const Graph& graph) : graph_(graph), producers_(graph.producers()) {
   for (const Value& v : graph.values()) {
     taken_.insert(v.name);
@@ -78,18 +94,7 @@ void Exporter::spell_quantization(const Node& node, NodeDraft& draft) {
       std::find_if(known.begin(), known.end(), [&](const Written& w) { return w.params == params && w.type == type; });
   if (found == known.end()) {
     const Dims dims = params.per_tensor() ? Dims{} : Dims{static_cast<int64_t>(params.scale.size())};
-    Tensor zero(type, dims);
-    std::byte* bytes = zero.mutable_bytes().data();
-    const int bits = dtype_bits(type);
-    for (size_t i = 0; i < params.zero_point.size(); ++i) {
-      const auto z = static_cast<uint32_t>(params.zero_point[i]);
-      if (bits == 4) {
-        bytes[i / 2] |= static_cast<std::byte>((z & 15) << (i % 2 * 4));
-      } else {
-        for (int b = 0; b < bits / 8; ++b)
-          bytes[i * static_cast<size_t>(bits / 8) + static_cast<size_t>(b)] = static_cast<std::byte>(z >> (8 * b));
-      }
-    }
+    Tensor zero = tensor_of_codes(type, dims, params.zero_point);
     known.push_back({params, type, add_constant(base + "_scale", Tensor::of<float>(dims, std::span(params.scale))),
                      add_constant(base + "_zero_point", std::move(zero))});
     found = known.end() - 1;

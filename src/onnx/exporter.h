@@ -18,6 +18,9 @@ struct FileDraft {
   std::vector<std::pair<std::string, Tensor>> initializers;  // in the order of their first use
 };
 
+// A tensor of integers of up to 32 bits.
+Tensor tensor_of_codes(DType type, Dims dims, const std::vector<int32_t>& codes);
+
 class Exporter {
  public:
   explicit Exporter(const Graph& graph);

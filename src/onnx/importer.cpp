@@ -263,7 +263,7 @@ const Tensor* Importer::constant(const std::string& name) const {
   return found == constants_.end() ? nullptr : &found->second.tensor;
 }
 
-Result<ValueId> Importer::quantized_constant(const std::string& name, const QuantParams& params) {
+ValueId Importer::quantized_constant(const std::string& name, const QuantParams& params) {
   return use(constants_.at(name), name, params);
 }
 
@@ -294,13 +294,21 @@ Status Importer::add(NodeDraft node, const std::string& origin) {
   while (op->max_outputs >= 0 && static_cast<int>(node.outputs.size()) > op->min_outputs &&
          !is_read(node.outputs.back()))
     node.outputs.pop_back();
-  CUPEL_TRY(settle_attributes(*op, node.attributes));
+  drop_harmless(*op, node.attributes);
   std::vector<ValueId> inputs;
-  for (const std::string& name : node.inputs) {
-    const bool codes = node.op == "DequantizeLinear" && constant(name);
-    inputs.push_back(name.empty() ? ValueId{}
-                     : codes      ? CUPEL_TRY(quantized_constant(name, params_of(node.attributes)))
-                                  : CUPEL_TRY(value(name)));
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const std::string& name = node.inputs[i];
+    std::optional<QuantParams> params;  // of a constant that holds codes
+    if (node.op == "DequantizeLinear") params = params_of(node.attributes);
+    if (node.op == "Pad" && i == 2 && inputs[0].valid()) params = graph_.type(inputs[0]).quant;
+    if (name.empty()) {
+      inputs.emplace_back();
+    } else if (const Tensor* t = params ? constant(name) : nullptr;
+               t && check_quant_params(*params, t->dtype(), to_shape(t->dims()))) {
+      inputs.push_back(quantized_constant(name, *params));
+    } else {
+      inputs.push_back(CUPEL_TRY(value(name)));
+    }
   }
   std::vector<std::string> names;
   for (const std::string& name : node.outputs) names.push_back(name.empty() ? fresh(node.name + "_unused") : name);

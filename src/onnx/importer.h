@@ -37,7 +37,7 @@ class Importer {
   // The constant of that name; null when the value is computed.
   const Tensor* constant(const std::string& name) const;
   // The constant as codes with these parameters; one value for each distinct pair.
-  Result<ValueId> quantized_constant(const std::string& name, const QuantParams& params);
+  ValueId quantized_constant(const std::string& name, const QuantParams& params);
   // Whether a node reads the value or the graph gives it out.
   bool is_read(const std::string& name) const { return read_.contains(name); }
   // A name that neither the file nor an earlier call has.

@@ -65,7 +65,6 @@ void write_attribute(pbf_writer& to, const std::string& name, const Attribute& v
   w.add_string(f::name, name);
   struct Visitor {
     pbf_writer& w;
-    const std::string& name;
     int32_t operator()(int64_t v) const {
       w.add_int64(f::i, v);
       return kind::integer;
@@ -75,8 +74,6 @@ void write_attribute(pbf_writer& to, const std::string& name, const Attribute& v
       return kind::real;
     }
     int32_t operator()(const std::string& v) const {
-      // Element types are text in the Graph and numbers in ONNX.
-      if (const auto type = name == "to" ? dtype_from_name(v) : std::nullopt) return (*this)(onnx_dtype(*type));
       w.add_string(f::s, v);
       return kind::text;
     }
@@ -93,7 +90,7 @@ void write_attribute(pbf_writer& to, const std::string& name, const Attribute& v
       return kind::tensor;
     }
   };
-  const int32_t type = std::visit(Visitor{w, name}, value);
+  const int32_t type = std::visit(Visitor{w}, value);
   w.add_enum(f::type, type);
 }
 

@@ -1,8 +1,8 @@
 // Concat along one axis; codes are requantized to the result's parameters (docs/quantization.md 3).
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
-
-#include <fmt/format.h>
 
 #include "ir/graph.h"
 #include "ops/known.h"
@@ -18,27 +18,35 @@ using namespace ops;
 
 Status expect_byte_codes(const TensorType& type, std::string_view what) {
   if (dtype_bits(type.dtype) != 8 || !type.quant->per_tensor())
-    return unsupported("", fmt::format("{} is {}, expected u8 or s8 codes with one scale", what, to_text(type)), "keep this op in float");
+    return unsupported("", fmt::format("{} is {}, expected u8 or s8 codes with one scale", what, to_text(type)),
+                       "keep this op in float");
   return {};
 }
 
 Result<Types> infer_concat(const InferContext& c) {
   const Shape& first = c.shape(0);
-  if (first.empty()) return bad_input("", "operand 0 is a scalar, expected at least one dimension", "correct the model's shapes");
-  const auto axis = static_cast<size_t>(CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), static_cast<int64_t>(first.size()))));
+  if (first.empty())
+    return bad_input("", "operand 0 is a scalar, expected at least one dimension", "correct the model's shapes");
+  const auto axis = static_cast<size_t>(
+      CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), static_cast<int64_t>(first.size()))));
   Shape shape = first;
   shape[axis] = 0;
   for (size_t i = 0; i < c.inputs.size(); ++i) {
     if (!c.has(i)) return bad_input("", fmt::format("operand {} is missing", i), "give every required operand");
     const TensorType& t = c.type(i);
     if (t.dtype != c.type(0).dtype && !(t.quant && c.type(0).quant))
-      return bad_input("", fmt::format("operand {} is {}, operand 0 is {}", i, dtype_name(t.dtype), dtype_name(c.type(0).dtype)), "convert the operand");
+      return bad_input(
+          "", fmt::format("operand {} is {}, operand 0 is {}", i, dtype_name(t.dtype), dtype_name(c.type(0).dtype)),
+          "convert the operand");
     if (t.quant.has_value() != c.type(0).quant.has_value())
-      return bad_input("", fmt::format("operand {} is {}, operand 0 is {}", i, to_text(t), to_text(c.type(0))), "quantize all operands or none");
+      return bad_input("", fmt::format("operand {} is {}, operand 0 is {}", i, to_text(t), to_text(c.type(0))),
+                       "quantize all operands or none");
     bool fits = t.shape.size() == first.size();
     for (size_t d = 0; fits && d < first.size(); ++d) fits = d == axis || t.shape[d] == first[d];
     if (!fits)
-      return bad_input("", fmt::format("operand {} has shape {}, operand 0 has {}; they may differ in dimension {} only", i, to_text(t.shape), to_text(first), axis),
+      return bad_input("",
+                       fmt::format("operand {} has shape {}, operand 0 has {}; they may differ in dimension {} only", i,
+                                   to_text(t.shape), to_text(first), axis),
                        "correct the model's shapes");
     shape[axis] = CUPEL_TRY(dim_add(shape[axis], t.shape[axis]));
     if (t.quant) CUPEL_TRY(expect_byte_codes(t, fmt::format("operand {}", i)));
@@ -67,7 +75,8 @@ std::array<std::byte, 256> requantize_table(const TensorType& x, const TensorTyp
   const CodeRange range(y.dtype, y.quant->zero_point[0]);
   for (int i = 0; i < 256; ++i) {
     const int32_t code = x.dtype == DType::u8 ? i : static_cast<int8_t>(i);
-    table[static_cast<size_t>(i)] = static_cast<std::byte>(to_code(static_cast<float>(code - x.quant->zero_point[0]) * m, range));
+    table[static_cast<size_t>(i)] =
+        static_cast<std::byte>(to_code(static_cast<float>(code - x.quant->zero_point[0]) * m, range));
   }
   return table;
 }

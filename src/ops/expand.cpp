@@ -1,7 +1,7 @@
 // Expand (broadcast to a shape) and Tile (whole repetitions along every axis).
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "ir/graph.h"
 #include "ops/known.h"
@@ -16,7 +16,9 @@ using namespace ops;
 
 Status expect_not_negative(const std::vector<Dim>& values, std::string_view what) {
   for (const Dim& d : values)
-    if (d.factor < 0) return bad_input("", fmt::format("{} {} holds the negative number {}", what, to_text(values), to_text(d)), "correct the model's shapes");
+    if (d.factor < 0)
+      return bad_input("", fmt::format("{} {} holds the negative number {}", what, to_text(values), to_text(d)),
+                       "correct the model's shapes");
   return {};
 }
 
@@ -39,8 +41,8 @@ Result<Contents> fold_expand(const InferContext& c) {
 Status reference_expand(const EvalContext& c) {
   const Tensor& x = c.in(0);
   const Dims& dims = c.out().dims();
-  move_elements(c.threads, element_bytes(x.dtype()), dims, broadcast_strides(x.dims(), dims), x.bytes().data(), strides_of(dims),
-                c.out().mutable_bytes().data());
+  move_elements(c.threads, element_bytes(x.dtype()), dims, broadcast_strides(x.dims(), dims), x.bytes().data(),
+                strides_of(dims), c.out().mutable_bytes().data());
   return {};
 }
 
@@ -49,7 +51,8 @@ Result<Types> infer_tile(const InferContext& c) {
   CUPEL_TRY(expect_not_negative(repeats, "repeats"));
   Shape shape = c.shape(0);
   if (repeats.size() != shape.size())
-    return bad_input("", fmt::format("{} repeats for an operand of rank {}", repeats.size(), shape.size()), "export the model again");
+    return bad_input("", fmt::format("{} repeats for an operand of rank {}", repeats.size(), shape.size()),
+                     "export the model again");
   for (size_t i = 0; i < shape.size(); ++i) shape[i] = CUPEL_TRY(dim_mul(shape[i], repeats[i]));
   return Types{CUPEL_TRY(addressed_type(c, 0, std::move(shape)))};
 }
@@ -66,8 +69,8 @@ Status reference_tile(const EvalContext& c) {
     source.insert(source.end(), {0, own[i]});
     target.insert(target.end(), {x.dims()[i] * result[i], result[i]});
   }
-  move_elements(c.threads, element_bytes(x.dtype()), std::move(dims), std::move(source), x.bytes().data(), std::move(target),
-                c.out().mutable_bytes().data());
+  move_elements(c.threads, element_bytes(x.dtype()), std::move(dims), std::move(source), x.bytes().data(),
+                std::move(target), c.out().mutable_bytes().data());
   return {};
 }
 

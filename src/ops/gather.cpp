@@ -1,8 +1,8 @@
 // Gather: result = data with dimension `axis` replaced by the dimensions of the indices.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "ir/graph.h"
 #include "ops/known.h"
@@ -18,7 +18,9 @@ using namespace ops;
 // An index in [−size, size) made non-negative.
 Result<int64_t> checked_index(int64_t index, int64_t position, int64_t size, size_t axis) {
   if (index < -size || index >= size)
-    return bad_input("", fmt::format("index {} (element {} of the indices) is outside dimension {} of size {}", index, position, axis, size),
+    return bad_input("",
+                     fmt::format("index {} (element {} of the indices) is outside dimension {} of size {}", index,
+                                 position, axis, size),
                      "correct the indices");
   return index < 0 ? index + size : index;
 }
@@ -32,10 +34,12 @@ Result<Types> infer_gather(const InferContext& c) {
   const size_t axis = CUPEL_TRY(gather_axis(c.attributes, data.size()));
   const DType t = c.type(1).dtype;
   if (t != DType::s64 && t != DType::s32)
-    return bad_input("", fmt::format("the indices (operand 1) are {}, expected s64 or s32", dtype_name(t)), "convert the indices");
+    return bad_input("", fmt::format("the indices (operand 1) are {}, expected s64 or s32", dtype_name(t)),
+                     "convert the indices");
   if (const std::vector<Dim>* known = contents_of(c, 1); known && data[axis].is_constant())
     for (size_t i = 0; i < known->size(); ++i)
-      if ((*known)[i].is_constant()) CUPEL_TRY(checked_index((*known)[i].factor, static_cast<int64_t>(i), data[axis].factor, axis));
+      if ((*known)[i].is_constant())
+        CUPEL_TRY(checked_index((*known)[i].factor, static_cast<int64_t>(i), data[axis].factor, axis));
   const auto at = data.begin() + static_cast<std::ptrdiff_t>(axis);
   Shape shape(data.begin(), at);
   shape.insert(shape.end(), indices.begin(), indices.end());
@@ -50,7 +54,8 @@ Result<Contents> fold_gather(const InferContext& c) {
   std::vector<Dim> elements;
   for (size_t i = 0; i < indices->size(); ++i) {
     if (!(*indices)[i].is_constant()) return std::nullopt;
-    const int64_t index = CUPEL_TRY(checked_index((*indices)[i].factor, static_cast<int64_t>(i), static_cast<int64_t>(data->size()), 0));
+    const int64_t index =
+        CUPEL_TRY(checked_index((*indices)[i].factor, static_cast<int64_t>(i), static_cast<int64_t>(data->size()), 0));
     elements.push_back((*data)[static_cast<size_t>(index)]);
   }
   return elements;
@@ -61,24 +66,28 @@ Status reference_gather(const EvalContext& c) {
   const size_t axis = CUPEL_TRY(gather_axis(c.attributes, data.dims().size()));
   const int64_t size = data.dims()[axis], block = strides_of(data.dims())[axis];
   std::vector<int64_t> rows = integers_of(c.in(1));
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = CUPEL_TRY(checked_index(rows[i], static_cast<int64_t>(i), size, axis));
+  for (size_t i = 0; i < rows.size(); ++i)
+    rows[i] = CUPEL_TRY(checked_index(rows[i], static_cast<int64_t>(i), size, axis));
   if (c.out().empty()) return {};
   const auto count = static_cast<int64_t>(rows.size());
   const int64_t bytes = element_bytes(data.dtype());
   const std::byte* source = data.bytes().data();
   std::byte* target = c.out().mutable_bytes().data();
-  c.threads.parallel_for(c.out().size() / block, std::max<int64_t>(1, kMoveGrain / block), [&](int64_t begin, int64_t end) {
-    const auto source_row = [&](int64_t r) { return r / count * size + rows[static_cast<size_t>(r % count)]; };
-    if (block > 1) {
-      const auto length = static_cast<size_t>(block * bytes);
-      for (int64_t r = begin; r < end; ++r) std::memcpy(target + r * block * bytes, source + source_row(r) * block * bytes, length);
-      return;
-    }
-    with_element(bytes, [&](auto element) {
-      using E = decltype(element);
-      for (int64_t r = begin; r < end; ++r) reinterpret_cast<E*>(target)[r] = reinterpret_cast<const E*>(source)[source_row(r)];
-    });
-  });
+  c.threads.parallel_for(
+      c.out().size() / block, std::max<int64_t>(1, kMoveGrain / block), [&](int64_t begin, int64_t end) {
+        const auto source_row = [&](int64_t r) { return r / count * size + rows[static_cast<size_t>(r % count)]; };
+        if (block > 1) {
+          const auto length = static_cast<size_t>(block * bytes);
+          for (int64_t r = begin; r < end; ++r)
+            std::memcpy(target + r * block * bytes, source + source_row(r) * block * bytes, length);
+          return;
+        }
+        with_element(bytes, [&](auto element) {
+          using E = decltype(element);
+          for (int64_t r = begin; r < end; ++r)
+            reinterpret_cast<E*>(target)[r] = reinterpret_cast<const E*>(source)[source_row(r)];
+        });
+      });
   return {};
 }
 

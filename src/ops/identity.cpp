@@ -1,7 +1,7 @@
 // Identity and Dropout: at inference both give their operand.
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "ir/graph.h"
 #include "ops/known.h"

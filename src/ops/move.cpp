@@ -1,9 +1,9 @@
 #include "ops/move.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "ops/rules.h"
 
@@ -32,8 +32,8 @@ Axes merged(const Dims& dims, const Dims& source_strides, const Dims& target_str
   return axes;
 }
 
-// Calls body(source offset, target offset, index along the last axis) for every index of `axes`, split over the threads.
-// `work` is the number of elements that one call moves.
+// Calls body(source offset, target offset, index along the last axis) for every index of `axes`, split over the
+// threads. `work` is the number of elements that one call moves.
 template <class Body>
 void for_each_index(ThreadPool& threads, const Axes& axes, int64_t work, Body&& body) {
   int64_t count = 1;
@@ -109,8 +109,9 @@ void move_as(ThreadPool& threads, Axes axes, const E* source, E* target) {
 
 Result<TensorType> addressed_type(const InferContext& c, size_t i, Shape shape) {
   if (dtype_bits(c.type(i).dtype) < 8)
-    return unsupported("", fmt::format("operand {} is {}; 4-bit elements cannot be moved one by one", i, dtype_name(c.type(i).dtype)),
-                       "use 8-bit elements");
+    return unsupported(
+        "", fmt::format("operand {} is {}; 4-bit elements cannot be moved one by one", i, dtype_name(c.type(i).dtype)),
+        "use 8-bit elements");
   return moved_type(c, i, std::move(shape));
 }
 

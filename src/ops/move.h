@@ -20,8 +20,8 @@ Result<TensorType> addressed_type(const InferContext& c, size_t i, Shape shape);
 inline int64_t element_bytes(DType type) { return dtype_bits(type) / 8; }
 
 // target[Σ index[k] · target_strides[k]] = source[Σ index[k] · source_strides[k]] for every index below `dims`.
-// Strides count elements of `bytes` (1, 2, 4 or 8) bytes; those of the source may be 0 or negative. Different indices have
-// different targets.
+// Strides count elements of `bytes` (1, 2, 4 or 8) bytes; those of the source may be 0 or negative. Different indices
+// have different targets.
 void move_elements(ThreadPool& threads, int64_t bytes, Dims dims, Dims source_strides, const std::byte* source,
                    Dims target_strides, std::byte* target);
 

@@ -1,7 +1,7 @@
 // Ops that change the shape and keep the row-major elements: Reshape, Flatten, Squeeze, Unsqueeze.
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "ir/graph.h"
 #include "ops/known.h"
@@ -14,7 +14,8 @@ namespace {
 
 using namespace ops;
 
-// The shape that ONNX's Reshape gives: 0 copies the operand's dimension (is 0 itself with allowzero), one −1 takes the rest.
+// The shape that ONNX's Reshape gives: 0 copies the operand's dimension (is 0 itself with allowzero), one −1 takes the
+// rest.
 Result<Types> infer_reshape(const InferContext& c) {
   const std::vector<Dim> wanted = CUPEL_TRY(known_dims(c, 1, "the shape"));
   const Shape& shape = c.shape(0);
@@ -32,18 +33,26 @@ Result<Types> infer_reshape(const InferContext& c) {
       continue;
     }
     if (wanted[i].factor < 0)
-      return bad_input("", fmt::format("the wanted shape {} has the negative dimension {}", to_text(wanted), to_text(wanted[i])), remedy);
+      return bad_input(
+          "", fmt::format("the wanted shape {} has the negative dimension {}", to_text(wanted), to_text(wanted[i])),
+          remedy);
     if (wanted[i] == Dim(0) && !allow_zero) {
       if (i >= shape.size())
-        return bad_input("", fmt::format("the wanted shape {} copies dimension {} of an operand of shape {}", to_text(wanted), i, to_text(shape)), remedy);
+        return bad_input("",
+                         fmt::format("the wanted shape {} copies dimension {} of an operand of shape {}",
+                                     to_text(wanted), i, to_text(shape)),
+                         remedy);
       result[i] = shape[i];
     }
     zero = zero || result[i] == Dim(0);
     known = CUPEL_TRY(dim_mul(known, result[i]));
   }
   const auto misfit = [&] {
-    return bad_input("", fmt::format("{} elements of shape {} do not fit shape {}", to_text(elements), to_text(shape), to_text(wanted)),
-                     elements.is_constant() ? remedy : "export the model with a symbolic batch in all its shapes, or with a constant one");
+    return bad_input(
+        "",
+        fmt::format("{} elements of shape {} do not fit shape {}", to_text(elements), to_text(shape), to_text(wanted)),
+        elements.is_constant() ? remedy
+                               : "export the model with a symbolic batch in all its shapes, or with a constant one");
   };
   if (rest) {
     if (zero) return bad_input("", fmt::format("the wanted shape {} has both 0 and -1", to_text(wanted)), remedy);
@@ -62,7 +71,9 @@ Result<Types> infer_flatten(const InferContext& c) {
   int64_t axis = attr_int(c.attributes, "axis", 1);
   if (axis != rank) axis = CUPEL_TRY(normalize_axis(axis, rank));
   const auto split = shape.begin() + axis;
-  return Types{CUPEL_TRY(moved_type(c, 0, {CUPEL_TRY(shape_elements(Shape(shape.begin(), split))), CUPEL_TRY(shape_elements(Shape(split, shape.end())))}))};
+  return Types{CUPEL_TRY(moved_type(
+      c, 0,
+      {CUPEL_TRY(shape_elements(Shape(shape.begin(), split))), CUPEL_TRY(shape_elements(Shape(split, shape.end())))}))};
 }
 
 // Marks of the axes (operand 1) of a tensor of `rank`; each at most once.
@@ -83,21 +94,25 @@ Result<Types> infer_squeeze(const InferContext& c) {
   if (!c.has(1)) {
     for (const Dim& d : shape) {
       if (d.factor == 1 && !d.is_constant())
-        return unsupported("", fmt::format("whether the symbolic dimension {} is removed depends on its value", to_text(d)),
+        return unsupported("",
+                           fmt::format("whether the symbolic dimension {} is removed depends on its value", to_text(d)),
                            "export the model with the axes to squeeze");
       if (!(d == Dim(1))) result.push_back(d);
     }
   } else {
-    const auto marks = CUPEL_TRY(marked_axes(c, CUPEL_TRY(known_integers(c, 1, "axes")), static_cast<int64_t>(shape.size())));
+    const auto marks =
+        CUPEL_TRY(marked_axes(c, CUPEL_TRY(known_integers(c, 1, "axes")), static_cast<int64_t>(shape.size())));
     for (size_t i = 0; i < shape.size(); ++i) {
       if (!marks[i]) {
         result.push_back(shape[i]);
       } else if (!shape[i].is_constant()) {
-        return unsupported("", fmt::format("the symbolic dimension {} of shape {} is squeezed", to_text(shape[i]), to_text(shape)),
-                           "export the model with that dimension constant");
+        return unsupported(
+            "", fmt::format("the symbolic dimension {} of shape {} is squeezed", to_text(shape[i]), to_text(shape)),
+            "export the model with that dimension constant");
       } else if (shape[i].factor != 1) {
-        return bad_input("", fmt::format("dimension {} of shape {} is {}, expected 1", i, to_text(shape), to_text(shape[i])),
-                         "correct the model's shapes");
+        return bad_input(
+            "", fmt::format("dimension {} of shape {} is {}, expected 1", i, to_text(shape), to_text(shape[i])),
+            "correct the model's shapes");
       }
     }
   }

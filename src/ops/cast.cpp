@@ -1,0 +1,224 @@
+// Cast between element types. To a float type: round to nearest even, once. To an integer: truncation; a value outside
+// the type is an error (docs/quantization.md 4). To bool: anything but zero, NaN included, is true.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "ir/graph.h"
+#include "ops/known.h"
+#include "ops/move.h"
+#include "ops/onnx_dtype.h"
+#include "ops/op_table.h"
+#include "ops/rules.h"
+
+namespace cupel {
+namespace {
+
+using namespace ops;
+
+bool castable(DType t) { return dtype_bits(t) >= 8 && t != DType::f8e4m3 && t != DType::f8e5m2; }
+
+Result<Types> infer_cast(const InferContext& c) {
+  const int64_t number = attr_int(c.attributes, "to", 0);
+  const auto to = dtype_from_onnx(number);
+  const std::string remedy = "cast between f32, f64, f16, bf16, bool and integers of 8 to 64 bits";
+  if (!to) return unsupported("", fmt::format("a cast to ONNX's element type {}", number), remedy);
+  const TensorType& x = c.type(0);
+  if (x.quant) return bad_input("", fmt::format("the operand {} holds codes", to_text(x)), "dequantize it first");
+  if (!castable(x.dtype) || !castable(*to))
+    return unsupported("", fmt::format("a cast from {} to {}", dtype_name(x.dtype), dtype_name(*to)), remedy);
+  return Types{plain(*to, x.shape)};
+}
+
+// Integers stay what they are; a number outside the result's type is left to the run, which refuses it.
+Result<Contents> fold_cast(const InferContext& c) {
+  const std::vector<Dim>* x = contents_of(c, 0);
+  const auto to = dtype_from_onnx(attr_int(c.attributes, "to", 0));
+  if (x == nullptr || !to || !is_integer(*to)) return std::nullopt;
+  const bool wide = *to == DType::s64 || *to == DType::s32;
+  for (const Dim& d : *x)
+    if (d.is_constant() ? d.factor < dtype_min(*to) || d.factor > dtype_max(*to) : !wide) return std::nullopt;
+  return *x;
+}
+
+// 16-bit floats in memory.
+struct Half {
+  uint16_t bits;
+};
+struct Brain {
+  uint16_t bits;
+};
+
+// To binary32 with the last bit set when anything was cut off: a second rounding to fewer bits is then correct.
+float round_to_odd(double v) {
+  const float nearest = static_cast<float>(v);
+  if (!std::isfinite(nearest))
+    return std::isfinite(v) ? std::copysign(std::numeric_limits<float>::max(), nearest) : nearest;
+  const double back = nearest;
+  if (back == v || (std::bit_cast<uint32_t>(nearest) & 1u) != 0) return nearest;
+  // The even neighbour was chosen; the odd one lies on the other side of v.
+  const auto bits = std::bit_cast<uint32_t>(nearest);
+  if (bits << 1 == 0)
+    return std::copysign(std::numeric_limits<float>::denorm_min(), static_cast<float>(v < 0 ? -1 : 1));
+  return std::bit_cast<float>(std::fabs(back) < std::fabs(v) ? bits + 1 : bits - 1);
+}
+
+// To binary64 likewise.
+double round_to_odd(uint64_t magnitude) {
+  if (magnitude >> 53 != 0) magnitude = (magnitude & ~uint64_t{2047}) | ((magnitude & 2047) != 0 ? 2048 : 0);
+  return static_cast<double>(magnitude);
+}
+
+template <class T>
+float narrow(T v) {
+  if constexpr (std::is_same_v<T, float>) {
+    return v;
+  } else if constexpr (std::is_same_v<T, double>) {
+    return round_to_odd(v);
+  } else if constexpr (std::is_signed_v<T>) {
+    const auto wide = static_cast<int64_t>(v);
+    const double magnitude = round_to_odd(wide < 0 ? ~static_cast<uint64_t>(wide) + 1 : static_cast<uint64_t>(wide));
+    return round_to_odd(wide < 0 ? -magnitude : magnitude);
+  } else {
+    return round_to_odd(round_to_odd(static_cast<uint64_t>(v)));
+  }
+}
+
+// The number that an element stands for, in a type that holds it exactly.
+template <class T>
+auto number_of(T v) {
+  if constexpr (std::is_same_v<T, Half>) {
+    return f16_to_f32(v.bits);
+  } else if constexpr (std::is_same_v<T, Brain>) {
+    return bf16_to_f32(v.bits);
+  } else {
+    return v;
+  }
+}
+
+template <class To, class From>
+bool in_range(From v) {
+  if constexpr (std::is_floating_point_v<From>) {
+    // Both bounds are powers of two (or 0), hence exact; NaN fails.
+    constexpr int kBits = std::numeric_limits<To>::digits;
+    const From above = std::ldexp(From{1}, kBits);
+    if constexpr (std::is_signed_v<To>) return std::trunc(v) >= -above && v < above;
+    return v > From{-1} && v < above;
+  } else if constexpr (std::is_same_v<From, bool>) {
+    return true;
+  } else {
+    return std::in_range<To>(v);
+  }
+}
+
+// False when the number is outside the integer type.
+template <class From, class To>
+bool convert(From from, To& to) {
+  const auto v = number_of(from);
+  using Number = std::remove_const_t<decltype(v)>;
+  if constexpr (std::is_same_v<To, bool>) {
+    to = v != Number{};
+  } else if constexpr (std::is_same_v<To, Half>) {
+    to.bits = f32_to_f16(narrow(v));
+  } else if constexpr (std::is_same_v<To, Brain>) {
+    to.bits = f32_to_bf16(narrow(v));
+  } else if constexpr (std::is_floating_point_v<To>) {
+    to = static_cast<To>(v);
+  } else {
+    if (!in_range<To>(v)) return false;
+    to = static_cast<To>(v);
+  }
+  return true;
+}
+
+// Calls body(T{}) with the type of the elements.
+template <class Body>
+void with_type(DType type, Body&& body) {
+  switch (type) {
+    case DType::f32: return body(float{});
+    case DType::f64: return body(double{});
+    case DType::f16: return body(Half{});
+    case DType::bf16: return body(Brain{});
+    case DType::u8: return body(uint8_t{});
+    case DType::s8: return body(int8_t{});
+    case DType::u16: return body(uint16_t{});
+    case DType::s16: return body(int16_t{});
+    case DType::u32: return body(uint32_t{});
+    case DType::s32: return body(int32_t{});
+    case DType::u64: return body(uint64_t{});
+    case DType::s64: return body(int64_t{});
+    default: return body(bool{});
+  }
+}
+
+Status reference_cast(const EvalContext& c) {
+  const Tensor& x = c.in(0);
+  Tensor& y = c.out();
+  if (x.dtype() == y.dtype()) return share_elements(c);
+  // The first element that does not fit; its place does not depend on how the work is split.
+  std::atomic<int64_t> first_bad = x.size();
+  std::string bad_value;
+  with_type(x.dtype(), [&](auto from) {
+    with_type(y.dtype(), [&](auto to) {
+      const auto* source = reinterpret_cast<const decltype(from)*>(x.bytes().data());
+      auto* target = reinterpret_cast<decltype(to)*>(y.mutable_bytes().data());
+      c.threads.parallel_for(x.size(), kMoveGrain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          if (convert(source[i], target[i])) continue;
+          int64_t known = first_bad.load();
+          while (i < known && !first_bad.compare_exchange_weak(known, i)) {
+          }
+          return;
+        }
+      });
+      if (first_bad < x.size()) bad_value = fmt::format("{}", number_of(source[first_bad.load()]));
+    });
+  });
+  if (first_bad < x.size())
+    return bad_input("",
+                     fmt::format("element {} is {}, outside {}", first_bad.load(), bad_value, dtype_name(y.dtype())),
+                     "check the inputs, or cast to a wider type");
+  return {};
+}
+
+}  // namespace
+
+namespace ops {
+const OpDef kCast{.name = "Cast",
+                  .attributes = {{"saturate", AttributeKind::integer}, {"to", AttributeKind::integer, true}},
+                  .infer = infer_cast,
+                  .fold_contents = fold_cast,
+                  .reference = reference_cast,
+                  .samples = {R"(graph "cast_to_integer" stage imported opset 17 {
+  input %x : f32[batch,3,5]
+  %y = Cast(%x) {to=6}
+  output %y
+})",
+                              R"(graph "cast_to_real" stage imported opset 17 {
+  input %x : u8[batch,7]
+  %y = Cast(%x) {to=1}
+  output %y
+})",
+                              R"(graph "cast_to_half" stage imported opset 17 {
+  input %x : f32[batch,7]
+  %y = Cast(%x) {to=10}
+  output %y
+})",
+                              R"(graph "cast_to_bool" stage imported opset 17 {
+  input %x : f32[batch,7]
+  %y = Cast(%x) {to=9}
+  output %y
+})",
+                              R"(graph "cast_wider" stage imported opset 17 {
+  input %x : s32[batch,7]
+  %y = Cast(%x) {to=7}
+  output %y
+})"}};
+}  // namespace ops
+}  // namespace cupel
