@@ -49,5 +49,8 @@ float f16_to_f32(uint16_t bits);
 uint16_t f32_to_f16(float value);
 inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 uint16_t f32_to_bf16(float value);
+// The 8-bit formats E4M3FN (no infinity, NaN is S.1111.111) and E5M2 (as binary16 without its low byte); exact.
+float f8e4m3_to_f32(uint8_t bits);
+inline float f8e5m2_to_f32(uint8_t bits) { return f16_to_f32(static_cast<uint16_t>(bits << 8)); }
 
 }  // namespace cupel

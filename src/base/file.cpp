@@ -95,10 +95,16 @@ Result<Bytes> read_file_maybe_gzip(const std::filesystem::path& path, int64_t ma
   if (inflateInit2(&stream, 15 + 16) != Z_OK) return internal_error(place, "zlib cannot start");
   stream.next_in = reinterpret_cast<Bytef*>(raw.data());
   size_t fed = 0;
-  Bytes out(std::min<size_t>(static_cast<size_t>(max_bytes), std::max<size_t>(raw.size() * 4, 65536)));
+  // One byte beyond the limit, so that content of exactly max_bytes is told from more.
+  const size_t capacity = static_cast<size_t>(max_bytes) + 1;
+  Bytes out(std::min<size_t>(capacity, std::max<size_t>(raw.size() * 4, 65536)));
   size_t produced = 0;
   int code = Z_OK;
-  while (code != Z_STREAM_END) {
+  for (;;) {
+    // A gzip file may hold several members one after the other.
+    const size_t left = stream.avail_in + (raw.size() - fed);
+    if (code == Z_STREAM_END && left == 0) break;
+    if (code == Z_STREAM_END) inflateReset(&stream);
     if (stream.avail_in == 0 && fed < raw.size()) {
       const size_t piece = std::min<size_t>(raw.size() - fed, 1u << 30);
       stream.next_in = reinterpret_cast<Bytef*>(raw.data() + fed);
@@ -106,11 +112,8 @@ Result<Bytes> read_file_maybe_gzip(const std::filesystem::path& path, int64_t ma
       fed += piece;
     }
     if (produced == out.size()) {
-      if (static_cast<int64_t>(out.size()) >= max_bytes) {
-        inflateEnd(&stream);
-        return resource_error(place, "inflates to more than " + std::to_string(max_bytes) + " bytes", "use a smaller file");
-      }
-      out.resize(std::min<size_t>(static_cast<size_t>(max_bytes), out.size() * 2));
+      if (out.size() >= capacity) break;
+      out.resize(std::min<size_t>(capacity, out.size() * 2));
     }
     stream.next_out = reinterpret_cast<Bytef*>(out.data() + produced);
     const size_t room = std::min<size_t>(out.size() - produced, 1u << 30);
@@ -124,6 +127,7 @@ Result<Bytes> read_file_maybe_gzip(const std::filesystem::path& path, int64_t ma
     }
   }
   inflateEnd(&stream);
+  if (produced >= capacity) return resource_error(place, "inflates to more than " + std::to_string(max_bytes) + " bytes", "use a smaller file");
   out.resize(produced);
   return out;
 }
@@ -140,16 +144,18 @@ Status make_folder(const std::filesystem::path& path) {
 Status write_file(const std::filesystem::path& path, std::span<const std::byte> content) {
   const std::string place = printable(path.string());
   const std::string temporary = path.string() + ".tmp" + std::to_string(::getpid());
+  std::error_code status_error;
+  const auto kind = std::filesystem::status(path, status_error).type();
+  if (kind == std::filesystem::file_type::directory) return usage_error(place, "is a folder", "name a file");
+  // A device or a pipe is written to as it is: renaming a file over it would destroy it.
+  const bool special = std::filesystem::exists(path, status_error) && kind != std::filesystem::file_type::regular;
   const auto trouble = [&](const std::string& what, int error) -> Status {
-    ::unlink(temporary.c_str());
+    if (!special) ::unlink(temporary.c_str());
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
       return resource_error(place, what + ": " + reason(error), "free some space or choose another place");
     return usage_error(place, what + ": " + reason(error), "choose a place you can write to");
   };
-  std::error_code status_error;
-  const auto kind = std::filesystem::status(path, status_error).type();
-  if (kind == std::filesystem::file_type::directory) return usage_error(place, "is a folder", "name a file");
-  Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
+  Fd fd(special ? ::open(path.c_str(), O_WRONLY | O_CLOEXEC) : ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (fd.get() < 0) return trouble("cannot be written", errno);
   size_t done = 0;
   while (done < content.size()) {
@@ -158,6 +164,7 @@ Status write_file(const std::filesystem::path& path, std::span<const std::byte> 
     if (n < 0) return trouble("cannot be written", errno);
     done += static_cast<size_t>(n);
   }
+  if (special) return {};
   if (::fsync(fd.get()) != 0) return trouble("cannot be written", errno);
   if (::rename(temporary.c_str(), path.c_str()) != 0) return trouble("cannot be written", errno);
   return {};

@@ -18,11 +18,11 @@ using Bytes = std::vector<std::byte>;
 
 // The whole regular file. bad_input when it is missing, not a regular file or unreadable; resource beyond max_bytes.
 Result<Bytes> read_file(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 34);
-// A gzip file is inflated, any other returned as it is. resource beyond max_bytes of inflated content.
+// A gzip file is inflated (all its members), any other returned as it is. resource beyond max_bytes of inflated content.
 Result<Bytes> read_file_maybe_gzip(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 34);
 
 // Written beside under a temporary name, synced and renamed: either the old file or all of the new one.
-// usage when the place cannot be written, resource when the disk is full.
+// A device or pipe is written to directly. usage when the place cannot be written, resource when the disk is full.
 Status write_file(const std::filesystem::path& path, std::span<const std::byte> content);
 Status write_file(const std::filesystem::path& path, std::string_view content);
 // Makes the folder and its parents. usage when it cannot be made.

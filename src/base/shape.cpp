@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/file.h"
+
 namespace cupel {
 
 Result<int64_t> checked_mul(int64_t a, int64_t b) {
@@ -39,9 +41,10 @@ Result<Dim> dim_add(const Dim& a, const Dim& b) {
 Result<Dim> dim_div_exact(const Dim& a, const Dim& b) {
   if (b.factor == 0) return bad_input("shape arithmetic", "division of " + to_text(a) + " by 0", "correct the model's shapes");
   const bool symbols_fit = b.is_constant() || b.symbol == a.symbol;
-  if (!symbols_fit || a.factor % b.factor != 0)
+  // −1 apart: the quotient of the least number would trap.
+  if (!symbols_fit || (b.factor != -1 && a.factor % b.factor != 0))
     return bad_input("shape arithmetic", to_text(a) + " is not a multiple of " + to_text(b), "correct the model's shapes");
-  return Dim(a.factor / b.factor, b.is_constant() ? a.symbol : std::string());
+  return Dim(b.factor == -1 ? CUPEL_TRY(checked_mul(a.factor, -1)) : a.factor / b.factor, b.is_constant() ? a.symbol : std::string());
 }
 
 Result<Dim> shape_elements(const Shape& shape) {
@@ -92,7 +95,8 @@ Result<Dims> bind_shape(const Shape& shape, int64_t value) {
 
 std::string to_text(const Dim& dim) {
   if (dim.is_constant()) return std::to_string(dim.factor);
-  return dim.factor == 1 ? dim.symbol : std::to_string(dim.factor) + "*" + dim.symbol;
+  const std::string symbol = printable(dim.symbol);
+  return dim.factor == 1 ? symbol : std::to_string(dim.factor) + "*" + symbol;
 }
 
 std::string to_text(const Shape& shape) {

@@ -55,6 +55,8 @@ double Tensor::at(int64_t i) const {
     case DType::f64: return load<double>(p, i);
     case DType::f16: return f16_to_f32(load<uint16_t>(p, i));
     case DType::bf16: return bf16_to_f32(load<uint16_t>(p, i));
+    case DType::f8e4m3: return f8e4m3_to_f32(load<uint8_t>(p, i));
+    case DType::f8e5m2: return f8e5m2_to_f32(load<uint8_t>(p, i));
     default: return static_cast<double>(int_at(i));
   }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -53,10 +54,12 @@ Status measure_layers(const Model& base, const Model& candidate, std::span<const
   return {};
 }
 
-std::string joined(const std::vector<std::string>& names) {
+// The names that both models know; the node's own where there is none (quantize nodes of the candidate have names too).
+std::string shared_names(const Node& node, const std::set<std::string_view>& base_names) {
   std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : " + ") + name;
-  return text;
+  for (const std::string& name : node.origin)
+    if (base_names.contains(name)) text += (text.empty() ? "" : " + ") + name;
+  return text.empty() ? node.name : text;
 }
 
 std::string reason_of(const Model& model, const Node& node) {
@@ -66,13 +69,15 @@ std::string reason_of(const Model& model, const Node& node) {
   return "its operands are not quantized";
 }
 
-std::vector<LayerRow> layer_rows(const Model& candidate, std::span<const LayerMatch> matches, const LayerErrors& errors) {
+std::vector<LayerRow> layer_rows(const Model& base, const Model& candidate, std::span<const LayerMatch> matches, const LayerErrors& errors) {
   const ModelCost cost = cost_of(candidate.program);
+  std::set<std::string_view> base_names;
+  for (const Node& node : base.program.nodes()) base_names.insert(node.origin.begin(), node.origin.end());
   std::vector<LayerRow> rows;
   for (const LayerMatch& m : matches) {
     const Node& node = candidate.program.node(m.node);
     const NodeCost& c = cost.nodes[static_cast<size_t>(m.node.index)];
-    LayerRow row{joined(node.origin), std::string(node.op->name), c.precision, std::nullopt, std::nullopt, c.macs, c.weight_bytes, {}};
+    LayerRow row{shared_names(node, base_names), std::string(node.op->name), c.precision, std::nullopt, std::nullopt, c.macs, c.weight_bytes, {}};
     if (const ErrorSums* e = errors.find(std::to_string(m.node.index))) row.error = LayerErrorRow{e->elements(), e->sqnr_db(), e->cosine(), e->max_abs_error()};
     if (c.precision != "INT8") row.reason = reason_of(candidate, node);
     if (!m.reason.empty()) row.reason += (row.reason.empty() ? "" : "; ") + m.reason;
@@ -191,7 +196,7 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     LayerErrors errors;
     CUPEL_TRY(measure_layers(models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, run, options.progress, errors));
     report.layers_samples = count;
-    report.layers = layer_rows(models[1], matches, errors);
+    report.layers = layer_rows(models[0], models[1], matches, errors);
   }
   return fill_dataset_facts(data, done, report);
 }

@@ -36,15 +36,20 @@ Result<Types> infer_cast(const InferContext& c) {
   return Types{plain(*to, x.shape)};
 }
 
-// Integers stay what they are; a number outside the result's type is left to the run, which refuses it.
+// Integers stay what they are; a number outside the result's type is left to the run, which refuses it. To bool,
+// constants become 0 or 1.
 Result<Contents> fold_cast(const InferContext& c) {
   const std::vector<Dim>* x = contents_of(c, 0);
   const auto to = dtype_from_onnx(attr_int(c.attributes, "to", 0));
-  if (x == nullptr || !to || !is_integer(*to)) return std::nullopt;
-  const bool wide = *to == DType::s64 || *to == DType::s32;
-  for (const Dim& d : *x)
-    if (d.is_constant() ? d.factor < dtype_min(*to) || d.factor > dtype_max(*to) : !wide) return std::nullopt;
-  return *x;
+  if (x == nullptr || !to || is_float(*to)) return std::nullopt;
+  const bool truth = *to == DType::boolean, wide = *to == DType::s64 || *to == DType::s32;
+  std::vector<Dim> elements;
+  for (const Dim& d : *x) {
+    if (!d.is_constant() && !wide) return std::nullopt;
+    if (d.is_constant() && !truth && (d.factor < dtype_min(*to) || d.factor > dtype_max(*to))) return std::nullopt;
+    elements.push_back(truth ? Dim(d.factor != 0) : d);
+  }
+  return elements;
 }
 
 // 16-bit floats in memory.

@@ -7,6 +7,8 @@ namespace cupel::ops {
 Result<TensorType> declared_codes(const InferContext& c, Shape shape) {
   if (c.declared.empty() || !c.declared[0].quant)
     return bad_input("", "an op on codes has no declared result type", "give the result a quantized type");
+  if (dtype_bits(c.declared[0].dtype) != 8)
+    return unsupported("", fmt::format("a result in {} codes", dtype_name(c.declared[0].dtype)), "use 8-bit codes");
   return TensorType{c.declared[0].dtype, std::move(shape), c.declared[0].quant};
 }
 
@@ -21,17 +23,6 @@ Status expect_rank(const InferContext& c, size_t i, int64_t rank) {
   if (static_cast<int64_t>(c.shape(i).size()) != rank)
     return bad_input("", fmt::format("operand {} has shape {}, expected rank {}", i, to_text(c.shape(i)), rank), "correct the model's shapes");
   return {};
-}
-
-Result<Types> infer_unary(const InferContext& c) {
-  const TensorType& x = c.type(0);
-  if (x.quant) {
-    if (dtype_bits(x.dtype) != 8 || !x.quant->per_tensor())
-      return unsupported("", fmt::format("a unary function of {} codes has no table", dtype_name(x.dtype)), "keep this op in float");
-    return Types{CUPEL_TRY(declared_codes(c, x.shape))};
-  }
-  CUPEL_TRY(expect_dtype(c, 0, DType::f32));
-  return Types{plain(DType::f32, x.shape)};
 }
 
 Result<TensorType> moved_type(const InferContext& c, size_t i, Shape shape) {

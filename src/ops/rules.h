@@ -14,7 +14,7 @@ using Types = std::vector<TensorType>;
 inline TensorType plain(DType dtype, Shape shape) { return {dtype, std::move(shape), std::nullopt}; }
 
 // The result type of an op on codes: declared dtype and parameters with the inferred shape. bad_input when the node
-// declares none (text or a pass must give it).
+// declares none (text or a pass must give it), unsupported unless the codes have 8 bits.
 Result<TensorType> declared_codes(const InferContext& c, Shape shape);
 
 // bad_input unless operand i has the dtype (or is of float type f32).
@@ -22,8 +22,6 @@ Status expect_dtype(const InferContext& c, size_t i, DType dtype);
 // bad_input unless operand i has the rank.
 Status expect_rank(const InferContext& c, size_t i, int64_t rank);
 
-// For unary ops: f32 keeps its type; codes (u8 or s8, per tensor) give declared_codes; anything else is an error.
-Result<Types> infer_unary(const InferContext& c);
 // For ops that move or select elements: any dtype; per-tensor parameters stay, per-axis ones are refused (unsupported).
 Result<TensorType> moved_type(const InferContext& c, size_t i, Shape shape);
 
