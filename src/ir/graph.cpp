@@ -72,11 +72,12 @@ std::optional<ValueId> Graph::find_value(std::string_view value_name) const {
   return ValueId{found->second};
 }
 
-std::string Graph::free_name(std::string wanted) const {
+std::string Graph::free_name(std::string wanted) {
   if (wanted.empty()) wanted = "v";
   if (!names_.contains(wanted)) return wanted;
-  for (int i = 1;; ++i) {
-    std::string candidate = wanted + "_" + std::to_string(i);
+  // The counter only grows, so that many equal names do not cost the square of their number.
+  for (int& i = suffixes_[wanted];;) {
+    std::string candidate = wanted + "_" + std::to_string(++i);
     if (!names_.contains(candidate)) return candidate;
   }
 }

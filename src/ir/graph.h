@@ -86,12 +86,13 @@ class Graph {
 
  private:
   ValueId add_value(Value value);
-  std::string free_name(std::string wanted) const;
+  std::string free_name(std::string wanted);
 
   std::vector<Value> values_;
   std::vector<Node> nodes_;
   std::vector<ValueId> inputs_, outputs_;
   std::unordered_map<std::string, int32_t> names_;
+  std::unordered_map<std::string, int> suffixes_;  // last suffix tried for a name that was taken
 };
 
 // SHA-256 of the graph text with the constants' content hashes, as 64 hexadecimal digits.

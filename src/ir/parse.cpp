@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <bit>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -46,21 +48,22 @@ class Parser {
       return found->second;
     }
     CUPEL_TRY(expect("["));
-    std::vector<double> reals;
-    std::vector<int64_t> integers;
+    std::vector<uint64_t> bits;
     while (!accept("]")) {
-      if (!(reals.empty() && integers.empty())) CUPEL_TRY(expect(","));
-      if (is_float(type)) {
-        reals.push_back(CUPEL_TRY(real()));
-      } else {
-        integers.push_back(CUPEL_TRY(integer()));
-      }
+      if (!bits.empty()) CUPEL_TRY(expect(","));
+      bits.push_back(CUPEL_TRY(element_bits(type)));
     }
-    if (static_cast<int64_t>(std::max(reals.size(), integers.size())) != count)
-      return error(fmt::format("{} elements for {}{}", std::max(reals.size(), integers.size()), dtype_name(type), to_text(dims)));
+    if (static_cast<int64_t>(bits.size()) != count) return error(fmt::format("{} elements for {}{}", bits.size(), dtype_name(type), to_text(dims)));
     Tensor t(type, dims);
     std::byte* out = t.mutable_bytes().data();
-    for (int64_t i = 0; i < count; ++i) CUPEL_TRY(store_element(type, out, i, is_float(type) ? reals[i] : 0, is_float(type) ? 0 : integers[i]));
+    const auto width = static_cast<size_t>(dtype_bits(type) / 8);
+    for (size_t i = 0; i < bits.size(); ++i) {
+      if (width == 0) {
+        out[i / 2] |= static_cast<std::byte>((bits[i] & 15) << (i % 2 * 4));
+      } else {
+        std::memcpy(out + i * width, &bits[i], width);
+      }
+    }
     return t;
   }
 
@@ -125,7 +128,7 @@ class Parser {
       }
       if (++at_ >= text_.size()) break;
       if (text_[at_] == 'x') {
-        int code = 0;
+        unsigned code = 0;
         if (at_ + 2 >= text_.size() || std::from_chars(&text_[at_ + 1], &text_[at_ + 1] + 2, code, 16).ptr != &text_[at_ + 1] + 2)
           return error("expected two hexadecimal digits after \\x");
         out += static_cast<char>(code);
@@ -154,8 +157,9 @@ class Parser {
     const bool hexadecimal = text_.substr(at_, 2) == "0x";
     if (hexadecimal) at_ += 2;
     double value = 0;
+    const bool sign_again = at_ < text_.size() && text_[at_] == '-';
     const auto [end, code] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value, hexadecimal ? std::chars_format::hex : std::chars_format::general);
-    if (code != std::errc()) return error("expected a number");
+    if (code != std::errc() || sign_again) return error("expected a number");
     at_ = static_cast<size_t>(end - text_.data());
     return negative ? -value : value;
   }
@@ -172,30 +176,55 @@ class Parser {
     return i == begin;
   }
 
-  Status store_element(DType type, std::byte* out, int64_t i, double real_value, int64_t integer_value) {
-    const auto put = [&](auto v) { std::memcpy(out + i * static_cast<int64_t>(sizeof v), &v, sizeof v); };
-    if (!is_float(type) && type != DType::s64 && type != DType::u64 && (integer_value < dtype_min(type) || integer_value > dtype_max(type)))
-      return error(fmt::format("{} is outside {}", integer_value, dtype_name(type)));
-    switch (type) {
-      case DType::f32: put(static_cast<float>(real_value)); break;
-      case DType::f64: put(real_value); break;
-      case DType::f16: put(f32_to_f16(static_cast<float>(real_value))); break;
-      case DType::bf16: put(f32_to_bf16(static_cast<float>(real_value))); break;
-      case DType::u8:
-      case DType::s8:
-      case DType::boolean: put(static_cast<uint8_t>(integer_value)); break;
-      case DType::u16:
-      case DType::s16: put(static_cast<uint16_t>(integer_value)); break;
-      case DType::u32:
-      case DType::s32: put(static_cast<uint32_t>(integer_value)); break;
-      case DType::u64:
-      case DType::s64: put(integer_value); break;
-      case DType::u4:
-      case DType::s4: out[i / 2] |= static_cast<std::byte>((integer_value & 15) << (i % 2 * 4)); break;
-      default: return error(fmt::format("{} has no text form", dtype_name(type)));
+  // Bits of one element of that type.
+  Result<uint64_t> element_bits(DType type) {
+    if (is_float(type)) return real_bits(type);
+    skip();
+    if (type == DType::u64) {
+      uint64_t value = 0;
+      const auto [end, code] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
+      if (code != std::errc()) return error("expected an integer");
+      at_ = static_cast<size_t>(end - text_.data());
+      return value;
     }
-    return {};
+    const int64_t value = CUPEL_TRY(integer());
+    if (type != DType::s64 && (value < dtype_min(type) || value > dtype_max(type))) return error(fmt::format("{} is outside {}", value, dtype_name(type)));
+    return static_cast<uint64_t>(value);
   }
+  Result<uint64_t> real_bits(DType type) {
+    skip();
+    if (constexpr std::string_view opening = "nan(0x"; text_.substr(at_, opening.size()) == opening) {
+      at_ += opening.size();
+      uint64_t bits = 0;
+      const auto [end, code] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), bits, 16);
+      if (code != std::errc()) return error("expected the bits of a NaN");
+      at_ = static_cast<size_t>(end - text_.data());
+      CUPEL_TRY(expect(")"));
+      const int width = dtype_bits(type);
+      if (width < 64 && bits >> width != 0) return error(fmt::format("the bits of a NaN do not fit {}", dtype_name(type)));
+      Tensor one(type, {});
+      std::memcpy(one.mutable_bytes().data(), &bits, static_cast<size_t>(width / 8));
+      if (!std::isnan(one.at(0))) return error("the bits are not those of a NaN");
+      return bits;
+    }
+    const double value = CUPEL_TRY(real());
+    const auto as_float = static_cast<float>(value);
+    if (type == DType::f64) return std::bit_cast<uint64_t>(value);
+    if (std::isfinite(value) && !std::isfinite(as_float)) return error(fmt::format("the number is outside {}", dtype_name(type)));
+    switch (type) {
+      case DType::f32: return std::bit_cast<uint32_t>(as_float);
+      case DType::f16: return f32_to_f16(as_float);
+      case DType::bf16: return f32_to_bf16(as_float);
+      default: break;
+    }
+    for (uint32_t code = 0; code < 256; ++code) {
+      const auto byte = static_cast<uint8_t>(code);
+      const float real_value = type == DType::f8e4m3 ? f8e4m3_to_f32(byte) : f8e5m2_to_f32(byte);
+      if (std::bit_cast<uint32_t>(real_value) == std::bit_cast<uint32_t>(as_float) || (std::isnan(real_value) && std::isnan(as_float))) return code;
+    }
+    return error(fmt::format("the number is not one of {}", dtype_name(type)));
+  }
+  Result<float> real_attribute() { return std::bit_cast<float>(static_cast<uint32_t>(CUPEL_TRY(real_bits(DType::f32)))); }
 
   Result<std::string> new_name() {
     CUPEL_TRY(expect("%"));
@@ -291,7 +320,7 @@ class Parser {
       skip();
       if (at_ < text_.size() && text_[at_] == '#') return Attribute(CUPEL_TRY(stored<float>()));
     }
-    if (!accept("[")) return looks_real() ? Attribute(static_cast<float>(CUPEL_TRY(real()))) : Attribute(CUPEL_TRY(integer()));
+    if (!accept("[")) return looks_real() ? Attribute(CUPEL_TRY(real_attribute())) : Attribute(CUPEL_TRY(integer()));
     std::vector<float> real_list;
     std::vector<int64_t> integer_list;
     bool real_seen = reals;
@@ -299,7 +328,7 @@ class Parser {
       if (!(real_list.empty() && integer_list.empty())) CUPEL_TRY(expect(","));
       real_seen = real_seen || looks_real();
       if (real_seen) {
-        real_list.push_back(static_cast<float>(CUPEL_TRY(real())));
+        real_list.push_back(CUPEL_TRY(real_attribute()));
       } else {
         integer_list.push_back(CUPEL_TRY(integer()));
       }
@@ -426,12 +455,17 @@ Result<ConstantStore> parse_constants(std::string_view bytes, std::string_view n
       if (code != std::errc()) return bad_input(place, "an entry is malformed", remedy);
       dims.push_back(d);
       list.remove_prefix(static_cast<size_t>(end - list.data()));
-      if (!list.empty()) list.remove_prefix(1);
+      if (list.empty()) break;
+      if (list.front() != ',' || list.size() == 1) return bad_input(place, "an entry is malformed", remedy);
+      list.remove_prefix(1);
     }
     if (!type) return bad_input(place, "an entry is malformed", remedy);
-    const int64_t count = CUPEL_TRY(count_elements(dims));
+    const auto counted = count_elements(dims);
+    if (!counted) return std::unexpected(Error(counted.error()).within(place));
+    const int64_t count = *counted;
     const int64_t size = byte_count(*type, count);
     if (size + 1 > static_cast<int64_t>(bytes.size())) return bad_input(place, "ends inside an entry", remedy);
+    if (bytes[static_cast<size_t>(size)] != '\n') return bad_input(place, "an entry is malformed", remedy);
     Tensor t(*type, dims);
     std::memcpy(t.mutable_bytes().data(), bytes.data(), static_cast<size_t>(size));
     bytes.remove_prefix(static_cast<size_t>(size) + 1);

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "base/file.h"
+
 namespace cupel {
 
 void Patch::begin_edit() { ++edit_index_; }
@@ -130,6 +132,7 @@ Result<Graph> apply_patch(const Patch& patch) {
   for (const auto& edit : patch.operands_) {
     const size_t n = draft_of_node[static_cast<size_t>(edit.user.index)];
     if (n == SIZE_MAX) return internal_error("patch", "an operand of a removed node is replaced");
+    if (edit.index >= drafts[n].inputs.size()) return internal_error("patch", fmt::format("node {} has no operand {}", drafts[n].name, edit.index));
     drafts[n].inputs[edit.index] = CUPEL_TRY(resolve(edit.with));
   }
 
@@ -216,10 +219,15 @@ Result<Graph> apply_patch(const Patch& patch) {
     if (producer[static_cast<size_t>(id.index)] < 0) CUPEL_TRY(place_operand(id));
     const ValueId mapped = map[static_cast<size_t>(id.index)];
     const std::string& wanted = g.value(g.outputs()[i]).name;
-    // A graph output keeps its name when its value was replaced by one that is neither an input nor another output.
-    if (out.value(mapped).name != wanted && !out.find_value(wanted) && !out.is_output(mapped) &&
-        std::find(out.inputs().begin(), out.inputs().end(), mapped) == out.inputs().end())
+    if (out.value(mapped).name != wanted) {
+      // A graph output keeps its name; the value must be free to take it.
+      const auto is_input = [&](ValueId v) { return std::find(out.inputs().begin(), out.inputs().end(), v) != out.inputs().end(); };
+      const auto holder = out.find_value(wanted);
+      if (is_input(mapped) || out.is_output(mapped) || (holder && (is_input(*holder) || out.is_output(*holder))))
+        return internal_error("patch", fmt::format("output %{} would lose its name to %{}", printable(wanted), printable(out.value(mapped).name)));
+      if (holder) out.rename_value(*holder, wanted + "_inner");
       out.rename_value(mapped, wanted);
+    }
     out.add_output(mapped);
   }
   return out;

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 #include <set>
 
 #include <fmt/format.h>
@@ -12,7 +13,7 @@ namespace {
 constexpr int64_t kMaxInlineElements = 16;
 
 bool plain_name(std::string_view name) {
-  if (name.empty() || name == "_") return false;
+  if (name.empty() || name == "_" || name.starts_with("//")) return false;  // "//" opens a comment
   for (char c : name)
     if (!(std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == ':' || c == '-')) return false;
   return true;
@@ -40,8 +41,20 @@ std::string value_name(const Graph& graph, ValueId id) {
   return "%" + (plain_name(name) ? name : quoted(name));
 }
 
-std::string real_text(double v) {
-  if (std::isnan(v)) return "nan";
+// Bits of element i, which has at most 64.
+uint64_t bits_of(const Tensor& t, int64_t i) {
+  const auto width = static_cast<size_t>(dtype_bits(t.dtype()) / 8);
+  uint64_t bits = 0;
+  std::memcpy(&bits, t.bytes().data() + static_cast<size_t>(i) * width, width);
+  return bits;
+}
+
+// A NaN keeps its bits: "nan(0x7fc00000)".
+std::string element_text(const Tensor& t, int64_t i) {
+  if (t.dtype() == DType::u64) return std::to_string(static_cast<uint64_t>(t.int_at(i)));
+  if (!is_float(t.dtype())) return std::to_string(t.int_at(i));
+  const double v = t.at(i);
+  if (std::isnan(v)) return fmt::format("nan({:#x})", bits_of(t, i));
   if (std::isinf(v)) return v < 0 ? "-inf" : "inf";
   return fmt::format("{:a}", v);
 }
@@ -75,7 +88,7 @@ class Printer {
     std::string text = "[";
     for (int64_t i = 0; i < t.size(); ++i) {
       if (i) text += ", ";
-      text += is_float(t.dtype()) ? real_text(t.at(i)) : std::to_string(t.int_at(i));
+      text += element_text(t, i);
     }
     return text + "]";
   }
@@ -108,7 +121,7 @@ class Printer {
     struct Visitor {
       Printer& p;
       std::string operator()(int64_t v) const { return std::to_string(v); }
-      std::string operator()(float v) const { return real_text(v); }
+      std::string operator()(float v) const { return element_text(Tensor::scalar(v), 0); }
       std::string operator()(const std::string& v) const { return quoted(v); }
       std::string operator()(const std::vector<int64_t>& v) const {
         const auto n = static_cast<int64_t>(v.size());

@@ -1,14 +1,16 @@
-// finish_simplify: the graph enters its next stage: quantized when it holds Q/DQ nodes, simplified otherwise. Names what
-// simplify could not remove.
+// finish_simplify: nodes that no output needs go away, and the graph enters its next stage: quantized when it holds Q/DQ
+// nodes, simplified otherwise. Names what simplify could not remove.
+//   graph stage imported { … }     ->     graph stage simplified { … }
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "ir/patch.h"
 #include "passes/pass.h"
 
 namespace cupel {
 
 Result<Graph> run_finish_simplify(const Graph& graph, const PassContext&) {
-  Graph out = graph;
+  Graph out = CUPEL_TRY(apply_patch(Patch(graph)));
   out.stage = Stage::simplified;
   for (const Node& node : out.nodes()) {
     if (node.op->removed_by_simplify || !node.op->reference)

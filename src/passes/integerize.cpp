@@ -86,7 +86,7 @@ struct Sink {
 
 class Integerizer {
  public:
-  Integerizer(const Graph& graph, const PassContext& context) : graph_(graph), context_(context), m_(graph), patch_(graph) {}
+  Integerizer(const Graph& graph, const PassContext& context) : graph_(graph), context_(context), m_(graph), patch_(graph), taken_(graph.nodes().size(), false) {}
 
   Result<Graph> run() {
     for (size_t n = 0; n < graph_.nodes().size(); ++n) {
@@ -112,9 +112,9 @@ class Integerizer {
   }
 
  private:
-  bool taken(NodeId id) const { return std::find(taken_.begin(), taken_.end(), id) != taken_.end(); }
+  bool taken(NodeId id) const { return taken_[static_cast<size_t>(id.index)]; }
   void take(NodeId id) {
-    taken_.push_back(id);
+    taken_[static_cast<size_t>(id.index)] = true;
     patch_.remove(id);
   }
   void refuse(const Node& node, std::string reason) {
@@ -134,6 +134,23 @@ class Integerizer {
       v = node.outputs[0];
     }
     return s;
+  }
+
+  // Why the op cannot take these operands as codes and give `result`; empty when it can.
+  std::string refusal(const Node& node, const std::vector<ValueId>& inputs, const std::optional<TensorType>& result) const {
+    std::vector<const TensorType*> types;
+    std::vector<const std::vector<Dim>*> contents;
+    std::vector<const Tensor*> constants;
+    for (ValueId id : inputs) {
+      const Value* v = id.valid() ? &graph_.value(id) : nullptr;
+      types.push_back(v ? &v->type : nullptr);
+      contents.push_back(v && v->contents ? &*v->contents : nullptr);
+      constants.push_back(v && v->constant ? &*v->constant : nullptr);
+    }
+    std::vector<TensorType> declared;
+    if (result) declared.push_back(*result);
+    const auto inferred = node.op->infer({node.attributes, types, contents, constants, declared});
+    return inferred ? std::string() : "on codes: " + inferred.error().cause;
   }
 
   // Replaces node and its sink by an op on codes, the clamps becoming clamps of codes.
@@ -163,17 +180,26 @@ class Integerizer {
     patch_.replace(q.outputs[0], v);
   }
 
-  // The integer bias of a contraction: the s32 codes when their scale is the product of the operands' scales.
-  ValueId integer_bias(ValueId bias, const TensorType& x, const TensorType& w) const {
+  // The integer bias of a contraction: s32 codes, one for each output channel, when their scale is the product of the
+  // operands' scales.
+  ValueId integer_bias(ValueId bias, const TensorType& x, const TensorType& w, const Dim& out_channels) const {
     const ValueId codes = codes_of(m_, bias);
     if (!codes.valid() || graph_.type(codes).dtype != DType::s32 || !graph_.value(codes).constant) return {};
+    if (graph_.type(codes).shape != Shape{out_channels}) return {};
     const QuantParams& q = *graph_.type(codes).quant;
-    const auto channels = graph_.type(codes).shape.empty() ? 1 : graph_.type(codes).shape[0].factor;
+    const int64_t channels = out_channels.factor;
     for (int64_t c = 0; c < channels; ++c) {
       const double product = static_cast<double>(x.quant->scale[0]) * static_cast<double>(w.quant->scale_at(c));
       if (std::abs(static_cast<double>(q.scale_at(c)) - product) > product * 0x1p-20) return {};
     }
     return codes;
+  }
+
+  // Elements of one output channel of convolution weights.
+  static int64_t channel_volume(const Shape& weights) {
+    int64_t volume = 1;
+    for (size_t d = 1; d < weights.size(); ++d) volume *= weights[d].factor;
+    return volume;
   }
 
   // Whether no sum of the contraction can leave int32: max|x − zx| · Σ|w − zw| + |bias| for every output channel.
@@ -183,13 +209,18 @@ class Integerizer {
     const int64_t max_x = reach(tx, tx.quant->zero_point[0]);
     const auto& weights = graph_.value(w).constant;
     if (!weights) {
-      const int64_t depth = graph_.type(node.inputs[0]).shape.back().factor;
-      return depth * max_x * reach(tw, tw.quant->zero_point[0]) < (int64_t{1} << 31);
+      const Shape& shape = tx.shape;
+      const bool columns = node.op->name == "Gemm" && attr_int(node.attributes, "transA", 0) != 0;
+      const int64_t depth = node.op->name == "Conv" ? channel_volume(tw.shape) : (columns ? shape.front() : shape.back()).factor;
+      int64_t max_w = 0;
+      for (int32_t zero : tw.quant->zero_point) max_w = std::max(max_w, reach(tw, zero));
+      return depth * max_x * max_w < (int64_t{1} << 31);
     }
     const bool rows = node.op->name == "Conv" || (node.op->name == "Gemm" && attr_int(node.attributes, "transB", 0) != 0);
     const Dims& dims = weights->dims();
-    const int64_t channels = rows ? dims[0] : dims.back();
-    const int64_t inner = rows ? weights->size() / std::max<int64_t>(1, channels) : 1;
+    // A vector is one output channel.
+    const int64_t channels = dims.size() < 2 ? 1 : rows ? dims[0] : dims.back();
+    const int64_t inner = rows ? weights->size() / std::max<int64_t>(1, channels) : dims.size() < 2 ? weights->size() : 1;
     std::vector<int64_t> sums(static_cast<size_t>(channels), 0);
     for (int64_t i = 0; i < weights->size(); ++i) {
       const int64_t c = i / inner % channels;
@@ -213,12 +244,16 @@ class Integerizer {
     if (!tw.quant->per_tensor() && tw.quant->axis != channel_axis(node)) return refuse(node, fmt::format("its weights have quantization parameters along axis {}, which is not the output channel", tw.quant->axis));
     if (node.op->name == "Gemm" && (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)) return refuse(node, "alpha or beta is not 1");
     const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
-    const ValueId bias = has_bias ? integer_bias(node.inputs[2], tx, tw) : ValueId{};
+    const ValueId bias = has_bias ? integer_bias(node.inputs[2], tx, tw, tw.shape[static_cast<size_t>(channel_axis(node))]) : ValueId{};
     if (!sums_fit(node, x, w, bias)) return refuse(node, "its integer sum could pass 32 bits");
     std::vector<ValueId> inputs = {x, w};
     if (bias.valid()) inputs.push_back(bias);
-    if (has_bias && !bias.valid()) return with_float_bias(id, std::move(inputs));
-    const Sink sink = sink_of(node.outputs[0]);
+    const bool float_bias = has_bias && !bias.valid();
+    const Sink sink = float_bias ? Sink{} : sink_of(node.outputs[0]);
+    std::optional<TensorType> codes;
+    if (sink.quantize.valid()) codes = graph_.type(graph_.node(sink.quantize).outputs[0]);
+    if (std::string why = refusal(node, inputs, codes); !why.empty()) return refuse(node, std::move(why));
+    if (float_bias) return with_float_bias(id, std::move(inputs));
     if (sink.quantize.valid()) return replace_into(id, sink, std::move(inputs));
     patch_.begin_edit();
     take(id);
@@ -265,6 +300,7 @@ class Integerizer {
     const Sink sink = sink_of(node.outputs[0]);
     if (!sink.quantize.valid()) return refuse(node, "its result is not quantized");
     if (dtype_bits(graph_.type(graph_.node(sink.quantize).outputs[0]).dtype) != 8) return refuse(node, "its result is not quantized to 8 bits");
+    if (std::string why = refusal(node, inputs, graph_.type(graph_.node(sink.quantize).outputs[0])); !why.empty()) return refuse(node, std::move(why));
     replace_into(id, sink, std::move(inputs));
   }
 
@@ -279,7 +315,8 @@ class Integerizer {
     if (quantize) {
       const ValueId codes = codes_of(m_, node.inputs[0]);
       const bool both = codes.valid() && is_eight_bit(graph_.type(codes)) && graph_.type(codes).quant->per_tensor() && graph_.type(result).quant->per_tensor();
-      if (both && graph_.type(codes) == graph_.type(result)) {
+      // A graph output keeps a node of its own: the codes may be an input or another output.
+      if (both && graph_.type(codes) == graph_.type(result) && !graph_.is_output(result)) {
         patch_.replace(result, codes);
       } else {
         patch_.replace(result, patch_.add_named(both ? "Requantize" : "Quantize", node.name, graph_.value(result).name, {both ? codes : node.inputs[0]}, {}, graph_.type(result)));
@@ -297,7 +334,7 @@ class Integerizer {
   const PassContext& context_;
   Match m_;
   Patch patch_;
-  std::vector<NodeId> taken_;
+  std::vector<bool> taken_;
 };
 
 }  // namespace

@@ -105,10 +105,11 @@ Result<Graph> run_recognise_gelu(const Graph& graph, const PassContext&) {
     const std::string_view op = graph.nodes()[n].op->name;
     const auto found = op == "Erf" ? match.erf_form(id) : op == "Tanh" ? match.tanh_form(id) : std::nullopt;
     if (!found) continue;
-    patch.begin_edit();
-    for (NodeId node : found->nodes) patch.remove(node);
     const Node& last = graph.node(found->last);
     const ValueId result = last.outputs[0];
+    if (graph.type(result) != graph.type(found->x)) continue;  // a constant of higher rank adds dimensions
+    patch.begin_edit();
+    for (NodeId node : found->nodes) patch.remove(node);
     Attributes attributes;
     if (op == "Tanh") attributes.emplace("approximate", std::string("tanh"));
     patch.replace(result, patch.add_named("Gelu", last.name, graph.value(result).name, {found->x}, std::move(attributes)));

@@ -60,6 +60,7 @@ std::optional<Found> match_at(const Match& m, const Node& div, NodeId div_id) {
         if (!f.nodes.contains(user)) return std::nullopt;
     }
   f.result = div.outputs[0];
+  if (g.type(f.result) != g.type(f.x)) return std::nullopt;  // a constant of higher rank adds dimensions
   const Dim width = g.type(f.x).shape.back();
   const auto is_row = [&](ValueId v) { return v.valid() && g.value(v).constant && g.type(v).dtype == DType::f32 && g.type(v).shape == Shape{width}; };
   if (const Node* mul = m.only_user(f.result, "Mul"); mul && is_row(Match::other(*mul, f.result))) {

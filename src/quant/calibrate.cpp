@@ -57,6 +57,8 @@ Result<Ranges> calibrate_min_max(const Graph& graph, std::span<const ValueId> va
     CUPEL_TRY(run(graph, *batch, tap));
   }
   if (!any) return bad_input("calibration", "there is no sample", "give the calibrate split at least one sample");
+  // A value that was empty in every batch holds no number but 0.
+  for (ValueId id : values) ranges.try_emplace(id, Range{0, 0});
   return ranges;
 }
 

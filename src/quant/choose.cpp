@@ -51,6 +51,8 @@ Result<WeightPlan> plan_weights(const Graph& graph, NodeId id, float input_scale
       const double least = std::max(std::abs(b) / (static_cast<double>(input_scale) * 0x1p30), 1.0000001 * std::numeric_limits<float>::min() / static_cast<double>(input_scale));
       if (static_cast<double>(scale) < least) scale = std::nextafter(static_cast<float>(least), std::numeric_limits<float>::infinity());
     }
+    if (!std::isfinite(scale) || static_cast<double>(scale) * static_cast<double>(input_scale) > std::numeric_limits<float>::max())
+      return bad_input(node_place(node), fmt::format("the bias and weights of channel {} are too large for the range of the input", c), "train or export the model again");
     plan.scale.push_back(scale);
   }
   return plan;

@@ -10,12 +10,15 @@ namespace {
 
 class Selector {
  public:
-  explicit Selector(const Graph& graph) : graph_(graph), users_(graph.users()), producers_(graph.producers()) {}
+  explicit Selector(const Graph& graph) : graph_(graph), users_(graph.users()), producers_(graph.producers()), wanted_behind_(graph.values().size(), false) {}
 
   Selection select() {
     for (size_t n = 0; n < graph_.nodes().size(); ++n) contraction({static_cast<int32_t>(n)});
     // Users are decided before producers.
-    for (size_t n = graph_.nodes().size(); n-- > 0;) between({static_cast<int32_t>(n)});
+    for (size_t n = graph_.nodes().size(); n-- > 0;) {
+      look_behind(graph_.nodes()[n]);
+      between({static_cast<int32_t>(n)});
+    }
     Selection s;
     for (size_t v = 0; v < graph_.values().size(); ++v)
       if (wanted_.contains({static_cast<int32_t>(v)})) s.activations.push_back({static_cast<int32_t>(v)});
@@ -55,36 +58,44 @@ class Selector {
       v = graph_.node(u[0]).outputs[0];
     }
   }
-  // Whether some integer node reads v, directly or behind clamps and moves.
-  bool wanted_behind(ValueId v) const {
-    for (NodeId user : users_[static_cast<size_t>(v.index)]) {
-      const Node& node = graph_.node(user);
-      if (integer_.contains(user)) return true;
-      if (is_clamp(node) || moves(node))
-        if (std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId r) { return wanted_behind(r); })) return true;
-    }
-    return false;
+  // Notes for the results of a node whether some integer node reads them, directly or behind clamps and moves; its users
+  // are decided already.
+  void look_behind(const Node& node) {
+    for (ValueId v : node.outputs)
+      for (NodeId user : users_[static_cast<size_t>(v.index)]) {
+        const Node& reader = graph_.node(user);
+        const bool passes_on = (is_clamp(reader) || moves(reader)) &&
+                               std::any_of(reader.outputs.begin(), reader.outputs.end(), [&](ValueId r) { return wanted_behind_[static_cast<size_t>(r.index)]; });
+        if (integer_.contains(user) || passes_on) wanted_behind_[static_cast<size_t>(v.index)] = true;
+      }
   }
   // Whether v can be codes at no cost to a float op: an input of the graph, wanted anyway, or the result of an op that has
-  // an integer meaning.
-  bool can_be_codes(ValueId v) const {
-    v = source(v);
-    if (!is_activation(v)) return false;
-    if (wanted_.contains(v)) return true;
-    const Node* p = producer(v);
-    while (p && is_clamp(*p)) p = producer(p->inputs[0]);
-    if (!p) return true;
-    switch (p->op->quant_rule) {
-      case QuantRule::contraction: return integer_.contains(producers_[static_cast<size_t>(p->outputs[0].index)]);
-      case QuantRule::add:
-      case QuantRule::mul: return is_activation(p->inputs[0]) && is_activation(p->inputs[1]) && can_be_codes(p->inputs[0]) && can_be_codes(p->inputs[1]);
-      case QuantRule::average:
-      case QuantRule::unary: return can_be_codes(p->inputs[0]);
-      case QuantRule::concat: return std::all_of(p->inputs.begin(), p->inputs.end(), [&](ValueId x) { return can_be_codes(x); });
-      case QuantRule::none:
-      case QuantRule::same: return false;
+  // an integer meaning on operands for which the same holds.
+  bool can_be_codes(ValueId value) const {
+    std::vector<ValueId> open = {value};
+    std::set<ValueId> seen;
+    while (!open.empty()) {
+      const ValueId v = source(open.back());
+      open.pop_back();
+      if (!is_activation(v)) return false;
+      if (wanted_.contains(v) || !seen.insert(v).second) continue;
+      const Node* p = producer(v);
+      while (p && is_clamp(*p)) p = producer(p->inputs[0]);
+      if (!p) continue;
+      switch (p->op->quant_rule) {
+        case QuantRule::contraction:
+          if (!integer_.contains(producers_[static_cast<size_t>(p->outputs[0].index)])) return false;
+          break;
+        case QuantRule::add:
+        case QuantRule::mul:
+        case QuantRule::concat: open.insert(open.end(), p->inputs.begin(), p->inputs.end()); break;
+        case QuantRule::average:
+        case QuantRule::unary: open.push_back(p->inputs[0]); break;
+        case QuantRule::none:
+        case QuantRule::same: return false;
+      }
     }
-    return false;
+    return true;
   }
 
   void contraction(NodeId id) {
@@ -134,7 +145,7 @@ class Selector {
     }
     if (is_clamp(node) && !(producer(node.inputs[0]) == nullptr)) return;  // belongs to what computes its operand
     if (graph_.type(node.outputs[0]).dtype != DType::f32) return;
-    if (!wanted_behind(node.outputs[0])) {
+    if (!wanted_behind_[static_cast<size_t>(node.outputs[0].index)]) {
       reasons_[id] = "no integer op reads its result";
       return;
     }
@@ -163,6 +174,7 @@ class Selector {
   std::vector<NodeId> producers_;
   std::set<NodeId> integer_;
   std::set<ValueId> wanted_;
+  std::vector<bool> wanted_behind_;
   std::map<NodeId, std::string> reasons_;
 };
 

@@ -35,7 +35,9 @@ Result<int64_t> bind_inputs(const Graph& graph, std::span<const Tensor> inputs) 
   return symbol < 0 ? 1 : symbol;
 }
 
-Result<std::vector<Tensor>> interpret_node(const Graph& graph, const Node& node, std::span<const Tensor* const> operands, ThreadPool& threads, int64_t symbol_value) {
+namespace {
+
+Result<std::vector<Tensor>> evaluate_node(const Graph& graph, const Node& node, std::span<const Tensor* const> operands, ThreadPool& threads, int64_t symbol_value) {
   if (!node.op->reference) return internal_error(node_place(node), "the op has no reference meaning; simplify removes it");
   std::vector<const TensorType*> input_types;
   for (ValueId id : node.inputs) input_types.push_back(id.valid() ? &graph.type(id) : nullptr);
@@ -48,6 +50,18 @@ Result<std::vector<Tensor>> interpret_node(const Graph& graph, const Node& node,
   const EvalContext context{node, node.attributes, operands, input_types, output_types, outputs, threads};
   if (Status status = node.op->reference(context); !status) return std::unexpected(std::move(status).error().within(node_place(node)));
   return outputs;
+}
+
+std::unexpected<Error> out_of_memory() { return resource_error("memory", "the model's values do not fit into memory", "use a smaller batch (--batch) or raise --max-memory"); }
+
+}  // namespace
+
+Result<std::vector<Tensor>> interpret_node(const Graph& graph, const Node& node, std::span<const Tensor* const> operands, ThreadPool& threads, int64_t symbol_value) {
+  try {
+    return evaluate_node(graph, node, operands, threads, symbol_value);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
+  }
 }
 
 Result<std::vector<Tensor>> interpret(const Graph& graph, std::span<const Tensor> inputs, ThreadPool& threads, const Tap& tap) {
@@ -65,21 +79,17 @@ Result<std::vector<Tensor>> interpret(const Graph& graph, std::span<const Tensor
     values[static_cast<size_t>(id.index)] = inputs[i];
     if (tap) CUPEL_TRY(tap(id, inputs[i]));
   }
-  try {
-    for (const Node& node : graph.nodes()) {
-      std::vector<const Tensor*> operands;
-      for (ValueId id : node.inputs) operands.push_back(id.valid() ? &values[static_cast<size_t>(id.index)] : nullptr);
-      std::vector<Tensor> results = CUPEL_TRY(interpret_node(graph, node, operands, threads, symbol));
-      for (size_t i = 0; i < results.size(); ++i) {
-        const ValueId id = node.outputs[i];
-        if (tap) CUPEL_TRY(tap(id, results[i]));
-        if (pending[static_cast<size_t>(id.index)] > 0) values[static_cast<size_t>(id.index)] = std::move(results[i]);
-      }
-      for (ValueId id : node.inputs)
-        if (id.valid() && --pending[static_cast<size_t>(id.index)] == 0 && !graph.value(id).constant) values[static_cast<size_t>(id.index)] = Tensor();
+  for (const Node& node : graph.nodes()) {
+    std::vector<const Tensor*> operands;
+    for (ValueId id : node.inputs) operands.push_back(id.valid() ? &values[static_cast<size_t>(id.index)] : nullptr);
+    std::vector<Tensor> results = CUPEL_TRY(interpret_node(graph, node, operands, threads, symbol));
+    for (size_t i = 0; i < results.size(); ++i) {
+      const ValueId id = node.outputs[i];
+      if (tap) CUPEL_TRY(tap(id, results[i]));
+      if (pending[static_cast<size_t>(id.index)] > 0) values[static_cast<size_t>(id.index)] = std::move(results[i]);
     }
-  } catch (const std::bad_alloc&) {
-    return resource_error("memory", "the model's values do not fit into memory", "use a smaller batch (--batch) or raise --max-memory");
+    for (ValueId id : node.inputs)
+      if (id.valid() && --pending[static_cast<size_t>(id.index)] == 0 && !graph.value(id).constant) values[static_cast<size_t>(id.index)] = Tensor();
   }
   std::vector<Tensor> outputs;
   for (ValueId id : graph.outputs()) outputs.push_back(values[static_cast<size_t>(id.index)]);

@@ -18,7 +18,8 @@ inline int64_t flat_index(const Dims& index, const Dims& dims) {
   return flat;
 }
 
-// y has the dimensions, and its element at every index is the element of x that `place(index)` numbers; −1: `otherwise`.
+// y has the dimensions, and its element at every index is the element of x that `place(index)` numbers; −1:
+// `otherwise`.
 template <class Place>
 void expect_moved(const Tensor& x, const Tensor& y, const Dims& dims, Place&& place,
                   const Tensor& otherwise = Tensor()) {
@@ -31,7 +32,8 @@ void expect_moved(const Tensor& x, const Tensor& y, const Dims& dims, Place&& pl
       index[k] = static_cast<int64_t>(rest % static_cast<size_t>(dims[k]));
     const int64_t from = place(index);
     ASSERT_LT(from, x.size());
-    const std::byte* wanted = from < 0 ? otherwise.bytes().data() : x.bytes().data() + static_cast<size_t>(from) * bytes;
+    const std::byte* wanted =
+        from < 0 ? otherwise.bytes().data() : x.bytes().data() + static_cast<size_t>(from) * bytes;
     ASSERT_EQ(std::memcmp(y.bytes().data() + static_cast<size_t>(i) * bytes, wanted, bytes), 0)
         << dtype_name(x.dtype()) << " element " << to_text(index);
   }

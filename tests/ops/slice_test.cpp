@@ -54,10 +54,10 @@ TEST(Slice, EveryBoundAndStepOfOneAxis) {
 TEST(Slice, SeveralAxesOfEveryWidth) {
   for (DType type : kMovedTypes) {
     const Tensor x = random_codes(type, {4, 30, 40, 7}, 2);
-    const Tensor y = run(kSlice, {x, known({-2, 3, -1}), known({30, kFar, -kFar}), known({1, 0, -1}), known({1, 1, -2})});
-    expect_moved(x, y, {1, 2, 40, 4}, [&](const Dims& i) {
-      return flat_index({3 + i[0], 28 + i[1], i[2], 6 - 2 * i[3]}, x.dims());
-    });
+    const Tensor y =
+        run(kSlice, {x, known({-2, 3, -1}), known({30, kFar, -kFar}), known({1, 0, -1}), known({1, 1, -2})});
+    expect_moved(x, y, {1, 2, 40, 4},
+                 [&](const Dims& i) { return flat_index({3 + i[0], 28 + i[1], i[2], 6 - 2 * i[3]}, x.dims()); });
   }
   const Tensor x = random_reals({0, 5}, 1);
   EXPECT_EQ(run(kSlice, {x, known({0, 1}), known({9, 3})}).dims(), (Dims{0, 2}));
@@ -79,7 +79,8 @@ TEST(Slice, SymbolicDimensions) {
   EXPECT_EQ(slice(two, kBatch, Dim(3, "batch"), 1), "[2*batch,9]");
   EXPECT_EQ(slice(two, Dim(2, "batch"), kFar, 1), "[4*batch,9]");
   const auto refused = [](const std::string& what) {
-    return "unsupported; a slice of the symbolic dimension " + what + "\n  export the model with that dimension constant";
+    return "unsupported; a slice of the symbolic dimension " + what +
+           "\n  export the model with that dimension constant";
   };
   EXPECT_EQ(slice(x, 1, kFar, 1), refused("batch from 1 to 9223372036854775807 with step 1"));
   EXPECT_EQ(slice(x, 0, -1, 1), refused("batch from 0 to -1 with step 1"));
@@ -155,7 +156,8 @@ TEST(Split, EqualPartsWithTheRestInTheLast) {
   EXPECT_EQ(shapes(Dim(6, "batch"), 3), "[2*batch][2*batch][2*batch]");
   EXPECT_EQ(shapes(5, 4), "bad input; a dimension of 5 cannot be split into 4 parts\n  correct the model's shapes");
   EXPECT_EQ(shapes(kBatch, 2),
-            "unsupported; the symbolic dimension batch is split into 2 parts\n  export the model with that dimension constant");
+            "unsupported; the symbolic dimension batch is split into 2 parts\n  export the model with that dimension "
+            "constant");
   EXPECT_EQ(shapes(5, 0), "bad input; a split into 0 parts, expected at least 1\n  give split or num_outputs");
   EXPECT_EQ(shapes(5, INT64_MAX),
             "resource; a split into 9223372036854775807 parts exceeds the limit of 65536\n  split into fewer parts");

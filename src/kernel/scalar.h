@@ -1,0 +1,55 @@
+// Scalar expressions: what a kernel computes for one element. A closed set of operations on binary32 and int32, each with
+// one meaning (docs/quantization.md): round to nearest even, no contraction, subnormals kept.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cupel {
+
+enum class ScalarOp : uint8_t {
+  // Sources.
+  operand,      // element of operand `index` at the coordinates of the result: u8 and s8 widen to s32; s32 and f32 stay
+  accumulator,  // reduced value `index`: s32 or f32, as the form says
+  constant_f32,
+  constant_s32,
+  // binary32.
+  add, sub, mul, div, fma, sqrt, neg, abs, floor, ceil,
+  greater,  // a > b ? a : b
+  less,     // a < b ? a : b
+  // int32; additions, subtractions and products wrap, shifts are by 0 … 31.
+  add_s32, sub_s32, mul_s32, and_s32, or_s32, xor_s32, shift_left, shift_right, shift_right_signed,
+  // Comparisons give a mask: −1 or 0 in s32. Comparisons with NaN are false.
+  is_greater, is_less, is_equal, is_greater_s32, is_equal_s32,
+  select,  // mask, a, b of one type: the bits of a where the mask is −1, of b where it is 0
+  // Conversions.
+  to_f32,        // s32, rounded to nearest even
+  round_s32,     // f32 of magnitude below 2^22, to the nearest integer, ties to even
+  truncate_s32,  // f32 of magnitude below 2^31, towards zero
+  bits_s32,      // the bit pattern of an f32
+  bits_f32,      // the f32 of a bit pattern
+  table,         // entry (low 8 bits of the s32) of the 256-byte constant operand `index`: zero-extended
+};
+
+struct ScalarNode {
+  ScalarOp op;
+  std::array<int32_t, 3> arguments = {-1, -1, -1};  // earlier nodes
+  int32_t index = 0;                                // operand, accumulator, table; the value of constant_s32
+  float value = 0;                                  // constant_f32
+  bool operator==(const ScalarNode& other) const;   // NaN constants compare by bits
+};
+
+// Nodes in order; the last one is the result.
+struct ScalarExpr {
+  std::vector<ScalarNode> nodes;
+  bool operator==(const ScalarExpr&) const = default;
+};
+
+// Number of arguments of an op, its result type (true: f32), and its name in text ("is_greater_s32").
+int argument_count(ScalarOp op);
+std::string_view scalar_op_name(ScalarOp op);
+
+}  // namespace cupel

@@ -1,0 +1,77 @@
+// The content of an Image: plain tables that the compiler writes into a shared library and Session reads. C layout, no
+// pointers into the compiler.
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { kCupelImageVersion = 1 };
+
+// A kernel's code: computes units [begin, end) of items·units_per_item, numbered item-major. buffers[i]: byte 0 of operand
+// i's buffer for batch item 0.
+typedef void (*CupelKernel)(uint8_t* const* buffers, int64_t begin, int64_t end);
+
+typedef struct CupelImagePort {
+  const char* name;
+  int32_t dtype;       // cupel::DType as a number
+  int32_t rank;
+  const int64_t* dims; // −1: the batch
+  int64_t item_bytes;
+} CupelImagePort;
+
+enum { kCupelInput = 0, kCupelOutput = 1, kCupelArena = 2, kCupelConstant = 3 };
+
+typedef struct CupelImageBuffer {
+  int32_t place;   // one of the four above
+  int32_t index;   // of the input or output
+  int64_t offset;  // arena: bytes for one item, multiplied by their number; constant: bytes in the block
+} CupelImageBuffer;
+
+// Where the result of a step lies, for taps: element i at offset + Σ strides[d]·i[d] of its buffer's item.
+typedef struct CupelImageResult {
+  const char* value_name;  // null: the step has no tap
+  int32_t dtype;
+  int32_t rank;            // without the batch
+  const int64_t* dims;
+  const int64_t* strides;
+  int64_t offset, item_stride;
+  float scale;             // of codes; 0 for numbers
+  int32_t zero_point;
+} CupelImageResult;
+
+typedef struct CupelImageStep {
+  CupelKernel run;
+  const char* name;
+  const char* origins;      // names separated by newlines
+  const int32_t* buffers;   // into CupelImage.buffers
+  int32_t buffer_count;
+  int64_t units_per_item;
+  int64_t operations;       // scalar multiply-adds and elementwise operations for one item, to decide on threads
+  CupelImageResult result;
+} CupelImageStep;
+
+typedef struct CupelImage {
+  int32_t version;
+  const char* model;
+  const char* target;              // "x86-64-v4+avx512vnni"
+  const char* const* features;     // CPU features the code needs, null-terminated
+  const CupelImagePort* inputs;
+  int32_t input_count;
+  const CupelImagePort* outputs;
+  int32_t output_count;
+  const CupelImageBuffer* buffers;
+  int32_t buffer_count;
+  const CupelImageStep* steps;
+  int32_t step_count;
+  const uint8_t* constants;        // 64-byte aligned
+  int64_t constants_bytes;
+  int64_t arena_bytes;             // for one item; every buffer has 64 spare bytes behind it
+  int64_t fixed_batch;             // 0: any
+} CupelImage;
+
+#ifdef __cplusplus
+}
+#endif
