@@ -234,6 +234,7 @@ Result<std::string> Dataset::content_hash() const {
   return to_hex(sha256(text));
 }
 
+const std::string& Dataset::place() const { return state_->description.place; }
 const std::vector<std::string>& Dataset::split_names() const { return state_->split_names; }
 bool Dataset::has_split(std::string_view split) const { return state_->split(split).has_value(); }
 Result<int64_t> Dataset::size(std::string_view split) const {

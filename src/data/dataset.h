@@ -26,6 +26,9 @@ class Dataset {
   // Image files are decoded only in load. bad_input, unsupported or resource, with file and line.
   static Result<Dataset> open(const std::filesystem::path& toml);
 
+  // The file, as errors name it.
+  const std::string& place() const;
+
   // "calibrate", "search", "report": those that the file names, in its order.
   const std::vector<std::string>& split_names() const;
   bool has_split(std::string_view split) const;

@@ -5,17 +5,17 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "driver/batches.h"
+#include "driver/output_folder.h"
 #include "onnx/writer.h"
 
 namespace cupel {
 
 Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, CompileContext& context, int64_t batch, const Progress& progress) {
   const std::string place = printable(model.path.string());
-  if (!data.has_split("calibrate")) return bad_input("data set", "it has no calibrate split", "add [splits] calibrate to the data set's file");
+  const int64_t total = CUPEL_TRY(data.size("calibrate"));
   auto size = batch_size_for(model.source, data, batch);
   if (!size) return std::unexpected(std::move(size).error().within(place));
   const bool fixed = model.source.type(model.source.inputs()[0]).shape[0].is_constant();
-  const int64_t total = CUPEL_TRY(data.size("calibrate"));
   const BatchSource batches = split_batches(data, "calibrate", *size, fixed);
   int64_t done = 0;
   const BatchSource counted = [&]() {
@@ -48,21 +48,28 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
   if (base.is_quantized())
     return bad_input(printable(path.string()), "the model holds quantize and dequantize nodes already", "give the float model, or compare the two with `cupel evaluate FLOAT QUANTIZED --data D`");
 
-  const QuantizedGraph quantized = CUPEL_TRY(quantize_on(base, data, context, options.evaluate.batch, options.evaluate.progress));
-  if (stop_requested()) return fail(ErrorKind::resource, "calibration", "interrupted before it was complete", "run the command again");
-  CUPEL_TRY(make_folder(options.folder));
-  const auto int8_path = options.folder / (path.stem().string() + ".int8.onnx");
-  CUPEL_TRY(write_onnx(quantized.graph, int8_path));
+  if (context.passes.stopped) return report;
+  CUPEL_TRY(check_report_split(data));
 
-  Model models[] = {base, CUPEL_TRY(load_model(int8_path, context))};
+  const QuantizedGraph quantized = CUPEL_TRY(quantize_on(base, data, context, options.evaluate.batch, options.evaluate.progress));
+  if (context.passes.stopped) return report;
+  if (stop_requested()) return fail(ErrorKind::resource, "calibration", "interrupted before it was complete; nothing was written", "run the command again");
+  OutputFolder folder = CUPEL_TRY(OutputFolder::open(options.folder));
+  const std::string int8_name = path.stem().string() + ".int8.onnx";
+  CUPEL_TRY(folder.placed(write_onnx(quantized.graph, folder.staged(int8_name))));
+
+  Model models[] = {base, CUPEL_TRY(load_model(folder.staged(int8_name), context))};
+  if (context.passes.stopped) return report;
+  models[1].path = folder.final(int8_name);
   for (const auto& [node, reason] : quantized.plan.kept) models[1].kept_in_float.insert_or_assign(node, reason);
   const std::string names[] = {"FP32", "INT8"};
   report.provenance.quantization = {{"scheme", "INT8: activations u8 asymmetric per tensor, weights s8 symmetric per output channel"},
                                     {"calibration", fmt::format("minimum and maximum over {} samples", CUPEL_TRY(data.size("calibrate")))}};
   CUPEL_TRY(evaluate_models(models, names, data, context, options.evaluate, report));
 
-  CUPEL_TRY(write_file(options.folder / "report.json", to_json(report)));
-  CUPEL_TRY(write_file(options.folder / "report.html", to_html(report)));
+  CUPEL_TRY(folder.write("report.json", to_json(report)));
+  CUPEL_TRY(folder.write("report.html", to_html(report)));
+  CUPEL_TRY(folder.commit());
   return report;
 }
 

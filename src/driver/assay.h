@@ -14,7 +14,8 @@ struct AssayOptions {
 };
 
 // quantize → write the INT8 model → read it back → evaluate both → write the report. The model that is assessed is the file
-// that was written.
+// that was written. All files appear together at the end, or none.
+// After --stop-after the report is empty and nothing was written.
 Result<Report> assay(const std::filesystem::path& model, const std::filesystem::path& data, CompileContext& context, const AssayOptions& options);
 
 // Calibrates on the data set's calibrate split and quantizes.

@@ -56,6 +56,17 @@ Result<std::vector<Tensor>> run_batch(const Graph& model, const Tensor& samples,
   return outputs;
 }
 
+std::optional<int64_t> first_nan(const Tensor& t) {
+  const auto search = [](auto numbers) -> std::optional<int64_t> {
+    for (size_t i = 0; i < numbers.size(); ++i)
+      if (numbers[i] != numbers[i]) return static_cast<int64_t>(i);
+    return std::nullopt;
+  };
+  if (t.dtype() == DType::f32) return search(t.data<float>());
+  if (t.dtype() == DType::f64) return search(t.data<double>());
+  return std::nullopt;
+}
+
 BatchSource split_batches(const Dataset& data, std::string split, int64_t batch, bool fixed) {
   return [data, split = std::move(split), batch, fixed, next = int64_t{0}]() mutable -> Result<std::optional<std::vector<Tensor>>> {
     const int64_t size = CUPEL_TRY(data.size(split));

@@ -18,6 +18,9 @@ Result<size_t> score_output(const Graph& model);
 // the surplus results are cut off (taps then see the filled batch).
 Result<std::vector<Tensor>> run_batch(const Graph& model, const Tensor& samples, int64_t batch, const RunGraph& run, const Tap& tap);
 
+// Index of the first NaN of an f32 or f64 tensor.
+std::optional<int64_t> first_nan(const Tensor& t);
+
 // Batches of a split's samples in order, for calibration.
 BatchSource split_batches(const Dataset& data, std::string split, int64_t batch, bool fixed);
 

@@ -27,8 +27,8 @@ Tensor as_numbers(const Tensor& t, const TensorType& type) {
   return out;
 }
 
-// Errors of every matched node of `candidate` on the first `count` samples.
-Status measure_layers(const Model& base, const Model& candidate, std::span<const LayerMatch> matches, const Dataset& data, int64_t batch, int64_t count, const RunGraph& run, const Progress& progress, LayerErrors& errors) {
+// Errors of every matched node of `candidate` on the first `count` samples; gives how many were used.
+Result<int64_t> measure_layers(const Model& base, const Model& candidate, std::span<const LayerMatch> matches, const Dataset& data, int64_t batch, int64_t count, const RunGraph& run, const Progress& progress, LayerErrors& errors) {
   std::map<ValueId, std::string> key_of;  // candidate value → key
   std::map<ValueId, ValueId> wanted;      // base value → candidate value
   for (const LayerMatch& m : matches) {
@@ -36,6 +36,7 @@ Status measure_layers(const Model& base, const Model& candidate, std::span<const
     key_of[m.value] = std::to_string(m.node.index);
     wanted[*m.base_value] = m.value;
   }
+  int64_t done = 0;
   for (int64_t begin = 0; begin < count && !stop_requested(); begin += batch) {
     const Samples samples = CUPEL_TRY(data.load("report", begin, std::min(batch, count - begin)));
     std::map<ValueId, Tensor> expected;  // by candidate value
@@ -49,9 +50,10 @@ Status measure_layers(const Model& base, const Model& candidate, std::span<const
       const Tensor actual = as_numbers(t, candidate.program.type(id));
       return errors.add(key->second, expected.at(id).reshaped(actual.dims()), actual);
     }));
-    if (progress) progress("layer errors", std::min(begin + batch, count), count);
+    done = std::min(begin + batch, count);
+    if (progress) progress("layer errors", done, count);
   }
-  return {};
+  return done;
 }
 
 // The names that both models know; the node's own where there is none (quantize nodes of the candidate have names too).
@@ -104,7 +106,39 @@ Status fill_dataset_facts(const Dataset& data, int64_t used, Report& report) {
   return {};
 }
 
+std::vector<int64_t> wanted_top_k(const Dataset& data, const EvaluateOptions& options) {
+  std::vector<int64_t> top_k = options.top_k;
+  if (top_k.empty())
+    for (const MetricChoice& metric : data.metrics()) top_k.push_back(metric.top_k);
+  if (top_k.empty()) top_k.push_back(1);
+  return top_k;
+}
+
+Status check_top_k(const Model& model, size_t output, std::span<const int64_t> top_k) {
+  const ValueId id = model.program.outputs()[output];
+  const Dim& classes = model.program.type(id).shape[1];
+  for (int64_t k : top_k)
+    if (classes.is_constant() && k > classes.factor)
+      return usage_error("--top-k", fmt::format("found {}, expected at most {}, the classes of output {} of {}", k, classes.factor, printable(model.program.value(id).name), printable(model.path.string())),
+                         "choose a smaller --top-k, or top_k in the data set's [[metric]]");
+  return {};
+}
+
+// NaN would become the lowest code of a quantized model without a word.
+Status check_samples(const Tensor& input, const Dataset& data, int64_t first) {
+  const auto nan = first_nan(input);
+  if (!nan) return {};
+  const int64_t each = input.size() / input.dims()[0];
+  return bad_input(data.place(), fmt::format("sample {} of split report: element {} is NaN after preprocessing", first + *nan / each, *nan % each), "correct the sample or the preprocessing steps");
+}
+
 }  // namespace
+
+Status check_report_split(const Dataset& data) {
+  CUPEL_TRY(data.size("report"));
+  if (!CUPEL_TRY(data.has_labels("report"))) return bad_input(data.place(), "its report split has no labels", "name a label file in the source");
+  return {};
+}
 
 ModelRow model_row(const Model& model, std::string name, ModelRole role) {
   const ModelCost cost = cost_of(model.program);
@@ -131,11 +165,10 @@ ModelRow model_row(const Model& model, std::string name, ModelRole role) {
 
 Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data, CompileContext& context, const EvaluateOptions& options, Report& report) {
   const RunGraph run = interpreter(context.threads);
-  if (!data.has_split("report")) return bad_input("data set", "it has no report split", "add [splits] report to the data set's file");
-  if (!CUPEL_TRY(data.has_labels("report"))) return bad_input("data set", "its report split has no labels", "name a label file in the source");
+  CUPEL_TRY(check_report_split(data));
   const int64_t available = CUPEL_TRY(data.size("report"));
   const int64_t wanted = std::min(options.samples.value_or(available), available);
-  if (wanted < 1) return bad_input("data set", "its report split has no sample", "give the report split at least one sample");
+  const std::vector<int64_t> top_k = wanted_top_k(data, options);
 
   std::vector<Predictions> predictions;
   std::vector<int64_t> batches;
@@ -148,6 +181,7 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     if (!output) return std::unexpected(std::move(output).error().within(place));
     batches.push_back(*batch);
     outputs.push_back(*output);
+    if (Status status = check_top_k(models[i], *output, top_k); !status) return status;
     predictions.emplace_back(names[i]);
     report.models.push_back(model_row(models[i], names[i], i == 0 ? ModelRole::base : ModelRole::candidate));
   }
@@ -157,12 +191,14 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
   while (done < wanted && !(stop_requested() && done > 0)) {
     const int64_t count = std::min(stride, wanted - done);
     const Samples samples = CUPEL_TRY(data.load("report", done, count));
+    CUPEL_TRY(check_samples(samples.input, data, done));
     for (size_t i = 0; i < models.size(); ++i)
       for (int64_t at = 0; at < count; at += batches[i]) {
         const int64_t part = std::min(batches[i], count - at);
         auto results = run_batch(models[i].program, samples.input.rows(at, part), batches[i], run, {});
         if (!results) return std::unexpected(std::move(results).error().within(printable(models[i].path.string())));
-        CUPEL_TRY(predictions[i].add((*results)[outputs[i]], std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part))));
+        Status added = predictions[i].add((*results)[outputs[i]], std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part)));
+        if (!added) return std::unexpected(std::move(added).error().within(printable(models[i].path.string())));
       }
     done += count;
     if (options.progress) options.progress("accuracy", done, wanted);
@@ -173,10 +209,6 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
   }
   for (const std::string& text : data.warnings()) report.warnings.push_back({Severity::note, text});
 
-  std::vector<int64_t> top_k = options.top_k;
-  if (top_k.empty())
-    for (const MetricChoice& metric : data.metrics()) top_k.push_back(metric.top_k);
-  if (top_k.empty()) top_k.push_back(1);
   for (int64_t k : top_k) {
     AccuracyMetric metric;
     metric.top_k = k;
@@ -194,8 +226,9 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     const auto matches = match_layers(models[0].program, models[1].program);
     const int64_t count = std::min(options.layer_samples, done);
     LayerErrors errors;
-    CUPEL_TRY(measure_layers(models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, run, options.progress, errors));
-    report.layers_samples = count;
+    report.layers_samples = CUPEL_TRY(measure_layers(models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, run, options.progress, errors));
+    if (report.layers_samples < count)
+      report.warnings.push_back({Severity::deviation, fmt::format("The errors of single nodes come from {} of the {} samples asked for: the run was interrupted.", report.layers_samples, count)});
     report.layers = layer_rows(models[0], models[1], matches, errors);
   }
   return fill_dataset_facts(data, done, report);

@@ -23,6 +23,9 @@ struct EvaluateOptions {
 // samples were used than the split has (also after Ctrl-C, with the samples that were done).
 Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data, CompileContext& context, const EvaluateOptions& options, Report& report);
 
+// bad_input when the data set has no report split, or no labels for it.
+Status check_report_split(const Dataset& data);
+
 // The row of one model for a report.
 ModelRow model_row(const Model& model, std::string name, ModelRole role);
 

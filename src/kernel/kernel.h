@@ -142,6 +142,10 @@ struct Kernel {
 // without weights: a alone), then the operands.
 std::vector<const Access*> accesses_of(const KernelSpec& spec);
 
+// The sources of the kernel's expressions: dtypes of its operands, and the accumulators of its epilogue or value (for a row
+// those of all steps; step i reads the first i, its finish the first i + 1).
+ScalarScope scope_of(const KernelSpec& spec);
+
 // Independent units of work of one batch item; a call computes a range of (batch item, unit) pairs, numbered item-major.
 // Contract: tiles of pixels × groups of column blocks, in the schedule's order. Others: rows of the space (all but the last
 // dimension; windows: all but the last two).
@@ -151,7 +155,8 @@ int64_t units_per_item(const Kernel& kernel);
 // expressions, schedule within the space, …
 Status check_kernel(const Kernel& kernel);
 
-// Text that parses back, and SHA-256 of it: equal kernels have equal text.
+// Text that parses back, and SHA-256 of it: equal kernels have equal text. parse_kernel reads the form only (errors at
+// "kernel text:LINE"); what it returns still has to pass check_kernel.
 std::string print_kernel(const Kernel& kernel);
 Result<Kernel> parse_kernel(std::string_view text);
 std::string kernel_hash(const Kernel& kernel);

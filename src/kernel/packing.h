@@ -16,6 +16,7 @@ Tensor pack_weights_f32(const Tensor& weights);
 
 // Bytes from one block of 16 columns to the next for each packing, K of `steps` runs of `run` elements.
 int64_t block_bytes_s8(int64_t steps, int64_t run);
+int64_t block_bytes_s16(int64_t steps, int64_t run);
 int64_t block_bytes_f32(int64_t steps, int64_t run);
 
 }  // namespace cupel

@@ -4,9 +4,13 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/dtype.h"
+#include "base/result.h"
 
 namespace cupel {
 
@@ -48,8 +52,26 @@ struct ScalarExpr {
   bool operator==(const ScalarExpr&) const = default;
 };
 
-// Number of arguments of an op, its result type (true: f32), and its name in text ("is_greater_s32").
+// Number of arguments of an op and its name in text ("is_greater_s32").
 int argument_count(ScalarOp op);
 std::string_view scalar_op_name(ScalarOp op);
+std::optional<ScalarOp> scalar_op_from_name(std::string_view name);
+
+enum class ScalarType : uint8_t { f32, s32 };
+std::string_view scalar_type_name(ScalarType type);
+// u8, s8, s16 and s32 are read as s32.
+ScalarType scalar_type_of(DType type);
+
+// What the sources of an expression are: dtypes of the operands, types of the accumulators it may read.
+struct ScalarScope {
+  std::vector<DType> operands;
+  std::vector<ScalarType> accumulators;
+};
+
+// The type of every node. bad_input with place "" and the node and rule that is broken: at least one and at most
+// kMaxScalarNodes nodes, arguments are earlier nodes, their number and types, sources within the scope, tables are u8
+// operands, shift amounts are constants in 0 … 31.
+inline constexpr size_t kMaxScalarNodes = 4096;
+Result<std::vector<ScalarType>> scalar_types(const ScalarExpr& expr, const ScalarScope& scope);
 
 }  // namespace cupel

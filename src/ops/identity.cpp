@@ -53,7 +53,7 @@ const OpDef kIdentity{.name = "Identity",
   %y = Identity(%x)
   output %y
 })",
-                                  R"(graph "identity_codes" stage integer opset 17 {
+                                  R"(graph "identity_codes" stage imported opset 17 {
   input %x : u8[batch,3] quant(scale=[0x1p-7], zero_point=[128])
   %y = Identity(%x)
   output %y

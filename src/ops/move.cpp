@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ops/rules.h"
 
@@ -62,16 +63,46 @@ void for_each_index(ThreadPool& threads, const Axes& axes, int64_t work, Body&& 
   });
 }
 
-// target[i · target_stride + j] = source[i + j · source_stride], in blocks that stay in the first cache.
+// One cache line of elements.
+template <class E>
+constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(E));
+
+// mixed = a₀ b₀ a₁ b₁ … of the two halves a, b of `halves`.
+template <class E, int64_t kCount>
+void interleave(const E* __restrict halves, E* __restrict mixed) {
+  for (int64_t k = 0; k < kCount / 2; ++k) {
+    mixed[2 * k] = halves[k];
+    mixed[2 * k + 1] = halves[k + kCount / 2];
+  }
+}
+
+// target[i · target_stride + j] = source[i + j · source_stride] for a square of one line each way. Lines of the source
+// are read whole and those of the target written whole, whatever the strides do to the caches. In between, every
+// interleaving rotates the bits of an element's position by one; after as many as a row index has bits, rows are
+// columns.
+template <class E>
+void transpose_square(const E* source, int64_t source_stride, E* target, int64_t target_stride) {
+  constexpr int64_t kSide = kLine<E>, kCount = kSide * kSide;
+  alignas(64) E squares[2][kCount];
+  E *from = squares[0], *to = squares[1];
+  for (int64_t j = 0; j < kSide; ++j) std::memcpy(from + j * kSide, source + j * source_stride, sizeof(E) * kSide);
+  for (int64_t bits = kSide; bits > 1; bits /= 2) {
+    interleave<E, kCount>(from, to);
+    std::swap(from, to);
+  }
+  for (int64_t i = 0; i < kSide; ++i) std::memcpy(target + i * target_stride, from + i * kSide, sizeof(E) * kSide);
+}
+
+// The same for up to one line of rows and any number of columns.
 template <class E>
 void transpose_rows(const E* source, int64_t source_stride, E* target, int64_t target_stride, int64_t rows,
                     int64_t columns) {
-  constexpr int64_t kColumns = 16;
-  for (int64_t first = 0; first < columns; first += kColumns) {
-    const int64_t last = std::min(columns, first + kColumns);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = first; j < last; ++j) target[i * target_stride + j] = source[i + j * source_stride];
-  }
+  int64_t first = 0;
+  for (; rows == kLine<E> && first + kLine<E> <= columns; first += kLine<E>)
+    transpose_square(source + first * source_stride, source_stride, target + first, target_stride);
+  if (first == columns) return;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = first; j < columns; ++j) target[i * target_stride + j] = source[i + j * source_stride];
 }
 
 template <class E>
@@ -86,7 +117,7 @@ void move_as(ThreadPool& threads, Axes axes, const E* source, E* target) {
   }
   const auto unit = std::find_if(axes.begin(), axes.end(), [](const Axis& axis) { return axis.source == 1; });
   if (inner.target == 1 && inner.source != 0 && unit != axes.end()) {
-    constexpr int64_t kRows = 64 / static_cast<int64_t>(sizeof(E));  // one cache line of the source
+    constexpr int64_t kRows = kLine<E>;
     const Axis rows = *unit;
     axes.erase(unit);
     axes.push_back({(rows.size + kRows - 1) / kRows, kRows, kRows * rows.target});

@@ -50,11 +50,14 @@ Result<Graph> run_drop_redundant_clamps(const Graph& graph, const PassContext&) 
       redundant = redundant && q.op->name == "QuantizeLinear" && saturation_repeats(graph.type(q.outputs[0]), *bounds);
     }
     if (!redundant) continue;
+    const NodeId clamp{static_cast<int32_t>(n)};
     patch.begin_edit();
-    patch.remove({static_cast<int32_t>(n)});
+    patch.remove(clamp);
     for (NodeId user : m.users(node.outputs[0])) {
       // The quantize node stands for the clamp from now on.
       const Node& q = graph.node(user);
+      patch.begin_edit();
+      patch.stands_for(clamp);
       patch.remove(user);
       patch.replace(q.outputs[0], patch.add_named(q.op->name, q.name, graph.value(q.outputs[0]).name, {node.inputs[0]}, q.attributes));
     }

@@ -101,6 +101,8 @@ class Integerizer {
         case QuantRule::unary:
         case QuantRule::concat: on_codes(id); break;
         case QuantRule::none:
+          if (node.op->name != "QuantizeLinear" && node.op->name != "DequantizeLinear") refuse(node, "the op has no integer meaning");
+          break;
         case QuantRule::same: break;
       }
     }

@@ -12,7 +12,7 @@ namespace cupel {
 namespace {
 
 constexpr FeatureRow kTable[] = {
-#define CUPEL_CPUID_FEATURE(id, name, level, leaf, subleaf, reg, bit, state, purpose)                           \
+#define CUPEL_CPUID_FEATURE(id, name, level, leaf, subleaf, reg, bit, state, purpose) \
   {Feature::id, name, Architecture::x86_64, level, leaf, subleaf, CpuidRegister::reg, bit, SavedState::state, purpose},
 #define CUPEL_HWCAP_FEATURE(id, name, word, bit, purpose) \
   {Feature::id, name, Architecture::aarch64, 0, word, 0, CpuidRegister::eax, bit, SavedState::none, purpose},

@@ -35,8 +35,8 @@ struct FeatureRow {
   Feature feature;
   std::string_view name;  // LLVM's name
   Architecture architecture;
-  int level;              // x86-64 level that requires it; 0: none
-  uint32_t leaf;          // CPUID leaf; on aarch64 1 for AT_HWCAP, 2 for AT_HWCAP2
+  int level;      // x86-64 level that requires it; 0: none
+  uint32_t leaf;  // CPUID leaf; on aarch64 1 for AT_HWCAP, 2 for AT_HWCAP2
   uint32_t subleaf;
   CpuidRegister cpuid_register;
   int bit;
@@ -90,7 +90,8 @@ struct CpuQuery {
   uint64_t hwcap = 0;
   uint64_t hwcap2 = 0;
 
-  // The registers of a leaf that the CPU has; zeros otherwise. Subleaf 1 of leaf 7 counts as missing when leaf 7 says so.
+  // The registers of a leaf that the CPU has; zeros otherwise. Subleaf 1 of leaf 7 counts as missing when leaf 7 says
+  // so.
   CpuidRegisters registers(uint32_t leaf, uint32_t subleaf = 0) const;
 };
 CpuQuery host_cpu_query();

@@ -21,7 +21,7 @@ using NameFunction = int (*)(char* name, int length, int device);
 using MemoryFunction = int (*)(size_t* bytes, int device);
 using AttributeFunction = int (*)(int* value, int attribute, int device);
 constexpr int kMultiprocessorCount = 16, kComputeMajor = 75, kComputeMinor = 76;  // CUdevice_attribute
-constexpr int kNoDevice = 100;                                                     // CUDA_ERROR_NO_DEVICE
+constexpr int kNoDevice = 100;                                                    // CUDA_ERROR_NO_DEVICE
 
 template <class Function>
 bool find_symbol(void* library, const char* name, Function& function) {

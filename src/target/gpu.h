@@ -28,7 +28,7 @@ struct GpuPresence {
   std::vector<std::string> device_files;  // /dev/nvidia*, sorted
   std::optional<int> driver_version;      // CUDA's: 1000 * major + 10 * minor
   std::vector<GpuDevice> devices;
-  std::string absent_because;             // set exactly when `devices` is empty
+  std::string absent_because;  // set exactly when `devices` is empty
 };
 
 // The driver's functions that are asked. Return codes are CUresult; 0 is success.

@@ -124,8 +124,8 @@ std::string cpuid_hypervisor(const CpuQuery& query) {
   append_registers(signature, {r[1], r[2], r[3]});
   signature = clean(signature);
   constexpr std::pair<std::string_view, std::string_view> kNames[] = {
-      {"KVMKVMKVM", "KVM"},       {"Linux KVM Hv", "KVM"}, {"Microsoft Hv", "Hyper-V"}, {"VMwareVMware", "VMware"},
-      {"XenVMMXenVMM", "Xen"},    {"TCGTCGTCGTCG", "QEMU"}, {"bhyve bhyve", "bhyve"},   {"VBoxVBoxVBox", "VirtualBox"},
+      {"KVMKVMKVM", "KVM"},    {"Linux KVM Hv", "KVM"},  {"Microsoft Hv", "Hyper-V"}, {"VMwareVMware", "VMware"},
+      {"XenVMMXenVMM", "Xen"}, {"TCGTCGTCGTCG", "QEMU"}, {"bhyve bhyve", "bhyve"},    {"VBoxVBoxVBox", "VirtualBox"},
   };
   for (const auto& [text, name] : kNames) {
     if (signature == text) return std::string(name);

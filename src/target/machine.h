@@ -22,11 +22,11 @@ struct Machine {
   std::vector<int> allowed_cpus;  // logical CPUs this process may run on (affinity); never empty
   std::vector<int> core_cpus;     // one of them per physical core; never empty
   Memory memory;
-  GroupLimits limits;             // of control groups
+  GroupLimits limits;  // of control groups
   int64_t page_bytes = 4096;
-  std::string kernel;             // "Linux 6.1.0"
+  std::string kernel;  // "Linux 6.1.0"
   std::string operating_system;
-  std::string hypervisor;         // "KVM", …; empty on bare metal or when not known
+  std::string hypervisor;  // "KVM", …; empty on bare metal or when not known
 
   // Threads worth running: physical cores of allowed_cpus, at most the whole CPUs that the quota grants, at least 1.
   int usable_threads() const;

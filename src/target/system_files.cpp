@@ -165,15 +165,15 @@ struct PartName {
 };
 // Arm's and licensees' MIDR_EL1 part numbers.
 constexpr PartName kPartNames[] = {
-    {0x41, 0xd03, "Cortex-A53"},  {0x41, 0xd05, "Cortex-A55"},   {0x41, 0xd07, "Cortex-A57"},
-    {0x41, 0xd08, "Cortex-A72"},  {0x41, 0xd09, "Cortex-A73"},   {0x41, 0xd0b, "Cortex-A76"},
-    {0x41, 0xd0c, "Neoverse-N1"}, {0x41, 0xd40, "Neoverse-V1"},  {0x41, 0xd41, "Cortex-A78"},
-    {0x41, 0xd49, "Neoverse-N2"}, {0x41, 0xd4f, "Neoverse-V2"},  {0x46, 0x001, "A64FX"},
+    {0x41, 0xd03, "Cortex-A53"},  {0x41, 0xd05, "Cortex-A55"},  {0x41, 0xd07, "Cortex-A57"},
+    {0x41, 0xd08, "Cortex-A72"},  {0x41, 0xd09, "Cortex-A73"},  {0x41, 0xd0b, "Cortex-A76"},
+    {0x41, 0xd0c, "Neoverse-N1"}, {0x41, 0xd40, "Neoverse-V1"}, {0x41, 0xd41, "Cortex-A78"},
+    {0x41, 0xd49, "Neoverse-N2"}, {0x41, 0xd4f, "Neoverse-V2"}, {0x46, 0x001, "A64FX"},
     {0xc0, 0xac3, "Ampere-1"},
 };
 constexpr std::pair<int, std::string_view> kImplementers[] = {
-    {0x41, "ARM"},    {0x42, "Broadcom"}, {0x43, "Cavium"},   {0x46, "Fujitsu"}, {0x48, "HiSilicon"},
-    {0x4e, "NVIDIA"}, {0x51, "Qualcomm"}, {0x53, "Samsung"},  {0x61, "Apple"},   {0xc0, "Ampere"},
+    {0x41, "ARM"},    {0x42, "Broadcom"}, {0x43, "Cavium"},  {0x46, "Fujitsu"}, {0x48, "HiSilicon"},
+    {0x4e, "NVIDIA"}, {0x51, "Qualcomm"}, {0x53, "Samsung"}, {0x61, "Apple"},   {0xc0, "Ampere"},
 };
 
 int number_or_zero(std::optional<std::string_view> text) {
@@ -247,9 +247,12 @@ std::vector<Cache> read_caches(const fs::path& root, int cpu) {
     Cache cache;
     cache.level = static_cast<int>(*level);
     const std::string_view kind = trim(*type);
-    if (kind == "Data") cache.kind = CacheKind::data;
-    else if (kind == "Instruction") cache.kind = CacheKind::instruction;
-    else if (kind != "Unified") continue;
+    if (kind == "Data")
+      cache.kind = CacheKind::data;
+    else if (kind == "Instruction")
+      cache.kind = CacheKind::instruction;
+    else if (kind != "Unified")
+      continue;
     const auto bytes = parse_size(*size);
     if (!bytes || *bytes == 0) continue;
     cache.size_bytes = *bytes;

@@ -26,8 +26,8 @@ struct Cache {
   int level = 0;
   CacheKind kind = CacheKind::unified;
   int64_t size_bytes = 0;
-  int line_bytes = 0;          // 0: not known
-  int sharing_cpus = 1;        // logical CPUs that share one such cache
+  int line_bytes = 0;    // 0: not known
+  int sharing_cpus = 1;  // logical CPUs that share one such cache
   bool operator==(const Cache&) const = default;
 };
 // The caches of one logical CPU by /sys/devices/system/cpu/cpuN/cache, by level, data before instruction.
@@ -50,7 +50,7 @@ Memory read_memory(const std::filesystem::path& root);
 
 // The tightest limits of the control groups (version 1 and 2) that hold this process, ancestors included.
 struct GroupLimits {
-  std::optional<double> cpus;           // CPU time per time
+  std::optional<double> cpus;  // CPU time per time
   std::optional<int64_t> memory_bytes;
   bool operator==(const GroupLimits&) const = default;
 };

@@ -14,7 +14,10 @@ std::span<const CpuTargetRow> cpu_target_table() {
        "vpdpbusd, 512 bits"},
       {"aarch64", Architecture::aarch64, {Feature::neon}, "smull and sadalp"},
       {"aarch64+dotprod", Architecture::aarch64, {Feature::neon, Feature::dotprod}, "sdot"},
-      {"aarch64+dotprod+i8mm", Architecture::aarch64, {Feature::neon, Feature::dotprod, Feature::i8mm}, "smmla, usmmla"},
+      {"aarch64+dotprod+i8mm",
+       Architecture::aarch64,
+       {Feature::neon, Feature::dotprod, Feature::i8mm},
+       "smmla, usmmla"},
   };
   return table;
 }

@@ -9,7 +9,7 @@
 namespace cupel {
 
 struct CpuTargetRow {
-  std::string_view name;       // as `--target` takes it
+  std::string_view name;  // as `--target` takes it
   Architecture architecture;
   FeatureSet features;         // all that its code may use
   std::string_view int8_with;  // the instructions that its INT8 contractions use

@@ -117,9 +117,10 @@ TEST(Concat, RefusedCodes) {
   EXPECT_EQ(shape_of(kConcat, {codes_type(DType::s32, {3}, 0.5f, 0)}, axis),
             "unsupported; operand 0 is s32[3] quant(scale=0.5, zero_point=0), expected u8 or s8 codes with one scale\n"
             "  keep this op in float");
-  EXPECT_EQ(message_of(infer_op(kConcat, {x}, axis, {codes_type(DType::s32, {3}, 0.5f, 0)})),
-            "unsupported; the result is s32[3] quant(scale=0.5, zero_point=0), expected u8 or s8 codes with one scale\n"
-            "  keep this op in float");
+  EXPECT_EQ(
+      message_of(infer_op(kConcat, {x}, axis, {TensorType{DType::u8, {3}, QuantParams{{1, 1, 1}, {0, 0, 0}, 0}}})),
+      "unsupported; the result is u8[3] quant(axis=0, scale=1…, zero_point=0…), expected u8 or s8 codes with one "
+      "scale\n  keep this op in float");
 }
 
 TEST(Concat, FoldsVectors) {

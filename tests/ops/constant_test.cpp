@@ -1,4 +1,6 @@
 // Constant, ConstantOfShape, Range, Identity, Dropout.
+#include <cmath>
+
 #include "ops/moved.h"
 #include "ops/op_table.h"
 

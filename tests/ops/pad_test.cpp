@@ -1,5 +1,6 @@
 // Pad: every mode against an index rule written again, cropping, codes, refusals.
 #include <algorithm>
+#include <cmath>
 
 #include "ops/moved.h"
 #include "ops/op_table.h"

@@ -28,6 +28,7 @@ std::vector<std::string> column_names(const std::vector<Model>& models) {
 }
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
+  if (!flags.html.empty()) CUPEL_TRY(check_place(flags.html));
   Work work(common);
   Report report;
   report.provenance = provenance();
@@ -36,7 +37,10 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   std::vector<Model> models;
   for (const std::string& path : flags.models) {
     models.push_back(CUPEL_TRY(load_model(path, work.context())));
-    if (work.finish()) return 0;
+    if (work.context().passes.stopped) {
+      work.finish();
+      return 0;
+    }
   }
   report.title = models[0].path.stem().string();
   const EvaluateOptions options{common.batch, flags.samples, flags.layer_samples, flags.max_drop, flags.top_k, work.progress()};
@@ -58,10 +62,10 @@ Run setup_evaluate(CLI::App& command) {
   command.add_option("MODELS", flags->models, "Base model, then candidates (.onnx, float or with Q/DQ nodes)")->required();
   command.add_option("--data", flags->data, "Data set (.toml)")->required();
   command.add_option("--html", flags->html, "Also write the report as a page");
-  command.add_option("--samples", flags->samples, "Use only the first so many samples of the report split")->check(CLI::PositiveNumber);
-  command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")->check(CLI::NonNegativeNumber)->capture_default_str();
-  command.add_option("--max-drop", flags->max_drop, "Largest loss of accuracy to accept, in percentage points; exit 1 unless the interval lies within")->check(CLI::Range(0.0, 100.0));
-  command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")->check(CLI::PositiveNumber);
+  command.add_option("--samples", flags->samples, "Use only the first so many samples of the report split")->check(whole_number(1, kLargest));
+  command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")->check(whole_number(0, kLargest))->capture_default_str();
+  command.add_option("--max-drop", flags->max_drop, "Largest loss of accuracy to accept, in percentage points; exit 1 unless the interval lies within")->check(real_number(0, 100));
+  command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")->check(whole_number(1, kLargest));
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

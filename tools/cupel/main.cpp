@@ -7,6 +7,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+
+#include "base/file.h"
+
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
@@ -21,7 +26,10 @@ constexpr Verb kVerbs[] = {
     {"doctor", "What this machine offers, and what is missing.", "cupel doctor", setup_doctor},
 };
 
+constexpr unsigned kGraceSeconds = 5;  // from --timeout to the end of work that does not stop by itself
+
 volatile std::sig_atomic_t g_signal = 0;
+volatile std::sig_atomic_t g_timed_out = 0;
 
 void on_stop(int signal) {
   if (g_signal != 0) _exit(128 + signal);  // the second one does not wait
@@ -29,10 +37,17 @@ void on_stop(int signal) {
   request_stop();
 }
 
+constexpr char kTimeoutText[] = "error: --timeout: the time limit was reached before the work was complete\n  raise --timeout, or use a subset of the samples\n";
+
+// Work stops as after Ctrl-C; what does not stop soon is ended.
 void on_timeout(int) {
-  constexpr char kText[] = "\nerror: --timeout: the time limit was reached before the work was complete\n  raise --timeout, or use --samples for a subset\n";
-  (void)!write(STDERR_FILENO, kText, sizeof kText - 1);
-  _exit(6);
+  if (g_timed_out != 0) {
+    (void)!write(STDERR_FILENO, kTimeoutText, sizeof kTimeoutText - 1);
+    _exit(6);
+  }
+  g_timed_out = 1;
+  request_stop();
+  alarm(kGraceSeconds);
 }
 
 void apply_limits(const CommonFlags& flags) {
@@ -46,21 +61,60 @@ void apply_limits(const CommonFlags& flags) {
   }
 }
 
-int report_error(const Error& error) {
+int report_error(Error error, const CommonFlags& flags) {
+  const bool memory = error.kind == ErrorKind::resource && (error.cause.find("memory") != std::string::npos || error.place == "memory");
+  if (memory && flags.max_memory_mb > 0 && error.remedy.find("--max-memory") == std::string::npos) error.remedy += fmt::format("; --max-memory is {} MB", flags.max_memory_mb);
   std::fputs(fmt::format("error: {}\n", error.message()).c_str(), stderr);
   return error.exit_code();
 }
 
 void add_common(CLI::App& command, CommonFlags& flags) {
-  command.add_option("--threads", flags.threads, "Threads to use (default: one for each core)")->check(CLI::Range(1, 256))->group("Common");
-  command.add_option("--batch", flags.batch, "Samples run at once, where the model leaves it open")->check(CLI::Range(int64_t{1}, int64_t{65536}))->capture_default_str()->group("Common");
+  command.add_option("--threads", flags.threads, "Threads to use (default: one for each core)")->check(whole_number(1, 256))->group("Common");
+  command.add_option("--batch", flags.batch, "Samples run at once, where the model leaves it open")->check(whole_number(1, 65536))->capture_default_str()->group("Common");
   command.add_option("--json", flags.json, "Also write the result as JSON to FILE, or - for standard output")->group("Common");
   command.add_option("--dump-ir", flags.dump_ir, "Write the graph after every pass into this folder")->group("Common");
   command.add_option("--stop-after", flags.stop_after, "Stop after this pass")->group("Common");
   command.add_flag("--pass-times", flags.pass_times, "Print what each pass took")->group("Common");
   command.add_flag("--quiet", flags.quiet, "No progress on standard error")->group("Common");
-  command.add_option("--max-memory", flags.max_memory_mb, "Limit of memory in MB; over it is exit 6")->check(CLI::PositiveNumber)->group("Common");
-  command.add_option("--timeout", flags.timeout_s, "Limit of time in seconds; over it is exit 6")->check(CLI::PositiveNumber)->group("Common");
+  command.add_option("--max-memory", flags.max_memory_mb, "Limit of memory in MB; over it is exit 6")->check(whole_number(1, kLargest))->group("Common");
+  command.add_option("--timeout", flags.timeout_s, "Limit of time in seconds; over it is exit 6")->check(whole_number(1, kLargest))->group("Common");
+}
+
+// What CLI11 says, as an error of ours.
+Error usage_of(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  std::string verbs;
+  for (const Verb& verb : kVerbs) verbs += (verbs.empty() ? "" : ", ") + std::string(verb.name);
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty()) {
+    // The first word that is no flag was meant as a verb.
+    for (int i = 1; i < argc; ++i)
+      if (argv[i][0] != '-') return {ErrorKind::usage, "cupel " + printable(argv[i]), "there is no such verb", "verbs: " + verbs};
+    if (argc < 2) return {ErrorKind::usage, "cupel", "no verb is given", "verbs: " + verbs};
+    return {ErrorKind::usage, "cupel", printable(error.what(), 500), "verbs: " + verbs};
+  }
+  const std::string name = "cupel " + chosen.front()->get_name();
+  return {ErrorKind::usage, name, printable(error.what(), 500), fmt::format("`{} --help` lists its arguments", name)};
+}
+
+// Everything printed has reached standard output.
+Status flush_output() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+  const int error = errno;
+  const std::string cause = fmt::format("cannot be written: {}", std::strerror(error));
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG) return resource_error("standard output", cause, "free some space or choose another place");
+  return usage_error("standard output", cause, "choose a place you can write to");
+}
+
+int finish(const Result<int>& result, const CommonFlags& flags) {
+  const Status flushed = flush_output();
+  if (g_timed_out != 0) {
+    std::fputs(kTimeoutText, stderr);
+    return 6;
+  }
+  if (!result) report_error(result.error(), flags);
+  if (g_signal != 0) return 128 + g_signal;
+  if (!result) return result.error().exit_code();
+  return flushed ? *result : report_error(flushed.error(), flags);
 }
 
 int run_main(int argc, char** argv) {
@@ -81,23 +135,19 @@ int run_main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    std::fputs(fmt::format("error: {}\n  `cupel --help` lists the verbs, `cupel VERB --help` the flags of one\n", error.what()).c_str(), stderr);
-    return 2;
+    if (error.get_exit_code() == 0) {
+      app.exit(error);
+      return finish(0, flags);
+    }
+    return report_error(usage_of(app, error, argc, argv), flags);
   }
-  apply_limits(flags);
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of file sizes then fails with EFBIG
   std::signal(SIGINT, on_stop);
   std::signal(SIGTERM, on_stop);
-  if (Status status = check_flags(flags); !status) return report_error(status.error());
-  for (auto& [command, run] : runs) {
-    if (!command->parsed()) continue;
-    const Result<int> result = run(flags);
-    if (g_signal != 0) {
-      if (!result) report_error(result.error());
-      return 128 + g_signal;
-    }
-    return result ? *result : report_error(result.error());
-  }
+  apply_limits(flags);
+  if (Status status = check_flags(flags); !status) return report_error(status.error(), flags);
+  for (auto& [command, run] : runs)
+    if (command->parsed()) return finish(run(flags), flags);
   return 2;
 }
 

@@ -14,6 +14,7 @@ struct Flags {
 };
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
+  CUPEL_TRY(check_place(flags.output));
   Work work(common);
   const Dataset data = CUPEL_TRY(Dataset::open(flags.data));
   const Model model = CUPEL_TRY(load_model(flags.model, work.context()));

@@ -1,9 +1,13 @@
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "data/npy.h"
+#include "driver/batches.h"
+#include "driver/output_folder.h"
 #include "driver/run_array.h"
 #include "reference/interpreter.h"
 #include "tools/cupel/verb.h"
@@ -16,12 +20,15 @@ struct Flags {
   std::vector<std::string> inputs;
 };
 
-// A file name that stays in its folder: separators and leading dots of a model's output name become underscores.
-std::string file_name(std::string_view name) {
+// A file name that stays in its folder and is not taken: separators and leading dots of a model's output name become
+// underscores.
+std::string file_name(std::string_view name, std::set<std::string>& taken) {
   std::string out = printable(name, 100);
   for (char& c : out)
     if (c == '/' || c == '\\' || c == ':') c = '_';
   if (out.empty() || out[0] == '.') out = "_" + out;
+  const std::string stem = out;
+  for (int n = 2; !taken.insert(out).second; ++n) out = fmt::format("{}_{}", stem, n);
   return out + ".npy";
 }
 
@@ -43,19 +50,35 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     const auto file = files.find(name);
     if (file == files.end()) return usage_error("--input", fmt::format("input {} has no file", printable(name)), fmt::format("add --input {}=FILE.npy", printable(name)));
     inputs.push_back(CUPEL_TRY(read_npy(file->second)));
+    if (const auto nan = first_nan(inputs.back()))
+      return bad_input(printable(file->second), fmt::format("element {} of {}{} is NaN", *nan, dtype_name(inputs.back().dtype()), to_text(inputs.back().dims())), "give numbers only");
     files.erase(file);
   }
   if (!files.empty()) return usage_error("--input", fmt::format("the model has no input {}", printable(files.begin()->first)), "check the name with `cupel inspect`");
   auto outputs = run_array(model.program, inputs, common.batch, interpreter(work.context().threads), work.progress());
   work.finish();
   if (!outputs) return std::unexpected(std::move(outputs).error());
-  CUPEL_TRY(make_folder(flags.folder));
+  for (size_t i = 0; i < outputs->size(); ++i)
+    if (const auto nan = first_nan((*outputs)[i]))
+      return bad_input(fmt::format("{}: output {}", printable(flags.model), printable(model.program.value(model.program.outputs()[i]).name)), fmt::format("element {} of {} is NaN", *nan, to_text((*outputs)[i].dims())),
+                       "look for a node that divides by 0 or takes the root or logarithm of a negative number, or for broken inputs");
+  OutputFolder folder = CUPEL_TRY(OutputFolder::open(flags.folder));
+  std::string text;
+  std::set<std::string> taken;
+  nlohmann::ordered_json json;
+  json["model"] = printable(flags.model, 4096);
+  json["outputs"] = nlohmann::ordered_json::array();
   for (size_t i = 0; i < outputs->size(); ++i) {
     const std::string& name = model.program.value(model.program.outputs()[i]).name;
-    const auto path = std::filesystem::path(flags.folder) / file_name(name);
-    CUPEL_TRY(write_npy(path, (*outputs)[i]));
-    print(fmt::format("{}: {}{} -> {}\n", printable(name), dtype_name((*outputs)[i].dtype()), to_text((*outputs)[i].dims()), printable(path.string())));
+    const Tensor& output = (*outputs)[i];
+    const std::string file = file_name(name, taken);
+    CUPEL_TRY(folder.placed(write_npy(folder.staged(file), output)));
+    json["outputs"].push_back({{"name", printable(name)}, {"dtype", dtype_name(output.dtype())}, {"shape", output.dims()}, {"path", printable(folder.final(file).string(), 4096)}});
+    text += fmt::format("{}: {}{} -> {}\n", printable(name), dtype_name(output.dtype()), to_text(output.dims()), printable(folder.final(file).string()));
   }
+  CUPEL_TRY(folder.commit());
+  if (common.json != "-") print(text);
+  CUPEL_TRY(write_json(common, json.dump(2) + "\n"));
   return 0;
 }
 

@@ -43,6 +43,11 @@ Run setup_evaluate(CLI::App& command);
 Run setup_assay(CLI::App& command);
 Run setup_doctor(CLI::App& command);
 
+// Checks of flags: "found 0, expected a whole number from 1 to 256".
+inline constexpr int64_t kLargest = 1'000'000'000;
+CLI::Validator whole_number(int64_t least, int64_t greatest);
+CLI::Validator real_number(double least, double greatest);
+
 // The pool, the passes' options and what is printed about them at the end.
 class Work {
  public:
@@ -61,10 +66,12 @@ class Work {
   CompileContext context_;
 };
 
-// usage error when --stop-after names no pass.
+// usage error when --stop-after names no pass, or the --json place cannot be written.
 Status check_flags(const CommonFlags& flags);
 // Writes `text` to the --json place; nothing when there is none.
 Status write_json(const CommonFlags& flags, const std::string& text);
+// usage error when no file can be made at `path`: what is known before the work is done. Writes nothing.
+Status check_place(const std::filesystem::path& path);
 void print(const std::string& text);
 
 // Date, command line, versions and machine for a report.

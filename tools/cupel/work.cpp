@@ -1,12 +1,16 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <charconv>
 #include <chrono>
+#include <cstring>
 #include <ctime>
 
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "target/machine.h"
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
@@ -54,7 +58,28 @@ class ProgressLine {
 
 ProgressLine g_line;
 
+// The whole of `text` as a number; false when it is none.
+template <class T>
+bool parse_number(const std::string& text, T& value) {
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return code == std::errc() && end == text.data() + text.size();
+}
+
+template <class T>
+CLI::Validator number_from(T least, T greatest, const char* kind) {
+  const std::string expected = greatest == static_cast<T>(kLargest) ? fmt::format("{} of at least {}", kind, least) : fmt::format("{} from {} to {}", kind, least, greatest);
+  // The comparison is written so that NaN fails.
+  const auto check = [=](std::string& text) {
+    T value{};
+    return parse_number(text, value) && value >= least && value <= greatest ? std::string() : fmt::format("found {}, expected {}", printable(text, 40), expected);
+  };
+  return CLI::Validator(check, "");
+}
+
 }  // namespace
+
+CLI::Validator whole_number(int64_t least, int64_t greatest) { return number_from<int64_t>(least, greatest, "a whole number"); }
+CLI::Validator real_number(double least, double greatest) { return number_from<double>(least, greatest, "a number"); }
 
 Work::Work(const CommonFlags& flags) : flags_(flags), threads_(flags.threads > 0 ? flags.threads : usable_cores()), context_{threads_, {}} {
   context_.passes.dump_folder = flags.dump_ir;
@@ -76,6 +101,7 @@ bool Work::finish() {
 }
 
 Status check_flags(const CommonFlags& flags) {
+  if (!flags.json.empty() && flags.json != "-") CUPEL_TRY(check_place(flags.json));
   if (flags.stop_after.empty() || find_pass(flags.stop_after)) return {};
   std::string names;
   for (const Pass& pass : all_passes()) names += (names.empty() ? "" : ", ") + std::string(pass.name);
@@ -87,6 +113,16 @@ Status write_json(const CommonFlags& flags, const std::string& text) {
   if (flags.json != "-") return write_file(flags.json, text);
   print(text);
   return {};
+}
+
+Status check_place(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return usage_error(printable(path.string()), "is a folder", "name a file");
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) return {};  // a device or a pipe
+  const std::filesystem::path folder = path.parent_path().empty() ? "." : path.parent_path();
+  if (access(folder.c_str(), W_OK | X_OK) == 0 && std::filesystem::is_directory(folder, error)) return {};
+  const int reason = std::filesystem::exists(folder, error) && !std::filesystem::is_directory(folder, error) ? ENOTDIR : errno;
+  return usage_error(printable(path.string()), fmt::format("cannot be written: {}", std::strerror(reason)), "choose a place you can write to");
 }
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
@@ -103,6 +139,7 @@ Provenance provenance() {
   p.date = date;
   p.command = g_command;
   p.versions = {{"cupel", CUPEL_VERSION}, {"engine", "reference interpreter"}, {"compiler", __VERSION__}};
+  for (auto& [name, value] : machine_facts(host_machine())) p.machine.push_back({std::move(name), std::move(value)});
   return p;
 }
 

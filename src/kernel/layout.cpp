@@ -1,0 +1,118 @@
+#include "kernel/layout.h"
+
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+
+namespace cupel {
+
+Result<Dims> item_dims(const Graph& graph, ValueId value) {
+  const Shape& shape = graph.type(value).shape;
+  const auto trouble = [&] {
+    return unsupported("value " + printable(graph.value(value).name), fmt::format("shape {} does not begin with the batch", to_text(shape)), "export the model with the batch as its leading dimension");
+  };
+  if (shape.empty() || graph.inputs().empty() || graph.type(graph.inputs()[0]).shape.empty()) return trouble();
+  if (!(shape[0] == graph.type(graph.inputs()[0]).shape[0])) return trouble();
+  return static_dims(Shape(shape.begin() + 1, shape.end()));
+}
+
+std::vector<bool> image_values(const Graph& graph) {
+  std::vector<int32_t> parent(graph.values().size());
+  std::iota(parent.begin(), parent.end(), 0);
+  const auto find = [&](int32_t v) {
+    while (parent[static_cast<size_t>(v)] != v) v = parent[static_cast<size_t>(v)] = parent[static_cast<size_t>(parent[static_cast<size_t>(v)])];
+    return v;
+  };
+  std::vector<bool> marked(graph.values().size(), false);
+  const auto is_rank4 = [&](ValueId id) { return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4; };
+  for (const Node& node : graph.nodes()) {
+    const std::string_view op = node.op->name;
+    const bool window = op == "Conv" || op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool";
+    if (window) {
+      if (is_rank4(node.inputs[0])) marked[static_cast<size_t>(node.inputs[0].index)] = true;
+      if (is_rank4(node.outputs[0])) marked[static_cast<size_t>(node.outputs[0].index)] = true;
+      continue;
+    }
+    if (op == "Transpose" || op == "Reshape" || op == "MatMul" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Softmax" || op == "LayerNormalization") continue;
+    // Other ops keep the order of dimensions, so their values lie alike.
+    ValueId first;
+    const auto join = [&](ValueId id) {
+      if (!is_rank4(id)) return;
+      if (first.valid()) parent[static_cast<size_t>(find(id.index))] = find(first.index);
+      first = id;
+    };
+    for (ValueId id : node.inputs) join(id);
+    for (ValueId id : node.outputs) join(id);
+  }
+  std::vector<bool> class_marked(graph.values().size(), false);
+  for (size_t v = 0; v < marked.size(); ++v)
+    if (marked[v]) class_marked[static_cast<size_t>(find(static_cast<int32_t>(v)))] = true;
+  std::vector<bool> images(graph.values().size(), false);
+  for (size_t v = 0; v < images.size(); ++v) images[v] = is_rank4({static_cast<int32_t>(v)}) && class_marked[static_cast<size_t>(find(static_cast<int32_t>(v)))];
+  return images;
+}
+
+BufferShape image_shape(DType type, const Dims& dims, int64_t pixel, const Halo& halo) {
+  const int64_t pixel_bytes = pixel * element_bytes(type);
+  const int64_t row_bytes = (dims[2] + halo.left + halo.right) * pixel_bytes;
+  BufferShape s;
+  s.strides = {element_bytes(type), row_bytes, pixel_bytes};
+  s.offset = halo.top * row_bytes + halo.left * pixel_bytes;
+  s.item_bytes = round_up((dims[1] + halo.top + halo.bottom) * row_bytes, 64);
+  return s;
+}
+
+BufferShape matrix_shape(DType type, const Dims& dims) {
+  BufferShape s;
+  s.strides.resize(dims.size());
+  int64_t stride = element_bytes(type);
+  for (size_t d = dims.size(); d-- > 0;) {
+    s.strides[d] = stride;
+    stride *= d + 1 == dims.size() ? round_up(dims[d], 16) : dims[d];
+  }
+  s.item_bytes = round_up(std::max<int64_t>(stride, 1), 64);
+  return s;
+}
+
+std::optional<std::vector<int64_t>> reshaped_strides(const Dims& dims, const std::vector<int64_t>& strides, const Dims& result) {
+  // Dimensions of extent 1 have no stride; the others are matched group by group with equal products.
+  Dims from;
+  std::vector<int64_t> from_strides;
+  for (size_t d = 0; d < dims.size(); ++d) {
+    if (dims[d] == 1) continue;
+    from.push_back(dims[d]);
+    from_strides.push_back(strides[d]);
+  }
+  std::vector<int64_t> out(result.size(), 0);
+  size_t i = 0, j = 0;
+  while (i < from.size() || j < result.size()) {
+    while (j < result.size() && result[j] == 1) ++j;
+    if (i >= from.size() && j >= result.size()) break;
+    if (i >= from.size() || j >= result.size()) return std::nullopt;
+    size_t i_end = i + 1, j_end = j + 1;
+    int64_t a = from[i], b = result[j];
+    while (a != b) {
+      if (a < b) {
+        if (i_end >= from.size()) return std::nullopt;
+        a *= from[i_end++];
+      } else {
+        if (j_end >= result.size()) return std::nullopt;
+        b *= result[j_end++];
+      }
+    }
+    for (size_t k = i; k + 1 < i_end; ++k)
+      if (from_strides[k] != from_strides[k + 1] * from[k + 1]) return std::nullopt;
+    int64_t stride = from_strides[i_end - 1];
+    for (size_t k = j_end; k-- > j;) {
+      out[k] = stride;
+      stride *= result[k];
+    }
+    i = i_end;
+    j = j_end;
+  }
+  return out;
+}
+
+}  // namespace cupel

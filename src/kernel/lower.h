@@ -1,0 +1,35 @@
+// Lowering: Graph → Regions → kernels over planned buffers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "kernel/program.h"
+
+namespace cupel {
+
+// What lowering needs to know of the machine: facts, no names.
+struct LowerTarget {
+  bool byte_dot_product = true;  // u8·s8 products summed in s32 by one instruction; otherwise weights are stored as s16
+  int64_t vector_registers = 32; // of 16 lanes
+};
+
+// Why a node is or is not part of the kernel before it (docs/architecture.md 2).
+struct FusionDecision {
+  std::string node;    // the node in question
+  std::string kernel;  // the node whose kernel it joins or could have joined
+  bool accepted = false;
+  std::string reason;  // empty when accepted
+};
+
+struct Lowered {
+  Program program;
+  std::vector<FusionDecision> decisions;
+};
+
+// `graph`: stage simplified (float) or integer. unsupported, naming node and op, for an op without lowering or a shape
+// beyond the limits.
+Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target);
+
+}  // namespace cupel

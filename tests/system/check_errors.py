@@ -1,0 +1,307 @@
+"""Bad input of every kind: the whole message, the exit code, and nothing written.
+
+Expected answers stand in errors.txt; `check_errors.py CUPEL SOURCE --rewrite` writes it anew, the diff is the review.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import bad_files
+import harness
+
+EXPECTED = pathlib.Path(__file__).with_name("errors.txt")
+
+QUANTIZE = "quantize good.onnx -o out.onnx --data"
+ASSESS = "evaluate good.onnx --data"
+RUN = "run good.onnx -o out --input"
+
+CASES = [
+    # what the model file holds
+    *(f"inspect {name}" for name in (
+        "nowhere.onnx", "folder.onnx", "empty.onnx", "truncated.onnx", "random.onnx", "text.onnx", "no_graph.onnx",
+        "unknown_op.onnx", "unknown_domain.onnx", "branches.onnx", "mixed_types.onnx", "mixed_shapes.onnx",
+        "wrong_matrix.onnx", "cycle.onnx", "undefined.onnx", "zero_stride.onnx", "old.onnx", "future.onnx",
+        "no_shape.onnx", "wrong_output.onnx", "two_sizes.onnx", "nan_weight.onnx", "short_payload.onnx",
+        "zero_scale.onnx", "infinite_scale.onnx", "nan_scale.onnx")),
+    # constants in other files
+    *(f"inspect beside/{name}.onnx" for name in (
+        "parent", "absolute", "link", "missing", "short", "negative", "wrong_length")),
+    # every verb says the same of a bad model
+    "run truncated.onnx -o out --input image=input.npy",
+    "quantize truncated.onnx -o out.onnx --data good.toml",
+    "evaluate good.onnx truncated.onnx --data good.toml",
+    "assay truncated.onnx -o out --data good.toml",
+    # numbers that are none
+    "quantize infinite_weight.onnx -o out.onnx --data good.toml",
+    "quantize overflow_weight.onnx -o out.onnx --data good.toml",
+    "quantize nan_result.onnx -o out.onnx --data good.toml",
+    "assay overflow_weight.onnx -o out --data good.toml",
+    f"{QUANTIZE} nan.toml",
+    f"{QUANTIZE} infinite.toml",
+    "evaluate nan_result.onnx --data good.toml",
+    f"{ASSESS} nan.toml",
+    f"{RUN} image=nan_input.npy",
+    # data sets
+    *(f"{QUANTIZE} {name}.toml" for name in (
+        "nowhere", "broken", "unknown_format", "unknown_step", "no_images", "no_labels", "short", "long", "short_gzip",
+        "few_labels", "bad_labels", "wide", "codes", "overlap", "no_samples", "zero_count", "large_count", "beyond",
+        "no_calibrate")),
+    *(f"{ASSESS} {name}.toml" for name in ("no_report", "unlabelled", "labels_beyond_model")),
+    "assay good.onnx -o out --data overlap.toml",
+    "assay good.onnx -o out --data no_report.toml",
+    "assay good.onnx -o out --data unlabelled.toml",
+    "assay good.onnx -o out --data labels_beyond_model.toml",
+    # models at the wrong place
+    "quantize good.int8.onnx -o out.onnx --data good.toml",
+    "assay good.int8.onnx -o out --data good.toml",
+    # inputs of `run`
+    f"{RUN} wrong=input.npy",
+    f"{RUN} image=input.npy --input more=input.npy",
+    f"{RUN} image=input.npy --input image=input.npy",
+    f"{RUN} input.npy",
+    f"{RUN} image=wide_input.npy",
+    f"{RUN} image=double_input.npy",
+    f"{RUN} image=scalar_input.npy",
+    f"{RUN} image=nowhere.npy",
+    f"{RUN} image=cut.npy",
+    f"{RUN} image=file",
+    f"{RUN} image=input.npy --engine compiled",
+    f"{RUN} image=input.npy --engine warp",
+    # places that cannot be written
+    "quantize good.onnx -o file/out.onnx --data good.toml",
+    "quantize good.onnx -o nowhere/out.onnx --data good.toml",
+    "quantize good.onnx -o beside --data good.toml",
+    "run good.onnx -o file --input image=input.npy",
+    "assay good.onnx -o file --data good.toml",
+    "assay good.onnx -o out --data good.toml --json nowhere/report.json",
+    "evaluate good.onnx --data good.toml --json nowhere/report.json",
+    "evaluate good.onnx --data good.toml --html beside",
+    "inspect good.onnx --json beside",
+    "inspect good.onnx --dump-ir file",
+    # the command line
+    "",
+    "refine good.onnx",
+    "inspect",
+    "inspect good.onnx --fast",
+    "inspect good.onnx file",
+    "inspect good.onnx --threads 0",
+    "inspect good.onnx --threads many",
+    "inspect good.onnx --stop-after nowhere",
+    "inspect good.onnx --json",
+    "quantize good.onnx --data good.toml",
+    "quantize good.onnx -o out.onnx",
+    "run good.onnx -o out",
+    f"{ASSESS} good.toml --batch 0",
+    f"{ASSESS} good.toml --samples 0",
+    f"{ASSESS} good.toml --top-k 0",
+    f"{ASSESS} good.toml --top-k 4",
+    f"{ASSESS} good.toml --max-drop 101",
+    f"{ASSESS} good.toml --max-drop nan",
+    # limits
+    "inspect good.onnx --max-memory 1",
+]
+
+
+def tree(folder):
+    """Every path below `folder` with what it holds."""
+    found = {}
+    for path in sorted(pathlib.Path(folder).rglob("*")):
+        content = os.readlink(path) if path.is_symlink() else "folder" if path.is_dir() else path.read_bytes()
+        found[str(path.relative_to(folder))] = hashlib.sha256(repr(content).encode()).hexdigest()
+    return found
+
+
+def read_expected():
+    expected = {}
+    for block in EXPECTED.read_text().split("\n$ cupel")[1:]:
+        command, _, answer = block.partition("\n")
+        expected[command.strip()] = answer.rstrip("\n")
+    return expected
+
+
+def write_expected(answers):
+    text = "What the program answers to bad input: standard error and exit code. Written by check_errors.py --rewrite.\n"
+    EXPECTED.write_text(text + "".join(f"\n$ cupel {command}\n{answer}\n" for command, answer in answers.items()))
+
+
+def check_cases(cupel, checks, rewrite):
+    before = tree(cupel.folder)
+    expected = {} if rewrite else read_expected()
+    answers = {}
+    for command in CASES:
+        result = cupel.run(*command.split())
+        answer = answers[command] = f"{result.stderr.rstrip(chr(10))}\nexit {result.returncode}"
+        if not rewrite:
+            checks.equal(answer, expected.get(command), f"cupel {command}")
+        checks.that(result.returncode in (2, 3, 4, 6), f"cupel {command}: exit {result.returncode}")
+        checks.equal(result.stdout, "", f"cupel {command}: standard output")
+        checks.that(result.stderr.startswith("error: ") and "\n  " in result.stderr.rstrip("\n"),
+                    f"cupel {command}: an error has a cause and a remedy\n{result.stderr}")
+        after = tree(cupel.folder)
+        if not checks.equal({k for k in before.keys() | after.keys() if before.get(k) != after.get(k)}, set(),
+                            f"cupel {command}: changed files"):
+            before = after
+    if rewrite:
+        write_expected(answers)
+    else:
+        checks.equal(set(expected), set(CASES), "cases of errors.txt")
+
+
+def check_old_output_stays(cupel, checks):
+    """An existing output is as it was after a failure."""
+    shutil.copy(cupel.folder / "good.onnx", cupel.folder / "kept.onnx")
+    kept = (cupel.folder / "kept.onnx").read_bytes()
+    for data in ("nan.toml", "overlap.toml"):
+        cupel.run("quantize", "good.onnx", "-o", "kept.onnx", "--data", data)
+        checks.equal((cupel.folder / "kept.onnx").read_bytes(), kept, f"old output after a failure on {data}")
+
+
+def check_full_disk(cupel, checks):
+    """No room for the output: exit 6, and no part of it stays."""
+    for words, name in ((["quantize", "good.onnx", "--data", "good.toml", "-o", "{}/out.onnx"], "{}/out.onnx"),
+                        (["assay", "good.onnx", "--data", "good.toml", "-o", "{}/out"], "{}/out/good.int8.onnx"),
+                        (["run", "good.onnx", "--input", "image=input.npy", "-o", "{}/out"], "{}/out/logits.npy"),
+                        (["inspect", "good.onnx", "--json", "{}/out.json"], "{}/out.json")):
+        os.mkdir(cupel.folder / "full")
+        # A limit on the size of files gives EFBIG where a full disk gives ENOSPC.
+        result = cupel.run(*(w.format("full") for w in words),
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)))
+        checks.equal((result.returncode, result.stderr),
+                     (6, f"error: {name.format('full')}: cannot be written: File too large\n"
+                         "  free some space or choose another place\n"), f"limit of file size: {words[0]}")
+        checks.equal(tree(cupel.folder / "full"), {}, f"limit of file size: what {words[0]} left")
+        shutil.rmtree(cupel.folder / "full")
+
+        os.mkdir(cupel.folder / "full")
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "cupel-check", cupel.folder / "full"],
+                                 capture_output=True).returncode == 0
+        if not mounted:
+            print("no tmpfs can be mounted here; the full disk was tried by a limit of file size only")
+            os.rmdir(cupel.folder / "full")
+            continue
+        try:
+            (cupel.folder / "full/rest").write_bytes(b"x" * 4096)
+            result = cupel.run(*(w.format("full") for w in words))
+            checks.equal((result.returncode, result.stderr),
+                         (6, f"error: {name.format('full')}: cannot be written: No space left on device\n"
+                             "  free some space or choose another place\n"), f"full disk: {words[0]}")
+            checks.equal(set(tree(cupel.folder / "full")), {"rest"}, f"full disk: what {words[0]} left")
+        finally:
+            subprocess.run(["umount", cupel.folder / "full"], check=True)
+        os.rmdir(cupel.folder / "full")
+    check_full_device(cupel, checks)
+
+
+def check_full_device(cupel, checks):
+    """A device that is always full, as an output and as standard output. It is one of our own: a program that took
+    /dev/full for a file, and replaced it, would break the machine."""
+    device = cupel.folder / "full_device"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 7))
+        full = open(device, "w")
+    except OSError:
+        print("no device can be made here; a full device was not tried")
+        return
+    message = "cannot be written: No space left on device\n  free some space or choose another place\n"
+    with full:
+        result = subprocess.run([cupel.binary, "inspect", "good.onnx"], cwd=cupel.folder, stdout=full,
+                                stderr=subprocess.PIPE, text=True)
+    checks.equal((result.returncode, result.stderr), (6, f"error: standard output: {message}"), "full standard output")
+    for words in (["quantize", "good.onnx", "--data", "good.toml", "-o"], ["inspect", "good.onnx", "--json"]):
+        result = cupel.run(*words, "full_device")
+        checks.equal((result.returncode, result.stderr), (6, f"error: full_device: {message}"), f"{words[0]} to a device")
+    checks.that(device.is_char_device(), "the device is one still")
+    device.unlink()
+
+
+def check_memory_limits(cupel, checks):
+    """Whatever the limit, the answer is the result or exit 6 with the limit's name, never a crash."""
+    model, data = cupel.source / "models/fashion_vit.onnx", cupel.source / "models/fashion_mnist.toml"
+    answers = set()
+    for megabytes in (8, 16, 24, 40, 64, 72, 80, 96, 120, 160, 200, 240, 280, 320, 400, 800):
+        out = cupel.folder / f"memory{megabytes}"
+        result = cupel.run("assay", model, "--data", data, "--samples", 20, "--layer-samples", 5, "-o", out,
+                           "--max-memory", megabytes, "--threads", 2)
+        answers.add(result.returncode)
+        checks.that(result.returncode in (0, 6), f"--max-memory {megabytes}: exit {result.returncode}\n{result.stderr}")
+        if result.returncode == 6:
+            checks.that("--max-memory" in result.stderr, f"--max-memory {megabytes}: {result.stderr}")
+            checks.that(not out.exists(), f"--max-memory {megabytes}: {out.name} was left")
+    checks.equal(answers, {0, 6}, "answers to limits of memory")
+
+
+def check_interrupt(cupel, checks):
+    """Ctrl-C and --timeout during an assay leave a report of the samples that were done, and say so."""
+    model, data = cupel.source / "models/fashion_resnet.onnx", cupel.source / "models/fashion_mnist.toml"
+    for cause, words, code in (("interrupted", [], 130), ("timeout", ["--timeout", 6], 6)):
+        out = cupel.folder / cause
+        command = [cupel.binary, "assay", model, "--data", data, "-o", out, *map(str, words)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            if cause == "interrupted":
+                time.sleep(6)
+                process.send_signal(signal.SIGINT)
+            begun = time.monotonic()
+            output, error = process.communicate(timeout=60)
+        checks.that(time.monotonic() - begun < 15, f"{cause}: it ends soon")
+        checks.equal(process.returncode, code, f"{cause}: exit code\n{output}{error}")
+        expected = "" if code == 130 else ("error: --timeout: the time limit was reached before the work was complete\n"
+                                           "  raise --timeout, or use a subset of the samples\n")
+        checks.equal(error, expected, f"{cause}: standard error")
+        if not checks.that((out / "report.json").exists(), f"{cause}: there is a report"):
+            continue
+        checks.equal({p.name for p in out.iterdir()}, {"fashion_resnet.int8.onnx", "report.json", "report.html"},
+                     f"{cause}: files")
+        report = json.loads((out / "report.json").read_text())
+        samples = report["accuracy"][0]["models"][0]["samples"]
+        warning = {"severity": "deviation",
+                   "text": f"{samples} of the 10000 samples of the report split were used: the run was interrupted."}
+        checks.that(0 < samples < 10000, f"{cause}: {samples} samples")
+        checks.that(warning in report["warnings"], f"{cause}: {report['warnings']}")
+        checks.that(warning["text"] in output, f"{cause}: the verdict says so\n{output}")
+
+    # Before calibration is complete there is nothing to keep.
+    out = cupel.folder / "early"
+    result = cupel.run("quantize", model, "--data", data, "-o", out, "--timeout", 1, "--threads", 1, "--batch", 1)
+    if result.returncode != 0:
+        checks.equal(result.returncode, 6, "an early timeout")
+        checks.that(not out.exists(), "an early timeout leaves nothing")
+
+
+def check_stop_after(cupel, checks):
+    """--stop-after ends every verb without an output."""
+    for words in (["inspect", "good.onnx"], ["run", "good.onnx", "--input", "image=input.npy", "-o", "out"],
+                  ["quantize", "good.onnx", "--data", "good.toml", "-o", "out"],
+                  ["assay", "good.onnx", "--data", "good.toml", "-o", "out"],
+                  ["evaluate", "good.onnx", "good.int8.onnx", "--data", "good.toml"]):
+        result = cupel.run(*words, "--stop-after", "fold_batch_norm")
+        checks.equal((result.returncode, result.stdout, result.stderr), (0, "", "stopped after pass fold_batch_norm\n"),
+                     f"--stop-after: {words[0]}")
+        checks.that(not (cupel.folder / "out").exists(), f"--stop-after: {words[0]} left an output")
+
+
+def main():
+    rewrite = sys.argv[-1] == "--rewrite"
+    cupel, checks = harness.begin(sys.argv[:-1] if rewrite else sys.argv)
+    os.chdir(cupel.folder)
+    bad_files.make_models()
+    bad_files.make_data()
+    check_cases(cupel, checks, rewrite)
+    check_old_output_stays(cupel, checks)
+    check_full_disk(cupel, checks)
+    check_stop_after(cupel, checks)
+    check_memory_limits(cupel, checks)
+    check_interrupt(cupel, checks)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The numbers of the three networks, through the command line, against ONNX Runtime, ONNX's checker and SciPy.
+
+500 test images; bench/first_light does the same with more.
+"""
+
+import json
+import sys
+
+import harness
+import numpy as np
+import onnx
+import scipy.stats
+
+IMAGES = 500
+
+
+def check_float_logits(cupel, checks, network, images):
+    model = cupel.source / f"models/{network}.onnx"
+    ours = cupel.outputs(model, images[:100])
+    theirs = harness.runtime_outputs(model, images[:100], optimize=True)
+    difference = np.abs(ours.astype(np.float64) - theirs).max() / np.abs(theirs).max()
+    print(f"{network}: largest FP32 logit difference {difference:.2e} of the largest logit")
+    checks.that(difference <= 1e-5, f"{network}: FP32 logits differ by {difference:.2e} of the largest")
+
+
+def check_quantized_file(cupel, checks, network, images):
+    """Quantizes the network; gives the path of the INT8 model and its logits."""
+    model, data = cupel.source / f"models/{network}.onnx", cupel.source / "models/fashion_mnist.toml"
+    path, again = cupel.folder / f"{network}.int8.onnx", cupel.folder / "again.onnx"
+    dumps = cupel.folder / f"{network}.dumps"
+    cupel.must("quantize", model, "--data", data, "-o", path, "--threads", 2, "--dump-ir", dumps)
+    cupel.must("quantize", model, "--data", data, "-o", again, "--threads", 1, "--batch", 7)
+    checks.equal(path.read_bytes() == again.read_bytes(), True, f"{network}: quantizing again gives the same bytes")
+
+    texts = sorted(p.name for p in dumps.glob("*.graph"))
+    checks.equal([int(t[:2]) for t in texts], list(range(len(texts))), f"{network}: numbers of the dumps")
+    for name in ("import", "fold_batch_norm", "apply", "integerize"):
+        checks.that(any(t[3:] == f"{name}.graph" for t in texts), f"{network}: dump of {name} among {texts}")
+    for text in texts:
+        checks.that((dumps / text).stat().st_size > 0, f"{network}: {text} holds text")
+
+    proto = onnx.load(path)
+    onnx.checker.check_model(proto, full_check=True)
+    original = onnx.load(model, load_external_data=False)
+    opset = {o.domain: o.version for o in proto.opset_import}
+    checks.equal(opset.get(""), original.opset_import[0].version, f"{network}: opset of the file")
+    checks.that(any(n.op_type == "QuantizeLinear" for n in proto.graph.node), f"{network}: Q/DQ nodes")
+
+    ours = cupel.outputs(path, images)
+    for optimize, least in ((False, 0.995), (True, 0.99)):
+        theirs = harness.runtime_outputs(path, images, optimize)
+        same = np.mean(ours.argmax(1) == theirs.argmax(1))
+        name = "on" if optimize else "off"
+        print(f"{network}: same top-1 as ONNX Runtime with optimizations {name}: {same:.2%} of {len(images)}")
+        checks.that(same >= least, f"{network}: same top-1 as ONNX Runtime, optimizations {name}: {same:.2%}")
+    return path, ours
+
+
+def check_invariance(cupel, checks, network, path, images, expected):
+    """Threads and batches change no bit, of integers or of floats."""
+    few = images[:60]
+    for model in (path, cupel.source / f"models/{network}.onnx"):
+        reference = cupel.outputs(model, few, "logits", "--threads", 1, "--batch", 1)
+        for threads, batch in ((1, 7), (2, 7), (2, 50), (2, 1000)):
+            result = cupel.outputs(model, few, "logits", "--threads", threads, "--batch", batch)
+            checks.that(result.tobytes() == reference.tobytes(),
+                        f"{model.name}: {threads} threads, batches of {batch} give the same bits")
+        if model == path:
+            checks.that(reference.tobytes() == expected[:60].tobytes(), f"{model.name}: the same bits once more")
+
+
+def wilson(right, n):
+    return scipy.stats.binomtest(right, n).proportion_ci(method="wilson")
+
+
+def check_report(cupel, checks, network, path, images, labels, int8_logits):
+    """report.json against what `cupel run` gives, recomputed here."""
+    model, data = cupel.source / f"models/{network}.onnx", cupel.source / "models/fashion_mnist.toml"
+    out = cupel.folder / f"{network}.assay"
+    result = cupel.must("assay", model, "--data", data, "-o", out, "--samples", IMAGES, "--layer-samples", 50)
+    checks.that(result.stdout.count("\n") <= 11, f"{network}: the verdict takes ten lines")
+    checks.equal(result.stderr, "", f"{network}: standard error of assay")
+    checks.equal((out / path.name).read_bytes() == path.read_bytes(), True, f"{network}: assay writes the same model")
+    report = json.loads((out / "report.json").read_text())
+    checks.equal([k for k in ("schema_version", "title", "provenance", "models", "accuracy", "layers", "warnings")
+                  if k not in report], [], f"{network}: fields of the report that are missing")
+
+    fp32 = cupel.outputs(model, images).argmax(1)
+    int8 = int8_logits.argmax(1)
+    metric = report["accuracy"][0]
+    for row, name, predicted in zip(metric["models"], ("FP32", "INT8"), (fp32, int8)):
+        right = int((predicted == labels).sum())
+        checks.equal((row["model"], row["samples"], row["right"]), (name, IMAGES, right), f"{network}: accuracy row")
+        checks.that(abs(row["value"] - right / IMAGES) < 1e-12, f"{network}: accuracy {row['value']}")
+        interval = wilson(right, IMAGES)
+        checks.that(abs(row["interval"]["lower"] - interval.low) < 1e-9 and
+                    abs(row["interval"]["upper"] - interval.high) < 1e-9, f"{network}: interval {row['interval']}")
+    b = int(((fp32 == labels) & (int8 != labels)).sum())
+    c = int(((fp32 != labels) & (int8 == labels)).sum())
+    flips = int((fp32 != int8).sum())
+    row = metric["comparisons"][0]
+    checks.equal(row["flips"], {"right_to_wrong": b, "wrong_to_right": c, "wrong_to_other_wrong": flips - b - c,
+                                "changed_predictions": flips}, f"{network}: flips")
+    p = scipy.stats.binomtest(b, b + c).pvalue if b + c else 1.0
+    checks.that(abs(row["mcnemar_exact_p"] - p) < 1e-9, f"{network}: p {row['mcnemar_exact_p']}, expected {p}")
+    checks.that(abs(row["difference"] - (c - b) / IMAGES) < 1e-12, f"{network}: difference {row['difference']}")
+    interval = row["difference_interval"]
+    checks.that(interval["lower"] <= row["difference"] <= interval["upper"], f"{network}: interval {interval}")
+    print(f"{network}: {flips} flips of {IMAGES}, b {b}, c {c}, p {p:.3g}")
+
+    base, candidate = report["models"]
+    checks.equal((base["file_bytes"], candidate["file_bytes"]), (model.stat().st_size, path.stat().st_size),
+                 f"{network}: file bytes")
+    for row, file in ((base, model), (candidate, out / path.name)):
+        checks.equal(row["path"], str(file), f"{network}: path of {row['name']}")
+        checks.equal(sum(p["macs"] for p in row["precisions"]), row["macs_per_sample"], f"{network}: MACs by precision")
+    checks.equal(candidate["macs_per_sample"], base["macs_per_sample"], f"{network}: MACs do not change")
+    integer = next(p["macs"] for p in candidate["precisions"] if p["precision"] == "INT8")
+    checks.that(integer >= 0.9 * candidate["macs_per_sample"], f"{network}: {integer} multiply-adds on integers")
+    checks.that(candidate["weights_bytes"] < 0.4 * base["weights_bytes"], f"{network}: weights shrink")
+
+    layers = report["layers"]
+    checks.equal((layers["samples"], layers["count"]), (50, len(layers["nodes"])), f"{network}: layers")
+    measured = [n for n in layers["nodes"] if "error" in n]
+    checks.that(len(measured) >= 0.9 * len(layers["nodes"]), f"{network}: {len(measured)} of {layers['count']} nodes "
+                                                             "have an error")
+    # Softmax and what follows it in the vision transformer stay above 10 dB as well.
+    checks.that(all(n["error"]["sqnr_db"] is None or n["error"]["sqnr_db"] > 10 for n in measured),
+                f"{network}: SQNR {[n['error']['sqnr_db'] for n in measured]}")
+    for node in layers["nodes"]:
+        checks.that(node["precision"] == "INT8" or node.get("reason"), f"{network}: why {node['name']} is no INT8")
+    provenance = report["provenance"]
+    checks.equal(provenance["command"][1:3], ["assay", str(model)], f"{network}: command")
+    for key in ("date", "versions", "machine", "quantization", "dataset"):
+        checks.that(provenance[key], f"{network}: provenance holds {key}")
+    warning = f"{IMAGES} of the 10000 samples of the report split were used: only a part was asked for."
+    checks.that({"severity": "deviation", "text": warning} in report["warnings"], f"{network}: {report['warnings']}")
+    page = (out / "report.html").read_text()
+    checks.that("http://" not in page.replace("http://www.w3.org", "") and "https://" not in page and "src=" not in page,
+                f"{network}: report.html stands alone")
+
+    # evaluate on the two files says the same.
+    result = cupel.must("evaluate", model, out / path.name, "--data", data, "--samples", IMAGES, "--layer-samples", 0,
+                        "--json", "-")
+    checks.equal(json.loads(result.stdout)["accuracy"], report["accuracy"], f"{network}: evaluate and assay agree")
+
+
+def main():
+    cupel, checks = harness.begin(sys.argv)
+    images, labels = harness.fashion_mnist("t10k", np.arange(IMAGES))
+    for network in harness.NETWORKS:
+        check_float_logits(cupel, checks, network, images)
+        path, logits = check_quantized_file(cupel, checks, network, images)
+        check_invariance(cupel, checks, network, path, images, logits)
+        check_report(cupel, checks, network, path, images, labels, logits)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
