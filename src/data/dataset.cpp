@@ -240,6 +240,19 @@ bool Dataset::has_split(std::string_view split) const { return state_->split(spl
 Result<int64_t> Dataset::size(std::string_view split) const {
   return static_cast<int64_t>(CUPEL_TRY(state_->split(split))->indices.size());
 }
+Result<int64_t> Dataset::dropped(std::string_view split) const { return CUPEL_TRY(state_->split(split))->dropped; }
+Result<std::string> Dataset::split_hash(std::string_view name, int64_t count) const {
+  const Split& split = *CUPEL_TRY(state_->split(name));
+  const Source& source = *state_->sources[split.source];
+  std::string text;
+  for (int64_t i = 0; i < std::min(count, static_cast<int64_t>(split.indices.size())); ++i) {
+    const int64_t index = split.indices[static_cast<size_t>(i)];
+    const auto& labels = source.facts().labels;
+    text += fmt::format("{} {} {}\n", index, to_hex(CUPEL_TRY(source.content_digest(index))),
+                        labels.empty() ? "-" : std::to_string(labels[static_cast<size_t>(index)]));
+  }
+  return to_hex(sha256(text));
+}
 Result<bool> Dataset::has_labels(std::string_view split) const {
   return !state_->sources[CUPEL_TRY(state_->split(split))->source]->facts().labels.empty();
 }

@@ -36,6 +36,10 @@ class Dataset {
   // The functions that take a split fail with bad_input when the file has no such split.
   Result<int64_t> size(std::string_view split) const;
   Result<bool> has_labels(std::string_view split) const;
+  // Samples left out of the split since their content equals that of other samples.
+  Result<int64_t> dropped(std::string_view split) const;
+  // SHA-256 in hexadecimal over position, content and label of the first `count` samples of the split.
+  Result<std::string> split_hash(std::string_view split, int64_t count) const;
   // The samples' positions in their source, in the order of load, and the name of that source.
   Result<std::vector<int64_t>> source_indices(std::string_view split) const;
   Result<std::string> source_name(std::string_view split) const;

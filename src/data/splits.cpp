@@ -114,6 +114,7 @@ Status drop_equal_content(std::vector<Split>& splits, const std::vector<std::uni
           fmt::format("split {}: {} of {} samples dropped, since their content equals that of other samples of {}",
                       split.name, dropped, split.indices.size(), names));
     }
+    split.dropped = static_cast<int64_t>(dropped);
     split.indices = std::move(remaining);
   }
   return {};

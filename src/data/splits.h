@@ -15,6 +15,7 @@ struct Split {
   std::string name;
   size_t source = 0;             // position in DatasetDescription::sources
   std::vector<int64_t> indices;  // into the source, in the order in which they are loaded
+  int64_t dropped = 0;           // samples left out since their content stands elsewhere
 };
 
 // The count samples out of [0, size) that are not taken and whose SHA-256 of the ASCII text "seed:index" (both in

@@ -10,7 +10,8 @@
 
 namespace cupel {
 
-Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, CompileContext& context, int64_t batch, const Progress& progress) {
+Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, CompileContext& context, int64_t batch,
+                                   const Progress& progress) {
   const std::string place = printable(model.path.string());
   const int64_t total = CUPEL_TRY(data.size("calibrate"));
   auto size = batch_size_for(model.source, data, batch);
@@ -37,7 +38,8 @@ Status describe_data(const std::filesystem::path& path, Provenance& provenance) 
   return {};
 }
 
-Result<Report> assay(const std::filesystem::path& path, const std::filesystem::path& data_path, CompileContext& context, const AssayOptions& options) {
+Result<Report> assay(const std::filesystem::path& path, const std::filesystem::path& data_path, CompileContext& context,
+                     const AssayOptions& options) {
   Report report;
   report.title = path.stem().string();
   report.provenance = options.provenance;
@@ -46,25 +48,30 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
   CUPEL_TRY(describe_data(data_path, report.provenance));
   const Model base = CUPEL_TRY(load_model(path, context));
   if (base.is_quantized())
-    return bad_input(printable(path.string()), "the model holds quantize and dequantize nodes already", "give the float model, or compare the two with `cupel evaluate FLOAT QUANTIZED --data D`");
+    return bad_input(printable(path.string()), "the model holds quantize and dequantize nodes already",
+                     "give the float model, or compare the two with `cupel evaluate FLOAT QUANTIZED --data D`");
 
   if (context.passes.stopped) return report;
   CUPEL_TRY(check_report_split(data));
 
-  const QuantizedGraph quantized = CUPEL_TRY(quantize_on(base, data, context, options.evaluate.batch, options.evaluate.progress));
+  const QuantizedGraph quantized =
+      CUPEL_TRY(quantize_on(base, data, context, options.evaluate.batch, options.evaluate.progress));
   if (context.passes.stopped) return report;
-  if (stop_requested()) return fail(ErrorKind::resource, "calibration", "interrupted before it was complete; nothing was written", "run the command again");
+  if (stop_requested())
+    return fail(ErrorKind::resource, "calibration", "interrupted before it was complete; nothing was written",
+                "run the command again");
   OutputFolder folder = CUPEL_TRY(OutputFolder::open(options.folder));
   const std::string int8_name = path.stem().string() + ".int8.onnx";
   CUPEL_TRY(folder.placed(write_onnx(quantized.graph, folder.staged(int8_name))));
 
   Model models[] = {base, CUPEL_TRY(load_model(folder.staged(int8_name), context))};
   if (context.passes.stopped) return report;
-  models[1].path = folder.final(int8_name);
+  models[1].path = folder.destination(int8_name);
   for (const auto& [node, reason] : quantized.plan.kept) models[1].kept_in_float.insert_or_assign(node, reason);
   const std::string names[] = {"FP32", "INT8"};
-  report.provenance.quantization = {{"scheme", "INT8: activations u8 asymmetric per tensor, weights s8 symmetric per output channel"},
-                                    {"calibration", fmt::format("minimum and maximum over {} samples", CUPEL_TRY(data.size("calibrate")))}};
+  report.provenance.quantization = {
+      {"scheme", "INT8: activations u8 asymmetric per tensor, weights s8 symmetric per output channel"},
+      {"calibration", fmt::format("minimum and maximum over {} samples", CUPEL_TRY(data.size("calibrate")))}};
   CUPEL_TRY(evaluate_models(models, names, data, context, options.evaluate, report));
 
   CUPEL_TRY(folder.write("report.json", to_json(report)));

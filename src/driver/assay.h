@@ -13,13 +13,15 @@ struct AssayOptions {
   Provenance provenance;         // date, command, versions and machine, as the caller knows them
 };
 
-// quantize → write the INT8 model → read it back → evaluate both → write the report. The model that is assessed is the file
-// that was written. All files appear together at the end, or none.
-// After --stop-after the report is empty and nothing was written.
-Result<Report> assay(const std::filesystem::path& model, const std::filesystem::path& data, CompileContext& context, const AssayOptions& options);
+// quantize → write the INT8 model → read it back → evaluate both → write the report. The model that is assessed is the
+// file that was written. All files appear together at the end, or none. After --stop-after the report is empty and
+// nothing was written.
+Result<Report> assay(const std::filesystem::path& model, const std::filesystem::path& data, CompileContext& context,
+                     const AssayOptions& options);
 
 // Calibrates on the data set's calibrate split and quantizes.
-Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, CompileContext& context, int64_t batch, const Progress& progress);
+Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, CompileContext& context, int64_t batch,
+                                   const Progress& progress);
 
 // Name, path and hash of the data set's file, and the calibration's settings, for a report.
 Status describe_data(const std::filesystem::path& path, Provenance& provenance);

@@ -1,10 +1,10 @@
 #include "driver/batches.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 #include "driver/progress.h"
@@ -13,13 +13,17 @@ namespace cupel {
 
 Result<int64_t> batch_size_for(const Graph& model, const Dataset& data, int64_t wanted) {
   if (model.inputs().size() != 1)
-    return unsupported("model", fmt::format("it has {} inputs; a data set gives one", model.inputs().size()), "evaluate a model with one input");
+    return unsupported("model", fmt::format("it has {} inputs; a data set gives one", model.inputs().size()),
+                       "evaluate a model with one input");
   const Value& input = model.value(model.inputs()[0]);
   const Shape& shape = input.type.shape;
   Shape sample = shape.empty() ? shape : Shape(shape.begin() + 1, shape.end());
   if (shape.empty() || input.type.dtype != data.sample_dtype() || sample != to_shape(data.sample_dims()))
-    return bad_input("input " + printable(input.name), fmt::format("the model takes {}{}, the data set gives {} samples of {}", dtype_name(input.type.dtype), to_text(shape), dtype_name(data.sample_dtype()), to_text(data.sample_dims())),
-                     "correct the preprocessing steps or the layout in the data set's file");
+    return bad_input(
+        "input " + printable(input.name),
+        fmt::format("the model takes {}{}, the data set gives {} samples of {}", dtype_name(input.type.dtype),
+                    to_text(shape), dtype_name(data.sample_dtype()), to_text(data.sample_dims())),
+        "correct the preprocessing steps or the layout in the data set's file");
   return shape[0].is_constant() ? shape[0].factor : wanted;
 }
 
@@ -29,7 +33,10 @@ Result<size_t> score_output(const Graph& model) {
     const TensorType& t = model.type(model.outputs()[i]);
     if (t.dtype == DType::f32 && t.shape.size() == 2) found.push_back(i);
   }
-  if (found.size() != 1) return unsupported("model", fmt::format("{} of its outputs hold class scores (f32 [batch, classes]), expected one", found.size()), "evaluate a classifier");
+  if (found.size() != 1)
+    return unsupported(
+        "model", fmt::format("{} of its outputs hold class scores (f32 [batch, classes]), expected one", found.size()),
+        "evaluate a classifier");
   return found[0];
 }
 
@@ -41,12 +48,14 @@ Tensor filled(const Tensor& samples, int64_t batch) {
   Tensor out(samples.dtype(), dims);
   const size_t row = samples.bytes().size() / static_cast<size_t>(have);
   for (int64_t i = 0; i < batch; ++i)
-    std::memcpy(out.mutable_bytes().data() + static_cast<size_t>(i) * row, samples.bytes().data() + static_cast<size_t>(std::min(i, have - 1)) * row, row);
+    std::memcpy(out.mutable_bytes().data() + static_cast<size_t>(i) * row,
+                samples.bytes().data() + static_cast<size_t>(std::min(i, have - 1)) * row, row);
   return out;
 }
 }  // namespace
 
-Result<std::vector<Tensor>> run_batch(const Graph& model, const Tensor& samples, int64_t batch, const RunGraph& run, const Tap& tap) {
+Result<std::vector<Tensor>> run_batch(const Graph& model, const Tensor& samples, int64_t batch, const RunGraph& run,
+                                      const Tap& tap) {
   const int64_t count = samples.dims()[0];
   const bool fixed = model.type(model.inputs()[0]).shape[0].is_constant();
   const Tensor input = fixed && count < batch ? filled(samples, batch) : samples;
@@ -68,13 +77,15 @@ std::optional<int64_t> first_nan(const Tensor& t) {
 }
 
 BatchSource split_batches(const Dataset& data, std::string split, int64_t batch, bool fixed) {
-  return [data, split = std::move(split), batch, fixed, next = int64_t{0}]() mutable -> Result<std::optional<std::vector<Tensor>>> {
+  return [data, split = std::move(split), batch, fixed,
+          next = int64_t{0}]() mutable -> Result<std::optional<std::vector<Tensor>>> {
     const int64_t size = CUPEL_TRY(data.size(split));
     if (next >= size || stop_requested()) return std::optional<std::vector<Tensor>>();
     const int64_t count = std::min(batch, size - next);
     Samples samples = CUPEL_TRY(data.load(split, next, count));
     next += count;
-    return std::optional(std::vector<Tensor>{fixed && count < batch ? filled(samples.input, batch) : std::move(samples.input)});
+    return std::optional(
+        std::vector<Tensor>{fixed && count < batch ? filled(samples.input, batch) : std::move(samples.input)});
   };
 }
 

@@ -14,9 +14,10 @@ Result<int64_t> batch_size_for(const Graph& model, const Dataset& data, int64_t 
 // Index of the output that holds class scores [batch, classes]; unsupported when there is not exactly one such output.
 Result<size_t> score_output(const Graph& model);
 
-// Runs `count` samples through a model whose batch may be fixed: a short last batch is filled up with its last sample and
-// the surplus results are cut off (taps then see the filled batch).
-Result<std::vector<Tensor>> run_batch(const Graph& model, const Tensor& samples, int64_t batch, const RunGraph& run, const Tap& tap);
+// Runs `count` samples through a model whose batch may be fixed: a short last batch is filled up with its last sample
+// and the surplus results are cut off (taps then see the filled batch).
+Result<std::vector<Tensor>> run_batch(const Graph& model, const Tensor& samples, int64_t batch, const RunGraph& run,
+                                      const Tap& tap);
 
 // Index of the first NaN of an f32 or f64 tensor.
 std::optional<int64_t> first_nan(const Tensor& t);

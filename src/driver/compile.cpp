@@ -11,8 +11,9 @@ namespace cupel {
 namespace {
 
 // Shape arithmetic first, since the other passes need constant targets; then towards few, large ops.
-constexpr std::string_view kSimplify[] = {"resolve_shapes",       "fold_constants",        "drop_identities", "fold_batch_norm", "recognise_gelu",
-                                          "recognise_layer_norm", "recognise_activations", "fold_constants",  "finish_simplify"};
+constexpr std::string_view kSimplify[] = {"resolve_shapes",        "fold_constants", "drop_identities",
+                                          "fold_batch_norm",       "recognise_gelu", "recognise_layer_norm",
+                                          "recognise_activations", "fold_constants", "finish_simplify"};
 constexpr std::string_view kAfterQuantization[] = {"drop_redundant_clamps"};
 constexpr std::string_view kIntegerize[] = {"drop_redundant_clamps", "integerize"};
 
@@ -29,6 +30,7 @@ Result<Model> load_model(const std::filesystem::path& path, CompileContext& cont
 
   // import
   Graph graph = CUPEL_TRY(read_onnx_bytes(file, path.parent_path(), place));
+  model.file_bytes += CUPEL_TRY(external_bytes(file, path.parent_path(), place));
   CUPEL_TRY(dump_graph(graph, "import", context.passes));
 
   // simplify
@@ -48,11 +50,13 @@ Result<Model> load_model(const std::filesystem::path& path, CompileContext& cont
 }
 
 Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context) {
-  if (model.stage != Stage::simplified) return bad_input("quantization", "the model holds quantize and dequantize nodes already", "give the float model");
+  if (model.stage != Stage::simplified)
+    return bad_input("quantization", "the model holds quantize and dequantize nodes already", "give the float model");
 
   // calibrate
   const Selection selection = select_values(model);
-  const Ranges ranges = CUPEL_TRY(calibrate_min_max(model, selection.activations, calibration, interpreter(context.threads)));
+  const Ranges ranges =
+      CUPEL_TRY(calibrate_min_max(model, selection.activations, calibration, interpreter(context.threads)));
 
   // choose
   QuantPlan plan = CUPEL_TRY(choose_parameters(model, selection, ranges));
@@ -64,7 +68,8 @@ Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& cal
   return QuantizedGraph{std::move(graph), std::move(plan)};
 }
 
-Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context, std::map<std::string, std::string>* kept) {
+Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
+                               std::map<std::string, std::string>* kept) {
   std::vector<Remark> remarks;
   Graph program = CUPEL_TRY(run_passes(quantized, kIntegerize, {context.threads, &remarks}, context.passes));
   if (kept)

@@ -22,7 +22,7 @@ struct CompileContext {
 struct Model {
   std::filesystem::path path;
   std::string sha256;      // of the file
-  int64_t file_bytes = 0;  // external data not included
+  int64_t file_bytes = 0;  // with external data
   Graph source;            // simplified, or quantized when the file holds Q/DQ nodes
   Graph program;           // what runs: source itself, or its integer form
   // Node name → why it is not integer. Empty for a float model.
@@ -42,6 +42,7 @@ struct QuantizedGraph {
 Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context);
 
 // The integer form of a Graph with Q/DQ nodes; reasons for what stays in float go to `kept`.
-Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context, std::map<std::string, std::string>* kept);
+Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
+                               std::map<std::string, std::string>* kept);
 
 }  // namespace cupel

@@ -1,10 +1,10 @@
 #include "driver/evaluate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "assess/comparison.h"
 #include "assess/layer_error.h"
@@ -23,12 +23,15 @@ Tensor as_numbers(const Tensor& t, const TensorType& type) {
   Tensor out(DType::f32, t.dims());
   auto numbers = out.mutable_data<float>();
   const QuantParams& q = *type.quant;
-  for (int64_t i = 0; i < t.size(); ++i) numbers[static_cast<size_t>(i)] = static_cast<float>(t.int_at(i) - q.zero_point[0]) * q.scale[0];
+  for (int64_t i = 0; i < t.size(); ++i)
+    numbers[static_cast<size_t>(i)] = static_cast<float>(t.int_at(i) - q.zero_point[0]) * q.scale[0];
   return out;
 }
 
 // Errors of every matched node of `candidate` on the first `count` samples; gives how many were used.
-Result<int64_t> measure_layers(const Model& base, const Model& candidate, std::span<const LayerMatch> matches, const Dataset& data, int64_t batch, int64_t count, const RunGraph& run, const Progress& progress, LayerErrors& errors) {
+Result<int64_t> measure_layers(const Model& base, const Model& candidate, std::span<const LayerMatch> matches,
+                               const Dataset& data, int64_t batch, int64_t count, const RunGraph& run,
+                               const Progress& progress, LayerErrors& errors) {
   std::map<ValueId, std::string> key_of;  // candidate value → key
   std::map<ValueId, ValueId> wanted;      // base value → candidate value
   for (const LayerMatch& m : matches) {
@@ -71,7 +74,8 @@ std::string reason_of(const Model& model, const Node& node) {
   return "its operands are not quantized";
 }
 
-std::vector<LayerRow> layer_rows(const Model& base, const Model& candidate, std::span<const LayerMatch> matches, const LayerErrors& errors) {
+std::vector<LayerRow> layer_rows(const Model& base, const Model& candidate, std::span<const LayerMatch> matches,
+                                 const LayerErrors& errors) {
   const ModelCost cost = cost_of(candidate.program);
   std::set<std::string_view> base_names;
   for (const Node& node : base.program.nodes()) base_names.insert(node.origin.begin(), node.origin.end());
@@ -79,8 +83,16 @@ std::vector<LayerRow> layer_rows(const Model& base, const Model& candidate, std:
   for (const LayerMatch& m : matches) {
     const Node& node = candidate.program.node(m.node);
     const NodeCost& c = cost.nodes[static_cast<size_t>(m.node.index)];
-    LayerRow row{shared_names(node, base_names), std::string(node.op->name), c.precision, std::nullopt, std::nullopt, c.macs, c.weight_bytes, {}};
-    if (const ErrorSums* e = errors.find(std::to_string(m.node.index))) row.error = LayerErrorRow{e->elements(), e->sqnr_db(), e->cosine(), e->max_abs_error()};
+    LayerRow row{shared_names(node, base_names),
+                 std::string(node.op->name),
+                 c.precision,
+                 std::nullopt,
+                 std::nullopt,
+                 c.macs,
+                 c.weight_bytes,
+                 {}};
+    if (const ErrorSums* e = errors.find(std::to_string(m.node.index)))
+      row.error = LayerErrorRow{e->elements(), e->sqnr_db(), e->cosine(), e->max_abs_error()};
     if (c.precision != "INT8") row.reason = reason_of(candidate, node);
     if (!m.reason.empty()) row.reason += (row.reason.empty() ? "" : "; ") + m.reason;
     rows.push_back(std::move(row));
@@ -100,7 +112,9 @@ Status fill_dataset_facts(const Dataset& data, int64_t used, Report& report) {
   facts.splits.clear();
   for (const std::string& split : data.split_names()) {
     const int64_t size = CUPEL_TRY(data.size(split));
-    facts.splits.push_back({split, CUPEL_TRY(data.source_name(split)), split == "report" ? used : size, size, 0, {}});
+    const int64_t count = split == "report" ? used : size;
+    facts.splits.push_back({split, CUPEL_TRY(data.source_name(split)), count, size, CUPEL_TRY(data.dropped(split)),
+                            CUPEL_TRY(data.split_hash(split, count))});
   }
   report.provenance.dataset = std::move(facts);
   return {};
@@ -119,7 +133,9 @@ Status check_top_k(const Model& model, size_t output, std::span<const int64_t> t
   const Dim& classes = model.program.type(id).shape[1];
   for (int64_t k : top_k)
     if (classes.is_constant() && k > classes.factor)
-      return usage_error("--top-k", fmt::format("found {}, expected at most {}, the classes of output {} of {}", k, classes.factor, printable(model.program.value(id).name), printable(model.path.string())),
+      return usage_error("--top-k",
+                         fmt::format("found {}, expected at most {}, the classes of output {} of {}", k, classes.factor,
+                                     printable(model.program.value(id).name), printable(model.path.string())),
                          "choose a smaller --top-k, or top_k in the data set's [[metric]]");
   return {};
 }
@@ -129,14 +145,18 @@ Status check_samples(const Tensor& input, const Dataset& data, int64_t first) {
   const auto nan = first_nan(input);
   if (!nan) return {};
   const int64_t each = input.size() / input.dims()[0];
-  return bad_input(data.place(), fmt::format("sample {} of split report: element {} is NaN after preprocessing", first + *nan / each, *nan % each), "correct the sample or the preprocessing steps");
+  return bad_input(
+      data.place(),
+      fmt::format("sample {} of split report: element {} is NaN after preprocessing", first + *nan / each, *nan % each),
+      "correct the sample or the preprocessing steps");
 }
 
 }  // namespace
 
 Status check_report_split(const Dataset& data) {
   CUPEL_TRY(data.size("report"));
-  if (!CUPEL_TRY(data.has_labels("report"))) return bad_input(data.place(), "its report split has no labels", "name a label file in the source");
+  if (!CUPEL_TRY(data.has_labels("report")))
+    return bad_input(data.place(), "its report split has no labels", "name a label file in the source");
   return {};
 }
 
@@ -163,7 +183,8 @@ ModelRow model_row(const Model& model, std::string name, ModelRole role) {
   return row;
 }
 
-Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data, CompileContext& context, const EvaluateOptions& options, Report& report) {
+Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data,
+                       CompileContext& context, const EvaluateOptions& options, Report& report) {
   const RunGraph run = interpreter(context.threads);
   CUPEL_TRY(check_report_split(data));
   const int64_t available = CUPEL_TRY(data.size("report"));
@@ -197,7 +218,9 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
         const int64_t part = std::min(batches[i], count - at);
         auto results = run_batch(models[i].program, samples.input.rows(at, part), batches[i], run, {});
         if (!results) return std::unexpected(std::move(results).error().within(printable(models[i].path.string())));
-        Status added = predictions[i].add((*results)[outputs[i]], std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part)));
+        Status added =
+            predictions[i].add((*results)[outputs[i]],
+                               std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part)));
         if (!added) return std::unexpected(std::move(added).error().within(printable(models[i].path.string())));
       }
     done += count;
@@ -205,7 +228,9 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
   }
   if (done < available) {
     const std::string why = stop_requested() ? "the run was interrupted" : "only a part was asked for";
-    report.warnings.push_back({Severity::deviation, fmt::format("{} of the {} samples of the report split were used: {}.", done, available, why)});
+    report.warnings.push_back(
+        {Severity::deviation,
+         fmt::format("{} of the {} samples of the report split were used: {}.", done, available, why)});
   }
   for (const std::string& text : data.warnings()) report.warnings.push_back({Severity::note, text});
 
@@ -226,9 +251,13 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     const auto matches = match_layers(models[0].program, models[1].program);
     const int64_t count = std::min(options.layer_samples, done);
     LayerErrors errors;
-    report.layers_samples = CUPEL_TRY(measure_layers(models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, run, options.progress, errors));
+    report.layers_samples = CUPEL_TRY(measure_layers(
+        models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, run, options.progress, errors));
     if (report.layers_samples < count)
-      report.warnings.push_back({Severity::deviation, fmt::format("The errors of single nodes come from {} of the {} samples asked for: the run was interrupted.", report.layers_samples, count)});
+      report.warnings.push_back(
+          {Severity::deviation,
+           fmt::format("The errors of single nodes come from {} of the {} samples asked for: the run was interrupted.",
+                       report.layers_samples, count)});
     report.layers = layer_rows(models[0], models[1], matches, errors);
   }
   return fill_dataset_facts(data, done, report);

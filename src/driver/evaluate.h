@@ -12,16 +12,17 @@ namespace cupel {
 
 struct EvaluateOptions {
   int64_t batch = 50;
-  std::optional<int64_t> samples;        // only the first so many of the report split
-  int64_t layer_samples = 200;           // behind the layers' errors; 0: none
-  std::optional<double> max_drop_points; // the gate
-  std::vector<int64_t> top_k;            // empty: as the data set says
+  std::optional<int64_t> samples;         // only the first so many of the report split
+  int64_t layer_samples = 200;            // behind the layers' errors; 0: none
+  std::optional<double> max_drop_points;  // the gate
+  std::vector<int64_t> top_k;             // empty: as the data set says
   Progress progress;
 };
 
-// The first model is the base. Fills models, accuracy, layers and the data-set facts of the report; a deviation when fewer
-// samples were used than the split has (also after Ctrl-C, with the samples that were done).
-Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data, CompileContext& context, const EvaluateOptions& options, Report& report);
+// The first model is the base. Fills models, accuracy, layers and the data-set facts of the report; a deviation when
+// fewer samples were used than the split has (also after Ctrl-C, with the samples that were done).
+Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data,
+                       CompileContext& context, const EvaluateOptions& options, Report& report);
 
 // bad_input when the data set has no report split, or no labels for it.
 Status check_report_split(const Dataset& data);

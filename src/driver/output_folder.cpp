@@ -1,11 +1,10 @@
 #include "driver/output_folder.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 
@@ -29,14 +28,17 @@ Result<OutputFolder> OutputFolder::open(const fs::path& folder) {
   if (error) {
     const bool full = error == std::errc::no_space_on_device;
     out.staging_.clear();
-    return fail(full ? ErrorKind::resource : ErrorKind::usage, printable(folder.string()), "cannot be written: " + error.message(),
+    return fail(full ? ErrorKind::resource : ErrorKind::usage, printable(folder.string()),
+                "cannot be written: " + error.message(),
                 full ? "free some space or choose another place" : "choose a place you can write to");
   }
   return out;
 }
 
 OutputFolder::OutputFolder(OutputFolder&& other) noexcept
-    : folder_(std::move(other.folder_)), staging_(std::exchange(other.staging_, {})), made_(std::exchange(other.made_, {})) {}
+    : folder_(std::move(other.folder_)),
+      staging_(std::exchange(other.staging_, {})),
+      made_(std::exchange(other.made_, {})) {}
 
 OutputFolder::~OutputFolder() {
   std::error_code ignored;
@@ -53,19 +55,26 @@ Status OutputFolder::placed(Status status) const {
   return std::unexpected(std::move(error));
 }
 
-Status OutputFolder::write(const std::string& name, std::string_view content) const { return placed(write_file(staged(name), content)); }
+Status OutputFolder::write(const std::string& name, std::string_view content) const {
+  return placed(write_file(staged(name), content));
+}
 
 Status OutputFolder::commit() {
   std::error_code error;
   std::vector<fs::path> names;
-  for (fs::directory_iterator at(staging_, error), end; !error && at != end; at.increment(error)) names.push_back(at->path().filename());
+  for (fs::directory_iterator at(staging_, error), end; !error && at != end; at.increment(error))
+    names.push_back(at->path().filename());
   std::sort(names.begin(), names.end());
   for (const fs::path& name : names) {
     if (error) break;
     fs::rename(staging_ / name, folder_ / name, error);
-    if (error) return usage_error(printable((folder_ / name).string()), "cannot be written: " + error.message(), "choose a place you can write to");
+    if (error)
+      return usage_error(printable((folder_ / name).string()), "cannot be written: " + error.message(),
+                         "choose a place you can write to");
   }
-  if (error) return usage_error(printable(folder_.string()), "cannot be written: " + error.message(), "choose a place you can write to");
+  if (error)
+    return usage_error(printable(folder_.string()), "cannot be written: " + error.message(),
+                       "choose a place you can write to");
   fs::remove_all(staging_, error);
   staging_.clear();
   made_.clear();

@@ -23,7 +23,7 @@ class OutputFolder {
 
   // Where a file lies before commit(), and where it will lie.
   std::filesystem::path staged(const std::string& name) const { return staging_ / name; }
-  std::filesystem::path final(const std::string& name) const { return folder_ / name; }
+  std::filesystem::path destination(const std::string& name) const { return folder_ / name; }
   // The error of something that wrote to a staged path, with the final path as its place.
   Status placed(Status status) const;
   Status write(const std::string& name, std::string_view content) const;
@@ -33,7 +33,7 @@ class OutputFolder {
 
  private:
   OutputFolder() = default;
-  std::filesystem::path folder_, staging_;  // staging_ is empty once nothing is staged
+  std::filesystem::path folder_, staging_;   // staging_ is empty once nothing is staged
   std::vector<std::filesystem::path> made_;  // outermost first
 };
 

@@ -1,9 +1,9 @@
 #include "driver/run_array.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 
@@ -18,13 +18,16 @@ Tensor chunk_of(const Tensor& t, int64_t begin, int64_t count, int64_t size) {
   dims[0] = size;
   Tensor out(t.dtype(), dims);
   const size_t row = part.bytes().size() / static_cast<size_t>(count);
-  for (int64_t i = 0; i < size; ++i) std::memcpy(out.mutable_bytes().data() + static_cast<size_t>(i) * row, part.bytes().data() + static_cast<size_t>(std::min(i, count - 1)) * row, row);
+  for (int64_t i = 0; i < size; ++i)
+    std::memcpy(out.mutable_bytes().data() + static_cast<size_t>(i) * row,
+                part.bytes().data() + static_cast<size_t>(std::min(i, count - 1)) * row, row);
   return out;
 }
 
 }  // namespace
 
-Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor> inputs, int64_t batch, const RunGraph& run, const Progress& progress) {
+Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor> inputs, int64_t batch,
+                                      const RunGraph& run, const Progress& progress) {
   // Rows of a chunk, and how many array rows one unit of the batch takes in each input.
   int64_t rows = -1, fixed = -1;
   bool batched = !model.inputs().empty();
@@ -32,7 +35,10 @@ Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor
   for (size_t i = 0; batched && i < model.inputs().size(); ++i) {
     const Value& v = model.value(model.inputs()[i]);
     const Dim& lead = v.type.shape[0];
-    if (inputs[i].rank() == 0 || dtype_bits(inputs[i].dtype()) < 8) return bad_input("input " + printable(v.name), fmt::format("found a scalar or packed array, expected {}", to_text(v.type.shape)), "give one row for each sample");
+    if (inputs[i].rank() == 0 || dtype_bits(inputs[i].dtype()) < 8)
+      return bad_input("input " + printable(v.name),
+                       fmt::format("found a scalar or packed array, expected {}", to_text(v.type.shape)),
+                       "give one row for each sample");
     if (!lead.is_constant() && lead.factor != 1) batched = false;
     if (lead.is_constant()) {
       if (fixed >= 0 && fixed != lead.factor) batched = false;
@@ -46,7 +52,8 @@ Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor
 
   std::vector<Tensor> results;
   for (int64_t begin = 0; begin < rows; begin += size) {
-    if (stop_requested()) return fail(ErrorKind::resource, "run", "interrupted before it was complete", "run the command again");
+    if (stop_requested())
+      return fail(ErrorKind::resource, "run", "interrupted before it was complete", "run the command again");
     const int64_t count = std::min(size, rows - begin);
     std::vector<Tensor> chunk;
     for (const Tensor& t : inputs) chunk.push_back(chunk_of(t, begin, count, fixed > 0 ? size : count));
@@ -54,14 +61,19 @@ Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor
     for (size_t i = 0; i < outputs.size(); ++i) {
       const Tensor& out = outputs[i];
       if (out.rank() == 0 || out.dims()[0] != chunk[0].dims()[0])
-        return unsupported("output " + printable(model.value(model.outputs()[i]).name), fmt::format("it has shape {}, without a leading batch, and the array has {} rows for batches of {}", to_text(out.dims()), rows, size), "give one batch only");
+        return unsupported(
+            "output " + printable(model.value(model.outputs()[i]).name),
+            fmt::format("it has shape {}, without a leading batch, and the array has {} rows for batches of {}",
+                        to_text(out.dims()), rows, size),
+            "give one batch only");
       if (begin == 0) {
         Dims dims = out.dims();
         dims[0] = rows;
         results.emplace_back(out.dtype(), dims);
       }
       const size_t row = out.bytes().size() / static_cast<size_t>(out.dims()[0]);
-      std::memcpy(results[i].mutable_bytes().data() + static_cast<size_t>(begin) * row, out.bytes().data(), static_cast<size_t>(count) * row);
+      std::memcpy(results[i].mutable_bytes().data() + static_cast<size_t>(begin) * row, out.bytes().data(),
+                  static_cast<size_t>(count) * row);
     }
     if (progress) progress("run", begin + count, rows);
   }

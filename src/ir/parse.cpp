@@ -26,7 +26,9 @@ class Parser {
     if (!found) return error(fmt::format("unknown stage {}", stage));
     graph_.stage = *found;
     CUPEL_TRY(expect("opset"));
-    graph_.opset = static_cast<int>(CUPEL_TRY(integer()));
+    const int64_t opset = CUPEL_TRY(integer());
+    if (opset < 0 || opset > INT32_MAX) return error("the opset is out of range");
+    graph_.opset = static_cast<int>(opset);
     CUPEL_TRY(expect("{"));
     while (!accept("}")) {
       if (at_end()) return error("the text ends inside the graph");

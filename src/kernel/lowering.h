@@ -26,6 +26,25 @@ struct Absorbed {
   ValueId through;
 };
 
+// How a kernel's space walks the items of a graph value: its extents, and for each dimension of the space the dimension of
+// the result's item (−1: none). `dims`: the result's item.
+struct Walk {
+  Dims space;
+  std::vector<int> item_dim;
+  Dims dims;
+};
+
+// One spatial axis of a window, and both with the halo they need.
+struct WindowAxis {
+  int64_t kernel = 1, stride = 1, dilation = 1, pad = 0, out = 1;
+};
+struct Window {
+  WindowAxis h, w;
+  Halo halo;
+};
+// Of a Conv, MaxPool or AveragePool over two spatial dimensions.
+Window window_of(const Graph& graph, const Node& node);
+
 // A kernel in the making: what every form shares.
 struct Draft {
   ExprBuilder expr;
@@ -51,19 +70,19 @@ class Lowering {
   std::vector<Absorbed> absorbable(NodeId anchor, ValueId value);
   // Appends the absorbed nodes to the draft's expression, beginning with `x`, the anchor's own result. `space_dims`: for
   // each dimension of the space the dimension of the item it walks (−1: none).
-  Result<Scalar> absorb(Draft& draft, Scalar x, const std::vector<Absorbed>& nodes, ValueId anchor_value, const std::vector<int>& space_dims);
-  // The expression of one elementwise node on given operand scalars. nullopt when the op has none.
-  Result<Scalar> node_expression(Draft& draft, const Node& node, std::vector<Scalar> operands);
+  Result<Scalar> absorb(Draft& draft, Scalar x, const std::vector<Absorbed>& nodes, const Walk& walk);
+  // The expression of one elementwise node on given operand scalars; unsupported when the op has none.
+  Result<Scalar> node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands);
   // A graph value as an operand of the draft, read at the result's coordinates.
-  Result<Scalar> operand_scalar(Draft& draft, ValueId value, const Dims& result_dims, const std::vector<int>& space_dims);
-  Scalar channel_constant(Draft& draft, const std::vector<float>& values, size_t space_rank, bool real = true);
-  Scalar channel_constant_s32(Draft& draft, const std::vector<int32_t>& values, size_t space_rank);
+  Result<Scalar> operand_scalar(Draft& draft, ValueId value, const Walk& walk);
+  // One number for each index of the last dimension of the space, padded with `padding` to whole blocks of 16.
+  Scalar column_constant(Draft& draft, std::vector<float> values, size_t rank);
+  Access column_access(std::span<const std::byte> bytes, DType type, size_t rank, int64_t& buffer);
 
   // Buffers and constants.
   int64_t add_buffer(std::string name, BufferPlace place, int64_t item_bytes);
   int64_t add_constant(std::span<const std::byte> bytes);
   int64_t add_constant(const Tensor& t) { return add_constant(t.bytes()); }
-  Access constant_access(DType type, int64_t constant_buffer, std::vector<int64_t> strides) const;
 
   // A fresh place for a graph value that a kernel writes in blocks of 16 channels. Fills its halo by steps of its own.
   Result<Placed> new_place(ValueId value, bool whole_blocks);
@@ -71,12 +90,19 @@ class Lowering {
   // The halo that the windows reading `value` need with that fill.
   Halo halo_for(ValueId value, HaloFill fill) const;
   void fill_halo(ValueId value, const Placed& place);
+  // `value` as an image with at least this halo, copied when it does not lie so.
+  Result<Placed> image_place(ValueId value, const Halo& halo, HaloFill fill);
+  // Byte access of a place over a walk's space.
+  Access access(const Placed& place, const Walk& walk) const;
+  Walk image_walk(const Dims& dims) const;   // space {h, w, channels} of an item [C,H,W]
+  Walk walk_of(ValueId value, const Dims& dims) const;  // images as above, others as they are
   // The same value in a fresh buffer of another shape (halo, fill, contiguous rows).
   Result<Placed> copied(ValueId value, const Placed& from, const BufferShape& shape, Halo halo, HaloFill fill);
 
   // Steps. `result`: the value behind the absorbed nodes; it is placed by `place`.
   void add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins, std::optional<ValueId> result, const Placed* place);
-  void finish(NodeId anchor, const std::vector<Absorbed>& nodes, ValueId result, Placed place);
+  // Marks the absorbed nodes, adds their origins, and gives the value behind them.
+  ValueId take(NodeId anchor, const std::vector<Absorbed>& nodes, ValueId anchor_value, Draft& draft);
 
   // The forms, one file each.
   Status lower_conv(NodeId id);
@@ -90,9 +116,19 @@ class Lowering {
   Status lower_view(NodeId id);
   Status lower_concat(NodeId id);
 
-  // Everything behind a contraction's exact sum: bias, requantization, absorbed nodes, the step itself.
-  struct Contraction;
-  Status finish_contraction(NodeId id, Contraction&& c);
+  // A contraction whose operands are laid out: what is left is bias, requantization, absorbed nodes and the step itself.
+  struct Contraction {
+    Walk walk;
+    ContractSpec spec;
+    int64_t a_buffer, b_buffer;
+    int64_t columns;
+    std::vector<int64_t> weight_sums;  // Σ of the codes' distance from their zero point, per column; codes only
+  };
+  Status finish_contraction(NodeId id, Contraction c);
+  // Packed weights of a constant operand [columns][steps·run]; gives the buffer.
+  Result<int64_t> pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec, std::vector<int64_t>& sums, int64_t groups);
+  Status finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk, std::vector<int64_t> buffers);
+  Status finish_map(NodeId anchor, Draft& draft, Scalar value, const std::vector<Absorbed>& nodes, ValueId result, const Walk& walk);
 
   const Graph& graph_;
   LowerTarget target_;

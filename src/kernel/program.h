@@ -39,6 +39,7 @@ struct Step {
   // The value its result is, for taps; a fill or a copy has none.
   std::optional<ValueLayout> result;
   std::string value_name;           // of the graph, for taps
+  TensorType type;                  // of that value, with the batch and its quantization
 };
 
 // A named input or output of the Image: row-major in the graph's dimension order, leading batch where `batched`.

@@ -114,16 +114,7 @@ class TypeCheck {
                                          scalar_type_name(expected)));
     }
     CUPEL_TRY(fields(n));
-    switch (types.back()) {
-      case 'f':
-        return ScalarType::f32;
-      case 's':
-        return ScalarType::s32;
-      case 't':
-        return *any;
-      default:
-        return source(n);
-    }
+    return types.back() == '?' ? source(n) : Result<ScalarType>(scalar_result_type(n.op, any.value_or(ScalarType::s32)));
   }
 
   // What is no argument: unused fields at their defaults, shift amounts, tables.
@@ -185,6 +176,11 @@ std::optional<ScalarOp> scalar_op_from_name(std::string_view name) {
 
 std::string_view scalar_type_name(ScalarType type) { return type == ScalarType::f32 ? "f32" : "s32"; }
 ScalarType scalar_type_of(DType type) { return is_float(type) ? ScalarType::f32 : ScalarType::s32; }
+
+ScalarType scalar_result_type(ScalarOp op, ScalarType alike) {
+  const char type = row_of(op).types.back();
+  return type == 'f' ? ScalarType::f32 : type == 's' ? ScalarType::s32 : alike;
+}
 
 Result<std::vector<ScalarType>> scalar_types(const ScalarExpr& expr, const ScalarScope& scope) {
   return TypeCheck(expr, scope).run();

@@ -62,6 +62,9 @@ std::string_view scalar_type_name(ScalarType type);
 // u8, s8, s16 and s32 are read as s32.
 ScalarType scalar_type_of(DType type);
 
+// Type of the result; `alike` is that of a select's last two arguments, and what a source gives.
+ScalarType scalar_result_type(ScalarOp op, ScalarType alike);
+
 // What the sources of an expression are: dtypes of the operands, types of the accumulators it may read.
 struct ScalarScope {
   std::vector<DType> operands;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <new>
+#include <set>
 
 #include "base/file.h"
 #include "onnx/importer.h"
@@ -51,6 +52,27 @@ Result<Graph> read_onnx_bytes(std::span<const std::byte> bytes, const std::files
   } catch (const std::exception& error) {
     return internal_error(std::string(place), error.what());
   }
+}
+
+Result<int64_t> external_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                               std::string_view place) {
+  const ModelFields model = CUPEL_TRY(parse_model(bytes, place));
+  std::set<std::string_view> locations;
+  const auto add = [&](const TensorFields& tensor) {
+    if (!tensor.external) return;
+    for (const auto& [key, value] : tensor.external_entries)
+      if (key == "location") locations.insert(value);
+  };
+  if (model.graph) {
+    for (const TensorFields& tensor : model.graph->initializers) add(tensor);
+    for (const NodeFields& node : model.graph->nodes)
+      for (const AttributeFields& attribute : node.attributes)
+        if (attribute.t) add(*attribute.t);
+  }
+  int64_t total = 0;
+  for (const std::string_view location : locations)
+    total += CUPEL_TRY(file_size_beneath(folder, std::string(location)));
+  return total;
 }
 
 Result<Graph> read_onnx(const std::filesystem::path& path) {

@@ -24,4 +24,8 @@ Result<Graph> read_onnx(const std::filesystem::path& path);
 Result<Graph> read_onnx_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,
                               std::string_view place);
 
+// Bytes of the files beside the model that its constants lie in, each counted once.
+Result<int64_t> external_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                               std::string_view place);
+
 }  // namespace cupel

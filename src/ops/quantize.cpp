@@ -48,9 +48,17 @@ Result<Types> infer_dequantize_linear(const InferContext& c) {
   return Types{plain(DType::f32, c.shape(0))};
 }
 
+// The declared result of an op that writes bytes.
+Result<TensorType> declared_bytes(const InferContext& c) {
+  TensorType type = CUPEL_TRY(declared_codes(c, c.shape(0)));
+  if (type.dtype != DType::u8 && type.dtype != DType::s8)
+    return unsupported("", fmt::format("a result in {} codes", dtype_name(type.dtype)), "use u8 or s8 codes");
+  return type;
+}
+
 Result<Types> infer_quantize(const InferContext& c) {
   CUPEL_TRY(expect_dtype(c, 0, DType::f32));
-  return Types{CUPEL_TRY(declared_codes(c, c.shape(0)))};
+  return Types{CUPEL_TRY(declared_bytes(c))};
 }
 
 Result<Types> infer_dequantize(const InferContext& c) {
@@ -60,7 +68,7 @@ Result<Types> infer_dequantize(const InferContext& c) {
 
 Result<Types> infer_requantize(const InferContext& c) {
   if (!c.type(0).quant || !c.type(0).quant->per_tensor() || dtype_bits(c.type(0).dtype) != 8) return bad_input("", "the operand does not hold 8-bit codes per tensor", "quantize it first");
-  return Types{CUPEL_TRY(declared_codes(c, c.shape(0)))};
+  return Types{CUPEL_TRY(declared_bytes(c))};
 }
 
 // Calls run(channel, begin, end) over maximal runs of elements with one pair of parameters, on all threads.

@@ -7,8 +7,6 @@ namespace cupel::ops {
 Result<TensorType> declared_codes(const InferContext& c, Shape shape) {
   if (c.declared.empty() || !c.declared[0].quant)
     return bad_input("", "an op on codes has no declared result type", "give the result a quantized type");
-  if (dtype_bits(c.declared[0].dtype) != 8)
-    return unsupported("", fmt::format("a result in {} codes", dtype_name(c.declared[0].dtype)), "use 8-bit codes");
   return TensorType{c.declared[0].dtype, std::move(shape), c.declared[0].quant};
 }
 

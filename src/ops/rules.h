@@ -14,7 +14,7 @@ using Types = std::vector<TensorType>;
 inline TensorType plain(DType dtype, Shape shape) { return {dtype, std::move(shape), std::nullopt}; }
 
 // The result type of an op on codes: declared dtype and parameters with the inferred shape. bad_input when the node
-// declares none (text or a pass must give it), unsupported unless the codes have 8 bits.
+// declares none (text or a pass must give it). The caller checks the width it can write.
 Result<TensorType> declared_codes(const InferContext& c, Shape shape);
 
 // bad_input unless operand i has the dtype (or is of float type f32).

@@ -10,10 +10,12 @@ namespace {
 
 class Selector {
  public:
-  explicit Selector(const Graph& graph) : graph_(graph), users_(graph.users()), producers_(graph.producers()), wanted_behind_(graph.values().size(), false) {}
+  explicit Selector(const Graph& graph) : graph_(graph), users_(graph.users()), producers_(graph.producers()), sources_(graph.values().size()), unclamped_(graph.values().size()), wanted_behind_(graph.values().size(), false), possible_(graph.values().size(), false) {}
 
   Selection select() {
+    note_sources();
     for (size_t n = 0; n < graph_.nodes().size(); ++n) contraction({static_cast<int32_t>(n)});
+    note_possible_codes();
     // Users are decided before producers.
     for (size_t n = graph_.nodes().size(); n-- > 0;) {
       look_behind(graph_.nodes()[n]);
@@ -46,9 +48,14 @@ class Selector {
   bool moves(const Node& node) const { return moves_codes_exactly(graph_, node) && is_activation(node.inputs[0]); }
 
   // The value to quantize so that `v` comes as codes: behind ops that only move.
-  ValueId source(ValueId v) const {
-    for (const Node* p = producer(v); p && moves(*p); p = producer(v)) v = p->inputs[0];
-    return v;
+  ValueId source(ValueId v) const { return sources_[static_cast<size_t>(v.index)]; }
+  void note_sources() {
+    for (size_t i = 0; i < sources_.size(); ++i) sources_[i] = unclamped_[i] = {static_cast<int32_t>(i)};
+    for (const Node& node : graph_.nodes())
+      for (ValueId v : node.outputs) {
+        if (moves(node)) sources_[static_cast<size_t>(v.index)] = source(node.inputs[0]);
+        if (is_clamp(node)) unclamped_[static_cast<size_t>(v.index)] = unclamped_[static_cast<size_t>(node.inputs[0].index)];
+      }
   }
   // The value behind the single-use clamps that follow v.
   ValueId behind_clamps(ValueId v) const {
@@ -69,33 +76,33 @@ class Selector {
         if (integer_.contains(user) || passes_on) wanted_behind_[static_cast<size_t>(v.index)] = true;
       }
   }
-  // Whether v can be codes at no cost to a float op: an input of the graph, wanted anyway, or the result of an op that has
-  // an integer meaning on operands for which the same holds.
-  bool can_be_codes(ValueId value) const {
-    std::vector<ValueId> open = {value};
-    std::set<ValueId> seen;
-    while (!open.empty()) {
-      const ValueId v = source(open.back());
-      open.pop_back();
-      if (!is_activation(v)) return false;
-      if (wanted_.contains(v) || !seen.insert(v).second) continue;
-      const Node* p = producer(v);
-      while (p && is_clamp(*p)) p = producer(p->inputs[0]);
-      if (!p) continue;
-      switch (p->op->quant_rule) {
-        case QuantRule::contraction:
-          if (!integer_.contains(producers_[static_cast<size_t>(p->outputs[0].index)])) return false;
-          break;
-        case QuantRule::add:
-        case QuantRule::mul:
-        case QuantRule::concat: open.insert(open.end(), p->inputs.begin(), p->inputs.end()); break;
-        case QuantRule::average:
-        case QuantRule::unary: open.push_back(p->inputs[0]); break;
-        case QuantRule::none:
-        case QuantRule::same: return false;
-      }
+  // Notes which values can be codes at no cost to a float op: an input of the graph, an operand of an integer contraction,
+  // or the result of an op that has an integer meaning on operands for which the same holds. Later choices change nothing
+  // of it: what they turn into codes can be codes already.
+  void note_possible_codes() {
+    for (ValueId id : graph_.inputs()) possible_[static_cast<size_t>(id.index)] = is_activation(id);
+    for (const Node& node : graph_.nodes())
+      for (ValueId v : node.outputs) possible_[static_cast<size_t>(v.index)] = is_possible(v);
+  }
+  bool can_be_codes(ValueId v) const { return v.valid() && possible_[static_cast<size_t>(v.index)]; }
+  // The same for the result of a node whose operands are noted.
+  bool is_possible(ValueId v) const {
+    if (!is_activation(v)) return false;
+    if (wanted_.contains(v)) return true;
+    if (moves(*producer(v))) return can_be_codes(producer(v)->inputs[0]);
+    const Node* p = producer(unclamped_[static_cast<size_t>(v.index)]);
+    if (!p) return true;
+    switch (p->op->quant_rule) {
+      case QuantRule::contraction: return integer_.contains(producers_[static_cast<size_t>(p->outputs[0].index)]);
+      case QuantRule::add:
+      case QuantRule::mul:
+      case QuantRule::concat: return std::all_of(p->inputs.begin(), p->inputs.end(), [&](ValueId x) { return can_be_codes(x); });
+      case QuantRule::average:
+      case QuantRule::unary: return can_be_codes(p->inputs[0]);
+      case QuantRule::none:
+      case QuantRule::same: return false;
     }
-    return true;
+    return false;
   }
 
   void contraction(NodeId id) {
@@ -172,9 +179,10 @@ class Selector {
   const Graph& graph_;
   std::vector<std::vector<NodeId>> users_;
   std::vector<NodeId> producers_;
+  std::vector<ValueId> sources_, unclamped_;  // unclamped: the value before the clamps that end in v
   std::set<NodeId> integer_;
   std::set<ValueId> wanted_;
-  std::vector<bool> wanted_behind_;
+  std::vector<bool> wanted_behind_, possible_;
   std::map<NodeId, std::string> reasons_;
 };
 

@@ -2,7 +2,7 @@
 // pointers into the compiler.
 #pragma once
 
-#include <stdint.h>
+#include "cupel/cupel.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,13 +14,7 @@ enum { kCupelImageVersion = 1 };
 // i's buffer for batch item 0.
 typedef void (*CupelKernel)(uint8_t* const* buffers, int64_t begin, int64_t end);
 
-typedef struct CupelImagePort {
-  const char* name;
-  int32_t dtype;       // cupel::DType as a number
-  int32_t rank;
-  const int64_t* dims; // −1: the batch
-  int64_t item_bytes;
-} CupelImagePort;
+typedef CupelPort CupelImagePort;
 
 enum { kCupelInput = 0, kCupelOutput = 1, kCupelArena = 2, kCupelConstant = 3 };
 
@@ -53,6 +47,7 @@ typedef struct CupelImageStep {
   CupelImageResult result;
 } CupelImageStep;
 
+// Begins with the fields of CupelModel.
 typedef struct CupelImage {
   int32_t version;
   const char* model;

@@ -1,5 +1,6 @@
-// Session: runs an Image. C interface, also exported by every Image under cupel_<model>_*. Sessions are independent; one
-// call at a time for each. No exceptions, no C++ library: an Image needs libc alone.
+// Session: runs an Image. C interface; include/cupel/cupel.h has the part that every Image exports under
+// cupel_<model>_*, and the codes that these functions return. Sessions are independent; one call at a time for each. No
+// exceptions, no C++ library: an Image needs libc alone.
 #pragma once
 
 #include "runtime/image.h"
@@ -8,28 +9,22 @@
 extern "C" {
 #endif
 
-typedef struct CupelSession CupelSession;
-
-enum {
-  kCupelOk = 0,
-  kCupelBadArgument = 1,   // null pointer, batch < 1, or a batch other than the one the model fixes
-  kCupelNoMemory = 2,
-  kCupelNoFeature = 3,     // the CPU lacks an instruction set the code needs
-  kCupelBadImage = 4,      // another version of the tables
-};
-
-// threads ≥ 1 counts the calling thread. On failure *session is null.
+// threads ≥ 1 counts the calling thread; at most 256 are used. On failure *session is null. The image must outlive it.
 int cupel_session_create(const CupelImage* image, int threads, CupelSession** session);
-// inputs and outputs in the Image's order, row-major, batch items one after another; outputs hold batch·item_bytes.
+// inputs and outputs in the Image's order, row-major, batch items one after another; outputs hold batch·item_bytes. Results
+// do not depend on the number of threads. Kernels run with default rounding and subnormal numbers kept (MXCSR); the
+// caller's setting is restored.
 int cupel_session_run(CupelSession* session, int64_t batch, const void* const* inputs, void* const* outputs);
 void cupel_session_free(CupelSession* session);
-// "the CPU lacks avx512vnni": why the last create on this thread failed.
+// "the CPU lacks avx512vnni": why the last create or run that failed on this thread did so. Valid until the next.
 const char* cupel_session_error(void);
 
-// Called after each step that has a result, before its memory is reused: step, and the bytes of its buffer for item 0.
+// Called after each step whose result has a value_name, before its memory is reused: step, and byte 0 of the buffer of its
+// result (the first of its buffers) for item 0.
 typedef void (*CupelTap)(void* context, const CupelImageStep* step, const uint8_t* buffer, int64_t batch);
 // Called after each step with its time.
 typedef void (*CupelStepTime)(void* context, const CupelImageStep* step, int64_t time_ns);
+// Null for none.
 void cupel_session_set_tap(CupelSession* session, CupelTap tap, void* context);
 void cupel_session_set_timer(CupelSession* session, CupelStepTime timer, void* context);
 // Bytes of the arena for the largest batch run so far.

@@ -1,34 +1,102 @@
 #include "runtime/thread_pool.h"
 
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/floating_point.h"
+
 namespace cupel {
+namespace {
+
+// Waking a sleeping thread takes some 5 to 50 µs: waiting is spinning first, for about as long as that or as a step that
+// one thread computes alone.
+constexpr int64_t kSpinNs = 20'000;
+constexpr int kPausesPerLook = 32;  // at the clock
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// True as soon as `word` differs from `old`; false after `limit_ns`.
+bool spin_while_equal(const std::atomic<uint32_t>& word, uint32_t old, int64_t limit_ns) {
+  if (word.load(std::memory_order_acquire) != old) return true;
+  if (limit_ns <= 0) return false;
+  for (int64_t start = 0;;) {
+    for (int i = 0; i < kPausesPerLook; ++i) {
+      pause();
+      if (word.load(std::memory_order_acquire) != old) return true;
+    }
+    const int64_t now = now_ns();
+    if (start == 0) start = now;
+    if (now - start >= limit_ns) return false;
+  }
+}
+
+static_assert(sizeof(std::atomic<uint32_t>) == 4 && std::atomic<uint32_t>::is_always_lock_free);
+
+// Sleeps unless the word differs from `old`; may return early.
+void futex_wait(std::atomic<uint32_t>& word, uint32_t old) { syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0); }
+void futex_wake(std::atomic<uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0); }
+
+// CPUs that this process may use; 0 when they cannot be counted.
+int usable_cpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  return CPU_COUNT(&set);
+}
+
+}  // namespace
 
 ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads) {
-  pthread_mutex_init(&mutex_, nullptr);
-  pthread_cond_init(&start_, nullptr);
-  pthread_cond_init(&done_, nullptr);
+  // Spinning with more threads than CPUs keeps the one that is waited for from running.
+  spin_ns_ = threads_ > 1 && threads_ <= usable_cpus() ? kSpinNs : 0;
+  if (threads_ == 1) return;
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF}) sigdelset(&blocked, fault);
+  pthread_sigmask(SIG_BLOCK, &blocked, &before);
   for (int i = 1; i < threads_; ++i) {
-    workers_[i] = {this, i};
-    if (pthread_create(&handles_[i], nullptr, worker_main, &workers_[i]) != 0) {
+    workers_[i].pool = this;
+    workers_[i].index = i;
+    if (pthread_create(&workers_[i].handle, nullptr, worker_main, &workers_[i]) != 0) {
       threads_ = i;  // fewer threads than asked for: the split below uses those that started
       break;
     }
   }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 ThreadPool::~ThreadPool() {
-  pthread_mutex_lock(&mutex_);
   stopping_ = true;
-  pthread_cond_broadcast(&start_);
-  pthread_mutex_unlock(&mutex_);
-  for (int i = 1; i < threads_; ++i) pthread_join(handles_[i], nullptr);
-  pthread_cond_destroy(&done_);
-  pthread_cond_destroy(&start_);
-  pthread_mutex_destroy(&mutex_);
+  for (int i = 1; i < threads_; ++i) call(workers_[i]);
+  for (int i = 1; i < threads_; ++i) pthread_join(workers_[i].handle, nullptr);
 }
 
 void ThreadPool::run_part(int part) {
   const int64_t begin = count_ * part / parts_, end = count_ * (part + 1) / parts_;
   if (begin < end) entry_(context_, begin, end);
+}
+
+// A worker says that it sleeps before it compares `calls` for the last time (inside futex_wait), and this reads `sleeping`
+// after it has written `calls`: one of the two sees the other, so no wake-up is lost. The same holds for running_ and
+// caller_sleeping_.
+void ThreadPool::call(Worker& worker) {
+  worker.calls.fetch_add(1, std::memory_order_seq_cst);
+  if (worker.sleeping.load(std::memory_order_seq_cst) != 0) futex_wake(worker.calls);
 }
 
 void ThreadPool::run(int64_t count, int64_t grain, Entry entry, void* context) {
@@ -39,37 +107,35 @@ void ThreadPool::run(int64_t count, int64_t grain, Entry entry, void* context) {
     entry(context, 0, count);
     return;
   }
-  pthread_mutex_lock(&mutex_);
   entry_ = entry;
   context_ = context;
   count_ = count;
   parts_ = parts;
-  running_ = threads_ - 1;
-  ++call_;
-  pthread_cond_broadcast(&start_);
-  pthread_mutex_unlock(&mutex_);
+  running_.store(static_cast<uint32_t>(parts - 1), std::memory_order_relaxed);
+  for (int i = 1; i < parts; ++i) call(workers_[i]);
   run_part(0);
-  pthread_mutex_lock(&mutex_);
-  while (running_ > 0) pthread_cond_wait(&done_, &mutex_);
-  pthread_mutex_unlock(&mutex_);
+  for (uint32_t left; (left = running_.load(std::memory_order_acquire)) != 0;) {
+    if (spin_while_equal(running_, left, spin_ns_)) continue;
+    caller_sleeping_.store(1, std::memory_order_seq_cst);
+    while ((left = running_.load(std::memory_order_seq_cst)) != 0) futex_wait(running_, left);
+    caller_sleeping_.store(0, std::memory_order_relaxed);
+  }
 }
 
 void* ThreadPool::worker_main(void* argument) {
-  const auto* worker = static_cast<const Worker*>(argument);
-  ThreadPool& pool = *worker->pool;
-  uint64_t seen = 0;
-  pthread_mutex_lock(&pool.mutex_);
-  for (;;) {
-    while (!pool.stopping_ && pool.call_ == seen) pthread_cond_wait(&pool.start_, &pool.mutex_);
-    if (pool.stopping_) break;
-    seen = pool.call_;
-    pthread_mutex_unlock(&pool.mutex_);
-    if (worker->index < pool.parts_) pool.run_part(worker->index);
-    pthread_mutex_lock(&pool.mutex_);
-    if (--pool.running_ == 0) pthread_cond_signal(&pool.done_);
+  Worker& worker = *static_cast<Worker*>(argument);
+  ThreadPool& pool = *worker.pool;
+  const DefaultFloatingPoint floating_point;
+  for (uint32_t seen = 0;; ++seen) {  // the caller waits for every worker it called: calls come one by one
+    if (!spin_while_equal(worker.calls, seen, pool.spin_ns_)) {
+      worker.sleeping.store(1, std::memory_order_seq_cst);
+      while (worker.calls.load(std::memory_order_seq_cst) == seen) futex_wait(worker.calls, seen);
+      worker.sleeping.store(0, std::memory_order_relaxed);
+    }
+    if (pool.stopping_) return nullptr;
+    pool.run_part(worker.index);
+    if (pool.running_.fetch_sub(1, std::memory_order_seq_cst) == 1 && pool.caller_sleeping_.load(std::memory_order_seq_cst) != 0) futex_wake(pool.running_);
   }
-  pthread_mutex_unlock(&pool.mutex_);
-  return nullptr;
 }
 
 }  // namespace cupel

@@ -4,13 +4,15 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <cstdint>
 
 namespace cupel {
 
 class ThreadPool {
  public:
-  // `threads` ≥ 1 counts the calling thread. Threads are started once and joined by the destructor.
+  // `threads` ≥ 1 counts the calling thread. Threads are started once and joined by the destructor. They block signals but
+  // those of faults, and run with the default floating-point setting.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -20,7 +22,7 @@ class ThreadPool {
 
   // Calls body(begin, end) on disjoint ranges that cover [0, count), at most one per thread, each of at least `grain`
   // indices (except when count < grain). Returns when all are done. The split depends on count, grain and size() alone.
-  // One caller at a time; body must not call the pool again.
+  // One caller at a time; body must not call the pool again. count < 2⁵⁴.
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     run(count, grain, [](void* context, int64_t begin, int64_t end) { (*static_cast<Body*>(context))(begin, end); },
@@ -30,28 +32,31 @@ class ThreadPool {
  private:
   using Entry = void (*)(void* context, int64_t begin, int64_t end);
   static constexpr int kMaxThreads = 256;
-  struct Worker {
-    ThreadPool* pool;
-    int index;
+  // One thread's place to wait at; a cache line of its own.
+  struct alignas(64) Worker {
+    std::atomic<uint32_t> calls = 0;  // how often it was called; a futex
+    std::atomic<uint32_t> sleeping = 0;
+    ThreadPool* pool = nullptr;
+    int index = 0;
+    pthread_t handle = {};
   };
 
   void run(int64_t count, int64_t grain, Entry entry, void* context);
   void run_part(int part);
+  void call(Worker& worker);
   static void* worker_main(void* worker);
 
   int threads_;
-  pthread_t handles_[kMaxThreads];
-  Worker workers_[kMaxThreads];
-  pthread_mutex_t mutex_;
-  pthread_cond_t start_, done_;
-  // Under mutex_: the current call.
-  uint64_t call_ = 0;
-  int running_ = 0;
+  int64_t spin_ns_;
+  // The current call: written while no worker is at work, read by the workers that take part.
   bool stopping_ = false;
   Entry entry_ = nullptr;
   void* context_ = nullptr;
   int64_t count_ = 0;
   int parts_ = 0;
+  alignas(64) std::atomic<uint32_t> running_ = 0;  // workers that have not finished the call; a futex
+  std::atomic<uint32_t> caller_sleeping_ = 0;
+  Worker workers_[kMaxThreads];
 };
 
 }  // namespace cupel

@@ -89,7 +89,7 @@ TEST(ParseErrors, OfConstants) {
   EXPECT_EQ(in_graph("constant %x : f8e4m3[1] = [0.3]"), "t:2:31: the number is not one of f8e4m3");
   EXPECT_EQ(in_graph("constant %x : u8[1] = [256]"), "t:2:27: 256 is outside u8");
   EXPECT_EQ(in_graph("constant %x : s4[1] = [-9]"), "t:2:26: -9 is outside s4");
-  EXPECT_EQ(in_graph("constant %x : boolean[1] = [2]"), in_graph("constant %x : boolean[1] = [2]"));
+  EXPECT_EQ(in_graph("constant %x : bool[1] = [2]"), "t:2:27: 2 is outside bool");
   EXPECT_EQ(in_graph("constant %x : u8[1] = [1.5]"), "t:2:25: expected ','");
   EXPECT_EQ(in_graph("constant %x : u64[1] = [-1]"), "t:2:25: expected an integer");
   EXPECT_EQ(in_graph("constant %x : f32[1] = #"), "t:3:1: expected a content hash");
@@ -127,7 +127,7 @@ TEST(ParseErrors, OfNodesAndOutputs) {
   EXPECT_EQ(after_x("%y = Concat() {axis=0}"), "t:4:1: node y (Concat): 0 operands, expected at least 1");
   EXPECT_EQ(after_x("%y, %z = Relu(%x)"), "t:4:1: node y (Relu): 2 results, expected 1");
   EXPECT_EQ(after_x("%y = MatMul(%x, %x) @\"a\\x1bb\""), "t:4:1: node a\\x1bb (MatMul): shapes [batch,2] and [batch,2] do not multiply");
-  EXPECT_EQ(after_x("%y = Relu(%x) : f32[2], f32[2]"), "t:3:31: 2 types for 1 results");
+  EXPECT_EQ(after_x("%y = Relu(%x) : f32[2], f32[2]"), "t:4:1: 2 types for 1 results");
   EXPECT_EQ(after_x("%y = Relu(%x) : f32[2]"), "t:4:1: %y is declared f32[2], but is f32[batch,2]");
   EXPECT_EQ(after_x("%y = Relu(%x) @y"), "t:3:16: expected '\"'");
   EXPECT_EQ(after_x("%y = Relu(%x) origin=[]"), "t:3:23: expected '\"'");

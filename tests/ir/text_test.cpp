@@ -82,7 +82,7 @@ graph "a \"b\"" stage imported opset 17 {  // comments are skipped
   %z = Clip(%x, _, %c)
 }
 )");
-  EXPECT_EQ(failure(graph), "graph text:7:20: %c is not defined before its use\n  correct the graph text");
+  EXPECT_EQ(failure(graph), "graph text:7:22: %c is not defined before its use\n  correct the graph text");
   const auto good = parse_graph(R"(
 graph "a \"b\"" stage imported opset 17 {  // comments are skipped
   input %x : f32[2*batch,3]
@@ -123,8 +123,8 @@ TEST(SideFile, HoldsConstantsOfMoreThanSixteenElements) {
   const std::string hash = content_hash(ramp(17));
   EXPECT_NE(text.find("constant %large : f32[17] = #" + hash + "\n"), std::string::npos);
   EXPECT_TRUE(*parse_graph(text, store) == g);
-  EXPECT_EQ(failure(parse_graph(text)), "graph text:3:46: constant #" + hash + " is not in the side file\n  correct the graph text");
-  EXPECT_EQ(failure(parse_graph(text, {{hash, ramp(18)}})), "graph text:3:46: constant #" + hash + " is f32[18], expected f32[17]\n  correct the graph text");
+  EXPECT_EQ(failure(parse_graph(text)), "graph text:3:48: constant #" + hash + " is not in the side file\n  correct the graph text");
+  EXPECT_EQ(failure(parse_graph(text, {{hash, ramp(18)}})), "graph text:3:48: constant #" + hash + " is f32[18], expected f32[17]\n  correct the graph text");
 }
 
 TEST(SideFile, IsCheckedOnReading) {

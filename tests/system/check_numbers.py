@@ -145,6 +145,17 @@ def check_report(cupel, checks, network, path, images, labels, int8_logits):
     checks.equal(json.loads(result.stdout)["accuracy"], report["accuracy"], f"{network}: evaluate and assay agree")
 
 
+def check_gate(cupel, checks, path):
+    """--max-drop: exit 0 only where the whole interval lies within it."""
+    for limit, code, kind in ((20, 0, "within"), (0, 1, "undecided")):
+        result = cupel.run("evaluate", cupel.source / "models/fashion_vit.onnx", path, "--data",
+                           cupel.source / "models/fashion_mnist.toml", "--samples", 100, "--layer-samples", 0,
+                           "--max-drop", limit, "--json", "-")
+        checks.equal((result.returncode, result.stderr), (code, ""), f"--max-drop {limit}: exit code")
+        verdict = json.loads(result.stdout)["accuracy"][0]["comparisons"][0]["verdict"]
+        checks.equal((verdict["kind"], verdict["max_drop_points"]), (kind, limit), f"--max-drop {limit}: verdict")
+
+
 def main():
     cupel, checks = harness.begin(sys.argv)
     images, labels = harness.fashion_mnist("t10k", np.arange(IMAGES))
@@ -153,6 +164,7 @@ def main():
         path, logits = check_quantized_file(cupel, checks, network, images)
         check_invariance(cupel, checks, network, path, images, logits)
         check_report(cupel, checks, network, path, images, labels, logits)
+    check_gate(cupel, checks, path)
     return checks.finish()
 
 

@@ -24,7 +24,9 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   const bool stopped = work.finish();
   if (!report) return std::unexpected(std::move(report).error());
   if (stopped) return 0;
-  if (common.json != "-") print(verdict_text(*report) + fmt::format("Report: {}\n", printable((std::filesystem::path(flags.folder) / "report.html").string())));
+  if (common.json != "-")
+    print(verdict_text(*report) +
+          fmt::format("Report: {}\n", printable((std::filesystem::path(flags.folder) / "report.html").string())));
   CUPEL_TRY(write_json(common, to_json(*report)));
   const auto& verdict = report->accuracy.at(0).comparisons.at(0).verdict;
   return verdict && verdict->kind != VerdictKind::within ? 1 : 0;
@@ -36,11 +38,19 @@ Run setup_assay(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option("MODEL", flags->model, "Float model (.onnx)")->required();
   command.add_option("--data", flags->data, "Data set (.toml)")->required();
-  command.add_option("-o,--output", flags->folder, "Folder for the INT8 model, report.json and report.html")->required();
-  command.add_option("--samples", flags->samples, "Assess only the first so many samples of the report split")->check(whole_number(1, kLargest));
-  command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")->check(whole_number(0, kLargest))->capture_default_str();
-  command.add_option("--max-drop", flags->max_drop, "Largest loss of accuracy to accept, in percentage points; exit 1 unless the interval lies within")->check(real_number(0, 100));
-  command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")->check(whole_number(1, kLargest));
+  command.add_option("-o,--output", flags->folder, "Folder for the INT8 model, report.json and report.html")
+      ->required();
+  command.add_option("--samples", flags->samples, "Assess only the first so many samples of the report split")
+      ->check(whole_number(1, kLargest));
+  command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")
+      ->check(whole_number(0, kLargest))
+      ->capture_default_str();
+  command
+      .add_option("--max-drop", flags->max_drop,
+                  "Largest loss of accuracy to accept, in percentage points; exit 1 unless the interval lies within")
+      ->check(real_number(0, 100));
+  command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
+      ->check(whole_number(1, kLargest));
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

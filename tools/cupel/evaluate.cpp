@@ -21,7 +21,8 @@ std::vector<std::string> column_names(const std::vector<Model>& models) {
   for (const Model& m : models) names.push_back(m.is_quantized() ? "INT8" : "FP32");
   for (size_t i = 0; i < names.size(); ++i) {
     bool unique = true;
-    for (size_t j = 0; j < names.size(); ++j) unique = unique && (i == j || names[i] != (models[j].is_quantized() ? "INT8" : "FP32"));
+    for (size_t j = 0; j < names.size(); ++j)
+      unique = unique && (i == j || names[i] != (models[j].is_quantized() ? "INT8" : "FP32"));
     if (!unique) names[i] += " " + models[i].path.stem().string();
   }
   return names;
@@ -43,7 +44,8 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     }
   }
   report.title = models[0].path.stem().string();
-  const EvaluateOptions options{common.batch, flags.samples, flags.layer_samples, flags.max_drop, flags.top_k, work.progress()};
+  const EvaluateOptions options{common.batch,   flags.samples, flags.layer_samples,
+                                flags.max_drop, flags.top_k,   work.progress()};
   Status status = evaluate_models(models, column_names(models), data, work.context(), options, report);
   work.finish();
   if (!status) return std::unexpected(std::move(status).error());
@@ -59,13 +61,21 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
 
 Run setup_evaluate(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("MODELS", flags->models, "Base model, then candidates (.onnx, float or with Q/DQ nodes)")->required();
+  command.add_option("MODELS", flags->models, "Base model, then candidates (.onnx, float or with Q/DQ nodes)")
+      ->required();
   command.add_option("--data", flags->data, "Data set (.toml)")->required();
   command.add_option("--html", flags->html, "Also write the report as a page");
-  command.add_option("--samples", flags->samples, "Use only the first so many samples of the report split")->check(whole_number(1, kLargest));
-  command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")->check(whole_number(0, kLargest))->capture_default_str();
-  command.add_option("--max-drop", flags->max_drop, "Largest loss of accuracy to accept, in percentage points; exit 1 unless the interval lies within")->check(real_number(0, 100));
-  command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")->check(whole_number(1, kLargest));
+  command.add_option("--samples", flags->samples, "Use only the first so many samples of the report split")
+      ->check(whole_number(1, kLargest));
+  command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")
+      ->check(whole_number(0, kLargest))
+      ->capture_default_str();
+  command
+      .add_option("--max-drop", flags->max_drop,
+                  "Largest loss of accuracy to accept, in percentage points; exit 1 unless the interval lies within")
+      ->check(real_number(0, 100));
+  command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
+      ->check(whole_number(1, kLargest));
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "assess/model_cost.h"
@@ -39,16 +40,26 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   for (size_t i = 0; i < model.program.nodes().size(); ++i) {
     const Node& node = model.program.nodes()[i];
     const TensorType& type = model.program.type(node.outputs[0]);
-    rows.push_back({printable(node.name, 60), std::string(node.op->name), std::string(dtype_name(type.dtype)) + to_text(type.shape), cost.nodes[i].precision, reason_of(model, node, cost.nodes[i]), cost.nodes[i].macs, cost.nodes[i].weight_bytes});
+    rows.push_back({printable(node.name, 60), std::string(node.op->name),
+                    std::string(dtype_name(type.dtype)) + to_text(type.shape), cost.nodes[i].precision,
+                    reason_of(model, node, cost.nodes[i]), cost.nodes[i].macs, cost.nodes[i].weight_bytes});
     width = std::max(width, rows.back().name.size());
     op_width = std::max(op_width, rows.back().op.size());
     result_width = std::max(result_width, rows.back().result.size());
   }
   if (common.json != "-") {
-    std::string text = fmt::format("{:<{}}  {:<{}}  {:<{}}  {:<9}  {:>13}  {:>12}{}\n", "node", width, "op", op_width, "result", result_width, "precision", "multiply-adds", "weight bytes", flags.explain ? "  reason" : "");
+    std::string text =
+        fmt::format("{:<{}}  {:<{}}  {:<{}}  {:<9}  {:>13}  {:>12}{}\n", "node", width, "op", op_width, "result",
+                    result_width, "precision", "multiply-adds", "weight bytes", flags.explain ? "  reason" : "");
     for (const NodeRow& r : rows)
-      text += fmt::format("{:<{}}  {:<{}}  {:<{}}  {:<9}  {:>13}  {:>12}{}\n", r.name, width, r.op, op_width, r.result, result_width, r.precision, r.macs, r.weight_bytes, flags.explain && !r.reason.empty() ? "  " + r.reason : "");
-    text += fmt::format("\n{}: {} nodes, {} parameters, {} multiply-adds and {} bit operations a sample, {} weight bytes, file {} bytes, opset {}\n", printable(flags.model), rows.size(), cost.parameters, cost.macs, cost.bit_operations, cost.weight_bytes, model.file_bytes, model.source.opset);
+      text += fmt::format("{:<{}}  {:<{}}  {:<{}}  {:<9}  {:>13}  {:>12}{}\n", r.name, width, r.op, op_width, r.result,
+                          result_width, r.precision, r.macs, r.weight_bytes,
+                          flags.explain && !r.reason.empty() ? "  " + r.reason : "");
+    text += fmt::format(
+        "\n{}: {} nodes, {} parameters, {} multiply-adds and {} bit operations a sample, {} weight bytes, file {} "
+        "bytes, opset {}\n",
+        printable(flags.model), rows.size(), cost.parameters, cost.macs, cost.bit_operations, cost.weight_bytes,
+        model.file_bytes, model.source.opset);
     print(text);
   }
   nlohmann::ordered_json json;
@@ -56,13 +67,19 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   json["sha256"] = model.sha256;
   json["opset"] = model.source.opset;
   json["file_bytes"] = model.file_bytes;
-  json["weight_bytes"] = cost.weight_bytes;
+  json["weights_bytes"] = cost.weight_bytes;
   json["parameters"] = cost.parameters;
-  json["macs"] = cost.macs;
-  json["bit_operations"] = cost.bit_operations;
+  json["macs_per_sample"] = cost.macs;
+  json["bit_operations_per_sample"] = cost.bit_operations;
   json["nodes"] = nlohmann::ordered_json::array();
   for (const NodeRow& r : rows)
-    json["nodes"].push_back({{"name", r.name}, {"op", r.op}, {"result", r.result}, {"precision", r.precision}, {"macs", r.macs}, {"weight_bytes", r.weight_bytes}, {"reason", r.reason}});
+    json["nodes"].push_back({{"name", r.name},
+                             {"op", r.op},
+                             {"result", r.result},
+                             {"precision", r.precision},
+                             {"macs_per_sample", r.macs},
+                             {"weights_bytes", r.weight_bytes},
+                             {"reason", r.reason}});
   CUPEL_TRY(write_json(common, json.dump(2) + "\n"));
   return 0;
 }

@@ -1,28 +1,31 @@
 // The command line: cupel VERB [MODEL...] [flags]. Exit codes: docs/architecture.md 4.
-#include <csignal>
-#include <cstdio>
-#include <new>
-
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
+#include <new>
 
 #include "base/file.h"
-
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
 namespace {
 
 constexpr Verb kVerbs[] = {
-    {"assay", "Quantize a float model, run both on the report split, and say what it cost and gained.", "cupel assay models/fashion_resnet.onnx --data models/fashion_mnist.toml -o assay", setup_assay},
-    {"inspect", "Ops, shapes, parameters, multiply-adds, bytes and precision of every node.", "cupel inspect models/fashion_resnet.onnx", setup_inspect},
-    {"run", "Run a model on whole arrays.", "cupel run models/fashion_resnet.onnx --input image=images.npy -o results", setup_run},
-    {"quantize", "Calibrate and quantize; write an ONNX model with quantize and dequantize nodes.", "cupel quantize models/fashion_resnet.onnx --data models/fashion_mnist.toml -o resnet.int8.onnx", setup_quantize},
-    {"evaluate", "Compare models on a data set: accuracy, flips, significance, size and operations.", "cupel evaluate models/fashion_resnet.onnx resnet.int8.onnx --data models/fashion_mnist.toml", setup_evaluate},
+    {"assay", "Quantize a float model, run both on the report split, and say what it cost and gained.",
+     "cupel assay models/fashion_resnet.onnx --data models/fashion_mnist.toml -o assay", setup_assay},
+    {"inspect", "Ops, shapes, parameters, multiply-adds, bytes and precision of every node.",
+     "cupel inspect models/fashion_resnet.onnx", setup_inspect},
+    {"run", "Run a model on whole arrays.", "cupel run models/fashion_resnet.onnx --input image=images.npy -o results",
+     setup_run},
+    {"quantize", "Calibrate and quantize; write an ONNX model with quantize and dequantize nodes.",
+     "cupel quantize models/fashion_resnet.onnx --data models/fashion_mnist.toml -o resnet.int8.onnx", setup_quantize},
+    {"evaluate", "Compare models on a data set: accuracy, flips, significance, size and operations.",
+     "cupel evaluate models/fashion_resnet.onnx resnet.int8.onnx --data models/fashion_mnist.toml", setup_evaluate},
     {"doctor", "What this machine offers, and what is missing.", "cupel doctor", setup_doctor},
 };
 
@@ -37,7 +40,9 @@ void on_stop(int signal) {
   request_stop();
 }
 
-constexpr char kTimeoutText[] = "error: --timeout: the time limit was reached before the work was complete\n  raise --timeout, or use a subset of the samples\n";
+constexpr char kTimeoutText[] =
+    "error: --timeout: the time limit was reached before the work was complete\n  raise --timeout, or use a subset of "
+    "the samples\n";
 
 // Work stops as after Ctrl-C; what does not stop soon is ended.
 void on_timeout(int) {
@@ -62,22 +67,34 @@ void apply_limits(const CommonFlags& flags) {
 }
 
 int report_error(Error error, const CommonFlags& flags) {
-  const bool memory = error.kind == ErrorKind::resource && (error.cause.find("memory") != std::string::npos || error.place == "memory");
-  if (memory && flags.max_memory_mb > 0 && error.remedy.find("--max-memory") == std::string::npos) error.remedy += fmt::format("; --max-memory is {} MB", flags.max_memory_mb);
+  const bool memory =
+      error.kind == ErrorKind::resource && (error.cause.find("memory") != std::string::npos || error.place == "memory");
+  if (memory && flags.max_memory_mb > 0 && error.remedy.find("--max-memory") == std::string::npos)
+    error.remedy += fmt::format("; --max-memory is {} MB", flags.max_memory_mb);
   std::fputs(fmt::format("error: {}\n", error.message()).c_str(), stderr);
   return error.exit_code();
 }
 
 void add_common(CLI::App& command, CommonFlags& flags) {
-  command.add_option("--threads", flags.threads, "Threads to use (default: one for each core)")->check(whole_number(1, 256))->group("Common");
-  command.add_option("--batch", flags.batch, "Samples run at once, where the model leaves it open")->check(whole_number(1, 65536))->capture_default_str()->group("Common");
-  command.add_option("--json", flags.json, "Also write the result as JSON to FILE, or - for standard output")->group("Common");
+  command.add_option("--threads", flags.threads, "Threads to use (default: one for each core)")
+      ->check(whole_number(1, 256))
+      ->group("Common");
+  command.add_option("--batch", flags.batch, "Samples run at once, where the model leaves it open")
+      ->check(whole_number(1, 65536))
+      ->capture_default_str()
+      ->group("Common");
+  command.add_option("--json", flags.json, "Also write the result as JSON to FILE, or - for standard output")
+      ->group("Common");
   command.add_option("--dump-ir", flags.dump_ir, "Write the graph after every pass into this folder")->group("Common");
   command.add_option("--stop-after", flags.stop_after, "Stop after this pass")->group("Common");
   command.add_flag("--pass-times", flags.pass_times, "Print what each pass took")->group("Common");
   command.add_flag("--quiet", flags.quiet, "No progress on standard error")->group("Common");
-  command.add_option("--max-memory", flags.max_memory_mb, "Limit of memory in MB; over it is exit 6")->check(whole_number(1, kLargest))->group("Common");
-  command.add_option("--timeout", flags.timeout_s, "Limit of time in seconds; over it is exit 6")->check(whole_number(1, kLargest))->group("Common");
+  command.add_option("--max-memory", flags.max_memory_mb, "Limit of memory in MB; over it is exit 6")
+      ->check(whole_number(1, kLargest))
+      ->group("Common");
+  command.add_option("--timeout", flags.timeout_s, "Limit of time in seconds; over it is exit 6")
+      ->check(whole_number(1, kLargest))
+      ->group("Common");
 }
 
 // What CLI11 says, as an error of ours.
@@ -88,7 +105,8 @@ Error usage_of(const CLI::App& app, const CLI::ParseError& error, int argc, char
   if (chosen.empty()) {
     // The first word that is no flag was meant as a verb.
     for (int i = 1; i < argc; ++i)
-      if (argv[i][0] != '-') return {ErrorKind::usage, "cupel " + printable(argv[i]), "there is no such verb", "verbs: " + verbs};
+      if (argv[i][0] != '-')
+        return {ErrorKind::usage, "cupel " + printable(argv[i]), "there is no such verb", "verbs: " + verbs};
     if (argc < 2) return {ErrorKind::usage, "cupel", "no verb is given", "verbs: " + verbs};
     return {ErrorKind::usage, "cupel", printable(error.what(), 500), "verbs: " + verbs};
   }
@@ -101,7 +119,8 @@ Status flush_output() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
   const int error = errno;
   const std::string cause = fmt::format("cannot be written: {}", std::strerror(error));
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG) return resource_error("standard output", cause, "free some space or choose another place");
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG)
+    return resource_error("standard output", cause, "free some space or choose another place");
   return usage_error("standard output", cause, "choose a place you can write to");
 }
 
@@ -158,10 +177,15 @@ int main(int argc, char** argv) {
   try {
     return cupel::cli::run_main(argc, argv);
   } catch (const std::bad_alloc&) {
-    std::fputs("error: memory: the limit was reached (--max-memory, or what the machine has)\n  use a smaller --batch, or raise the limit\n", stderr);
+    std::fputs(
+        "error: memory: the limit was reached (--max-memory, or what the machine has)\n  use a smaller --batch, or "
+        "raise the limit\n",
+        stderr);
     return 6;
   } catch (const std::exception& e) {
-    std::fputs(fmt::format("error: {}\n  this is a defect of Cupel; please report it with the model\n", e.what()).c_str(), stderr);
+    std::fputs(
+        fmt::format("error: {}\n  this is a defect of Cupel; please report it with the model\n", e.what()).c_str(),
+        stderr);
     return 5;
   }
 }

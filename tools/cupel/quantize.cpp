@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -25,24 +26,30 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   auto quantized = quantize_on(model, data, work.context(), common.batch, work.progress());
   if (work.finish()) return 0;
   if (!quantized) return std::unexpected(std::move(quantized).error());
-  if (stop_requested()) return fail(ErrorKind::resource, "calibration", "interrupted before it was complete; nothing was written", "run the command again");
+  if (stop_requested())
+    return fail(ErrorKind::resource, "calibration", "interrupted before it was complete; nothing was written",
+                "run the command again");
   CUPEL_TRY(write_onnx(quantized->graph, flags.output, {flags.external_data}));
   const Model written = CUPEL_TRY(load_model(flags.output, work.context()));
-  const ModelRow before = model_row(model, "FP32", ModelRole::base), after = model_row(written, "INT8", ModelRole::candidate);
+  const ModelRow before = model_row(model, "FP32", ModelRole::base),
+                 after = model_row(written, "INT8", ModelRole::candidate);
   int64_t integer_macs = 0;
   for (const PrecisionCount& p : after.precisions)
     if (p.precision == "INT8") integer_macs = p.macs;
   const int64_t samples = CUPEL_TRY(data.size("calibrate"));
   if (common.json != "-")
-    print(fmt::format("{}: {} of {} million multiply-adds on integers, weights {} -> {} bytes, calibrated on {} samples\n", printable(flags.output), integer_macs / 1000000, after.macs / 1000000, before.weight_bytes, after.weight_bytes, samples));
+    print(fmt::format(
+        "{}: {} of {} million multiply-adds on integers, weights {} -> {} bytes, calibrated on {} samples\n",
+        printable(flags.output), integer_macs / 1000000, after.macs / 1000000, before.weight_bytes, after.weight_bytes,
+        samples));
   nlohmann::ordered_json json;
   json["path"] = printable(flags.output, 4096);
   json["sha256"] = written.sha256;
   json["file_bytes"] = written.file_bytes;
-  json["weight_bytes"] = after.weight_bytes;
-  json["base_weight_bytes"] = before.weight_bytes;
-  json["macs"] = after.macs;
-  json["integer_macs"] = integer_macs;
+  json["weights_bytes"] = after.weight_bytes;
+  json["base_weights_bytes"] = before.weight_bytes;
+  json["macs_per_sample"] = after.macs;
+  json["integer_macs_per_sample"] = integer_macs;
   json["calibration_samples"] = samples;
   json["kept_in_float"] = nlohmann::ordered_json::object();
   for (const auto& [node, reason] : quantized->plan.kept) json["kept_in_float"][printable(node, 4096)] = reason;

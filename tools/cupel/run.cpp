@@ -1,8 +1,8 @@
-#include <map>
-#include <set>
-
 #include <fmt/format.h>
+
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/file.h"
 #include "data/npy.h"
@@ -33,35 +33,52 @@ std::string file_name(std::string_view name, std::set<std::string>& taken) {
 }
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
-  if (flags.engine == "compiled") return unsupported("--engine compiled", "this version has no compiled engine", "use --engine reference");
-  if (flags.engine != "reference") return usage_error("--engine", fmt::format("found {}, expected compiled or reference", printable(flags.engine)), "use --engine reference");
+  if (flags.engine == "compiled")
+    return unsupported("--engine compiled", "this version has no compiled engine", "use --engine reference");
+  if (flags.engine != "reference")
+    return usage_error("--engine", fmt::format("found {}, expected compiled or reference", printable(flags.engine)),
+                       "use --engine reference");
   Work work(common);
   const Model model = CUPEL_TRY(load_model(flags.model, work.context()));
   if (work.finish()) return 0;
   std::map<std::string, std::string> files;
   for (const std::string& text : flags.inputs) {
     const auto equals = text.find('=');
-    if (equals == std::string::npos || equals == 0) return usage_error("--input", fmt::format("found {}, expected NAME=FILE.npy", printable(text)), "name the input and its file");
-    if (!files.emplace(text.substr(0, equals), text.substr(equals + 1)).second) return usage_error("--input", fmt::format("{} is given twice", printable(text.substr(0, equals))), "give each input once");
+    if (equals == std::string::npos || equals == 0)
+      return usage_error("--input", fmt::format("found {}, expected NAME=FILE.npy", printable(text)),
+                         "name the input and its file");
+    if (!files.emplace(text.substr(0, equals), text.substr(equals + 1)).second)
+      return usage_error("--input", fmt::format("{} is given twice", printable(text.substr(0, equals))),
+                         "give each input once");
   }
   std::vector<Tensor> inputs;
   for (ValueId id : model.program.inputs()) {
     const std::string& name = model.program.value(id).name;
     const auto file = files.find(name);
-    if (file == files.end()) return usage_error("--input", fmt::format("input {} has no file", printable(name)), fmt::format("add --input {}=FILE.npy", printable(name)));
+    if (file == files.end())
+      return usage_error("--input", fmt::format("input {} has no file", printable(name)),
+                         fmt::format("add --input {}=FILE.npy", printable(name)));
     inputs.push_back(CUPEL_TRY(read_npy(file->second)));
     if (const auto nan = first_nan(inputs.back()))
-      return bad_input(printable(file->second), fmt::format("element {} of {}{} is NaN", *nan, dtype_name(inputs.back().dtype()), to_text(inputs.back().dims())), "give numbers only");
+      return bad_input(printable(file->second),
+                       fmt::format("element {} of {}{} is NaN", *nan, dtype_name(inputs.back().dtype()),
+                                   to_text(inputs.back().dims())),
+                       "give numbers only");
     files.erase(file);
   }
-  if (!files.empty()) return usage_error("--input", fmt::format("the model has no input {}", printable(files.begin()->first)), "check the name with `cupel inspect`");
+  if (!files.empty())
+    return usage_error("--input", fmt::format("the model has no input {}", printable(files.begin()->first)),
+                       "check the name with `cupel inspect`");
   auto outputs = run_array(model.program, inputs, common.batch, interpreter(work.context().threads), work.progress());
   work.finish();
   if (!outputs) return std::unexpected(std::move(outputs).error());
   for (size_t i = 0; i < outputs->size(); ++i)
     if (const auto nan = first_nan((*outputs)[i]))
-      return bad_input(fmt::format("{}: output {}", printable(flags.model), printable(model.program.value(model.program.outputs()[i]).name)), fmt::format("element {} of {} is NaN", *nan, to_text((*outputs)[i].dims())),
-                       "look for a node that divides by 0 or takes the root or logarithm of a negative number, or for broken inputs");
+      return bad_input(fmt::format("{}: output {}", printable(flags.model),
+                                   printable(model.program.value(model.program.outputs()[i]).name)),
+                       fmt::format("element {} of {} is NaN", *nan, to_text((*outputs)[i].dims())),
+                       "look for a node that divides by 0 or takes the root or logarithm of a negative number, or for "
+                       "broken inputs");
   OutputFolder folder = CUPEL_TRY(OutputFolder::open(flags.folder));
   std::string text;
   std::set<std::string> taken;
@@ -73,8 +90,12 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     const Tensor& output = (*outputs)[i];
     const std::string file = file_name(name, taken);
     CUPEL_TRY(folder.placed(write_npy(folder.staged(file), output)));
-    json["outputs"].push_back({{"name", printable(name)}, {"dtype", dtype_name(output.dtype())}, {"shape", output.dims()}, {"path", printable(folder.final(file).string(), 4096)}});
-    text += fmt::format("{}: {}{} -> {}\n", printable(name), dtype_name(output.dtype()), to_text(output.dims()), printable(folder.final(file).string()));
+    json["outputs"].push_back({{"name", printable(name)},
+                               {"dtype", dtype_name(output.dtype())},
+                               {"shape", output.dims()},
+                               {"path", printable(folder.destination(file).string(), 4096)}});
+    text += fmt::format("{}: {}{} -> {}\n", printable(name), dtype_name(output.dtype()), to_text(output.dims()),
+                        printable(folder.destination(file).string()));
   }
   CUPEL_TRY(folder.commit());
   if (common.json != "-") print(text);
@@ -87,7 +108,9 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
 Run setup_run(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option("MODEL", flags->model, "Model (.onnx, float or with Q/DQ nodes)")->required();
-  command.add_option("--input", flags->inputs, "An input and its array: NAME=FILE.npy")->required()->allow_extra_args(false);
+  command.add_option("--input", flags->inputs, "An input and its array: NAME=FILE.npy")
+      ->required()
+      ->allow_extra_args(false);
   command.add_option("-o,--output", flags->folder, "Folder for the outputs, one .npy each")->required();
   command.add_option("--engine", flags->engine, "reference (compiled is not in this version)")->capture_default_str();
   return [flags](const CommonFlags& common) { return run(*flags, common); };

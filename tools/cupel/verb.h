@@ -2,7 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-
 #include <functional>
 #include <optional>
 #include <string>
@@ -18,9 +17,9 @@ namespace cupel::cli {
 struct CommonFlags {
   int threads = 0;  // 0: one for each core this process may use
   int64_t batch = 50;
-  std::string json;       // file, or - for standard output
-  std::string dump_ir;    // folder
-  std::string stop_after; // pass
+  std::string json;        // file, or - for standard output
+  std::string dump_ir;     // folder
+  std::string stop_after;  // pass
   bool pass_times = false;
   bool quiet = false;
   int64_t max_memory_mb = 0;  // 0: no limit

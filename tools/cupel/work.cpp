@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -6,8 +7,6 @@
 #include <chrono>
 #include <cstring>
 #include <ctime>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 #include "target/machine.h"
@@ -67,21 +66,28 @@ bool parse_number(const std::string& text, T& value) {
 
 template <class T>
 CLI::Validator number_from(T least, T greatest, const char* kind) {
-  const std::string expected = greatest == static_cast<T>(kLargest) ? fmt::format("{} of at least {}", kind, least) : fmt::format("{} from {} to {}", kind, least, greatest);
+  const std::string expected = greatest == static_cast<T>(kLargest)
+                                   ? fmt::format("{} of at least {}", kind, least)
+                                   : fmt::format("{} from {} to {}", kind, least, greatest);
   // The comparison is written so that NaN fails.
   const auto check = [=](std::string& text) {
     T value{};
-    return parse_number(text, value) && value >= least && value <= greatest ? std::string() : fmt::format("found {}, expected {}", printable(text, 40), expected);
+    return parse_number(text, value) && value >= least && value <= greatest
+               ? std::string()
+               : fmt::format("found {}, expected {}", printable(text, 40), expected);
   };
   return CLI::Validator(check, "");
 }
 
 }  // namespace
 
-CLI::Validator whole_number(int64_t least, int64_t greatest) { return number_from<int64_t>(least, greatest, "a whole number"); }
+CLI::Validator whole_number(int64_t least, int64_t greatest) {
+  return number_from<int64_t>(least, greatest, "a whole number");
+}
 CLI::Validator real_number(double least, double greatest) { return number_from<double>(least, greatest, "a number"); }
 
-Work::Work(const CommonFlags& flags) : flags_(flags), threads_(flags.threads > 0 ? flags.threads : usable_cores()), context_{threads_, {}} {
+Work::Work(const CommonFlags& flags)
+    : flags_(flags), threads_(flags.threads > 0 ? flags.threads : usable_cores()), context_{threads_, {}} {
   context_.passes.dump_folder = flags.dump_ir;
   context_.passes.stop_after = flags.stop_after;
   context_.passes.times = &times_;
@@ -95,7 +101,11 @@ Progress Work::progress() {
 bool Work::finish() {
   g_line.end();
   if (flags_.pass_times)
-    for (const PassTime& t : times_) std::fputs(fmt::format("pass {:<24} {:>9.3f} ms{}\n", t.name, static_cast<double>(t.time_ns) * 1e-6, t.changed ? "" : "  (unchanged)").c_str(), stderr);
+    for (const PassTime& t : times_)
+      std::fputs(fmt::format("pass {:<24} {:>9.3f} ms{}\n", t.name, static_cast<double>(t.time_ns) * 1e-6,
+                             t.changed ? "" : "  (unchanged)")
+                     .c_str(),
+                 stderr);
   if (context_.passes.stopped) std::fputs(fmt::format("stopped after pass {}\n", flags_.stop_after).c_str(), stderr);
   return context_.passes.stopped;
 }
@@ -105,7 +115,8 @@ Status check_flags(const CommonFlags& flags) {
   if (flags.stop_after.empty() || find_pass(flags.stop_after)) return {};
   std::string names;
   for (const Pass& pass : all_passes()) names += (names.empty() ? "" : ", ") + std::string(pass.name);
-  return usage_error("--stop-after", fmt::format("there is no pass {}", printable(flags.stop_after)), "passes: " + names);
+  return usage_error("--stop-after", fmt::format("there is no pass {}", printable(flags.stop_after)),
+                     "passes: " + names);
 }
 
 Status write_json(const CommonFlags& flags, const std::string& text) {
@@ -117,12 +128,16 @@ Status write_json(const CommonFlags& flags, const std::string& text) {
 
 Status check_place(const std::filesystem::path& path) {
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) return usage_error(printable(path.string()), "is a folder", "name a file");
-  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) return {};  // a device or a pipe
+  if (std::filesystem::is_directory(path, error))
+    return usage_error(printable(path.string()), "is a folder", "name a file");
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
+    return {};  // a device or a pipe
   const std::filesystem::path folder = path.parent_path().empty() ? "." : path.parent_path();
   if (access(folder.c_str(), W_OK | X_OK) == 0 && std::filesystem::is_directory(folder, error)) return {};
-  const int reason = std::filesystem::exists(folder, error) && !std::filesystem::is_directory(folder, error) ? ENOTDIR : errno;
-  return usage_error(printable(path.string()), fmt::format("cannot be written: {}", std::strerror(reason)), "choose a place you can write to");
+  const int reason =
+      std::filesystem::exists(folder, error) && !std::filesystem::is_directory(folder, error) ? ENOTDIR : errno;
+  return usage_error(printable(path.string()), fmt::format("cannot be written: {}", std::strerror(reason)),
+                     "choose a place you can write to");
 }
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }

@@ -1,0 +1,209 @@
+#include "emit/image_builder.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "base/hash.h"
+#include "emit/constants_object.h"
+
+namespace cupel {
+namespace {
+
+// A folder that lasts as long as this value.
+class WorkFolder {
+ public:
+  static Result<WorkFolder> make() {
+    std::error_code failure;
+    const std::filesystem::path parent = std::filesystem::temp_directory_path(failure);
+    std::string path = ((failure ? std::filesystem::path("/tmp") : parent) / "cupel-XXXXXX").string();
+    if (mkdtemp(path.data()) == nullptr)
+      return resource_error(path, "no temporary folder can be made", "set TMPDIR to a folder with free space");
+    return WorkFolder(path);
+  }
+  WorkFolder(WorkFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  WorkFolder& operator=(WorkFolder&&) = delete;
+  ~WorkFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  explicit WorkFolder(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path path_;
+};
+
+// Plain files of the work folder: no sync, they do not outlive the call.
+Status write_plainly(const std::filesystem::path& path, const Bytes& content) {
+  FILE* file = std::fopen(path.c_str(), "wb");
+  bool good = file != nullptr && (content.empty() || std::fwrite(content.data(), content.size(), 1, file) == 1);
+  if (file != nullptr) good = std::fclose(file) == 0 && good;
+  if (!good) return resource_error(path.string(), "the file cannot be written", "free space there, or set TMPDIR to another folder");
+  return {};
+}
+
+int64_t operations_of(const Kernel& kernel) {
+  auto elements = [](const Dims& dims) {
+    int64_t count = 1;
+    for (int64_t d : dims) count *= d;
+    return count;
+  };
+  auto steps = [](const std::vector<ReductionLoop>& loops) {
+    int64_t count = 1;
+    for (const ReductionLoop& loop : loops) count *= loop.count;
+    return count;
+  };
+  if (const auto* contract = std::get_if<ContractSpec>(&kernel.spec))
+    return elements(contract->space) * (steps(contract->loops) * contract->run + static_cast<int64_t>(contract->epilogue.nodes.size()));
+  if (const auto* window = std::get_if<WindowSpec>(&kernel.spec))
+    return elements(window->space) * (steps(window->loops) + static_cast<int64_t>(window->epilogue.nodes.size()));
+  if (const auto* map = std::get_if<MapSpec>(&kernel.spec)) return elements(map->space) * static_cast<int64_t>(map->value.nodes.size());
+  const auto& row = std::get<RowSpec>(kernel.spec);
+  int64_t nodes = static_cast<int64_t>(row.value.nodes.size());
+  for (const RowStep& step : row.steps) nodes += 1 + static_cast<int64_t>(step.value.nodes.size());
+  return elements(row.space) * nodes;
+}
+
+ImageTables::Port table_port(const Port& port) {
+  ImageTables::Port row;
+  row.name = port.name;
+  row.dtype = static_cast<int32_t>(port.type.dtype);
+  int64_t elements = 1;
+  for (const Dim& dim : port.type.shape) {
+    const bool batch = port.batched && row.dims.empty();
+    row.dims.push_back(batch ? -1 : dim.factor);
+    if (!batch) elements *= dim.factor;
+  }
+  row.item_bytes = (elements * dtype_bits(port.type.dtype) + 7) / 8;
+  return row;
+}
+
+ImageTables::Step table_step(const Step& step, const Program& program) {
+  ImageTables::Step row;
+  row.symbol = kernel_symbol(step.kernel);
+  row.name = step.name;
+  row.origins = fmt::format("{}", fmt::join(step.origins, "\n"));
+  for (int64_t buffer : step.buffers) row.buffers.push_back(static_cast<int32_t>(buffer));
+  row.units_per_item = units_per_item(step.kernel);
+  row.operations = operations_of(step.kernel);
+  row.tapped = step.result.has_value();
+  if (!row.tapped) return row;
+  row.value_name = step.value_name;
+  row.dtype = static_cast<int32_t>(step.result->dtype);
+  row.dims.assign(step.result->dims.begin(), step.result->dims.end());
+  row.strides = step.result->strides;
+  row.offset = step.result->offset;
+  row.item_stride = program.buffers[static_cast<size_t>(step.result->buffer)].item_bytes;
+  if (step.type.quant && step.type.quant->per_tensor()) {
+    row.scale = step.type.quant->scale[0];
+    row.zero_point = step.type.quant->zero_point[0];
+  }
+  return row;
+}
+
+ImageTables tables_of(const Program& program, const EmitTarget& target) {
+  ImageTables tables;
+  tables.prefix = image_prefix(program.model);
+  tables.model = program.model;
+  tables.target = target.name;
+  for (const FeatureRow& row : feature_table())
+    if (target.feature_set.has(row.feature)) tables.features.emplace_back(row.name);
+  for (const Port& port : program.inputs) tables.inputs.push_back(table_port(port));
+  for (const Port& port : program.outputs) tables.outputs.push_back(table_port(port));
+  for (const Buffer& buffer : program.buffers)
+    tables.buffers.push_back({static_cast<int32_t>(buffer.place), static_cast<int32_t>(buffer.index), buffer.offset});
+  for (const Step& step : program.steps) tables.steps.push_back(table_step(step, program));
+  tables.constants_bytes = static_cast<int64_t>(program.constants.size());
+  tables.arena_bytes = program.arena_bytes;
+  tables.fixed_batch = program.fixed_batch;
+  return tables;
+}
+
+Result<Bytes> one_object(const Kernel& kernel, const EmitTarget& target, WorkerPool& pool, const ObjectCache& cache, const std::string& version,
+                         int level) {
+  ObjectRequest request = {target.name, kernel_symbol(kernel), print_kernel(kernel), level};
+  const std::string key = to_hex(sha256(fmt::format("{}\n{}\n{}\n{}", version, target.name, level, request.kernel)));
+  if (auto found = cache.find(key)) return std::move(*found);
+  Bytes object = CUPEL_TRY(pool.ask(RequestKind::object, to_payload(request), "kernel " + kernel_name(kernel), request.kernel));
+  cache.keep(key, object);
+  return object;
+}
+
+Result<Bytes> link_files(LinkRequest request, const WorkFolder& folder, WorkerPool& pool) {
+  request.output = (folder / "image.so").string();
+  CUPEL_TRY(pool.ask(RequestKind::link, to_payload(request), "linking"));
+  return read_file(request.output);
+}
+
+Result<std::vector<std::string>> write_objects(std::span<const Bytes> objects, const WorkFolder& folder) {
+  std::vector<std::string> paths;
+  for (const Bytes& object : objects) {
+    paths.push_back((folder / fmt::format("{}.o", paths.size())).string());
+    CUPEL_TRY(write_plainly(paths.back(), object));
+  }
+  return paths;
+}
+
+}  // namespace
+
+std::string kernel_symbol(const Kernel& kernel) { return fmt::format("{}_{}", kernel_name(kernel), kernel_hash(kernel).substr(0, 16)); }
+
+std::string image_prefix(const std::string& model) {
+  std::string prefix = "cupel_";
+  for (char c : model) prefix += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return prefix;
+}
+
+Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels, const EmitTarget& target, WorkerPool& pool,
+                                         const BuildOptions& options) {
+  const std::string version = CUPEL_TRY(pool.version());
+  const ObjectCache cache(options.cache_folder);
+  std::vector<Result<Bytes>> results(kernels.size());
+  std::atomic<size_t> next = 0;
+  std::atomic<bool> failed = false;
+  {
+    std::vector<std::jthread> threads;
+    const size_t count = std::min(static_cast<size_t>(pool.size()), kernels.size());
+    for (size_t i = 0; i < count; ++i)
+      threads.emplace_back([&] {
+        for (size_t k = next++; k < kernels.size() && !failed; k = next++) {
+          results[k] = one_object(*kernels[k], target, pool, cache, version, options.code_generation_level);
+          if (!results[k]) failed = true;
+        }
+      });
+  }
+  std::vector<Bytes> objects;
+  for (auto& result : results)
+    if (!result) return std::unexpected(std::move(result).error());
+  for (auto& result : results) objects.push_back(std::move(*result));
+  return objects;
+}
+
+Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std::string>& exports, WorkerPool& pool, bool with_runtime) {
+  const WorkFolder folder = CUPEL_TRY(WorkFolder::make());
+  LinkRequest request;
+  request.inputs = CUPEL_TRY(write_objects(objects, folder));
+  request.exports = exports;
+  request.with_runtime = with_runtime;
+  return link_files(std::move(request), folder, pool);
+}
+
+Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool, const BuildOptions& options) {
+  std::vector<const Kernel*> kernels;
+  std::set<std::string> known;
+  for (const Step& step : program.steps)
+    if (known.insert(kernel_symbol(step.kernel)).second) kernels.push_back(&step.kernel);
+  std::vector<Bytes> objects = CUPEL_TRY(build_objects(kernels, target, pool, options));
+  const ImageTables tables = tables_of(program, target);
+  objects.push_back(CUPEL_TRY(pool.ask(RequestKind::tables, to_payload(tables), "the image's tables")));
+  objects.push_back(constants_object(program.constants, std::string(kConstantsSymbol)));
+  return link_objects(objects, {image_prefix(program.model) + "_*"}, pool, true);
+}
+
+}  // namespace cupel

@@ -1,0 +1,255 @@
+// Implicit matrix products: tiles of tile_h × tile_w pixels by tile_blocks blocks of 16 columns, accumulators in registers.
+// Every step of the reduction loads the weights of its columns and broadcasts one dword of each pixel.
+#include "emit/llvm/forms.h"
+#include "emit/llvm/result_store.h"
+
+namespace cupel {
+namespace {
+
+using llvm::AllocaInst;
+using llvm::Value;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+class ContractEmitter {
+ public:
+  ContractEmitter(Emitter& emitter, const ContractSpec& spec, const ContractSchedule& schedule)
+      : e_(emitter), ir_(emitter.ir), spec_(spec), schedule_(schedule) {
+    rank_ = spec.space.size();
+    height_ = spec.space[rank_ - 3];
+    width_ = spec.space[rank_ - 2];
+    blocks_ = ceil_div(spec.space[rank_ - 1], kBlock);
+    parts_ = kBlock / e_.lanes();
+    real_ = spec.a.dtype == DType::f32;
+    // Elements of `a` that one step of the reduction covers, and the bytes of weights it takes for one block.
+    step_elements_ = real_ ? 1 : 4;
+    step_bytes_ = kBlock * (real_ ? 4 : spec.b.dtype == DType::s16 ? 8 : 4);
+    steps_ = ceil_div(spec.run, step_elements_);
+  }
+
+  void emit() {
+    const int64_t rows = ceil_div(height_, schedule_.tile_h), columns = ceil_div(width_, schedule_.tile_w);
+    const int64_t panels = ceil_div(blocks_, schedule_.tile_blocks);
+    std::vector<int64_t> extents(spec_.space.begin(), spec_.space.end() - 3);
+    const size_t outer = extents.size();
+    if (schedule_.panels_outer) {
+      extents.insert(extents.end(), {panels, rows, columns});
+    } else {
+      extents.insert(extents.end(), {rows, columns, panels});
+    }
+    e_.unit_loop(extents, [&](Value* item, const std::vector<Value*>& at) {
+      Value* panel = at[schedule_.panels_outer ? outer : outer + 2];
+      Value* row = at[schedule_.panels_outer ? outer + 1 : outer];
+      Value* column = at[schedule_.panels_outer ? outer + 2 : outer + 1];
+      std::vector<Value*> origin(at.begin(), at.begin() + static_cast<int64_t>(outer));
+      origin.push_back(tile_start(row, schedule_.tile_h, height_));
+      origin.push_back(tile_start(column, schedule_.tile_w, width_));
+      Value* block = tile_start(panel, schedule_.tile_blocks, blocks_);
+      origin.push_back(ir_.CreateMul(block, e_.constant(kBlock)));
+      tile(item, origin, block);
+    });
+  }
+
+ private:
+  // First element of tile `index`; the last tile moves back to end at `extent`.
+  Value* tile_start(Value* index, int64_t size, int64_t extent) {
+    if (size >= extent) return e_.constant(0);
+    Value* start = ir_.CreateMul(index, e_.constant(size));
+    if (extent % size == 0) return start;
+    Value* last = e_.constant(extent - size);
+    return ir_.CreateSelect(ir_.CreateICmpSLT(start, last), start, last);
+  }
+
+  int64_t pixels() const { return schedule_.tile_h * schedule_.tile_w; }
+  int64_t pixel_offset(const Access& access, int64_t pixel) const {
+    return pixel / schedule_.tile_w * access.strides[rank_ - 3] + pixel % schedule_.tile_w * access.strides[rank_ - 2];
+  }
+  AllocaInst*& accumulator(int64_t pixel, int64_t block, int64_t part) {
+    return accumulators_[static_cast<size_t>((pixel * schedule_.tile_blocks + block) * parts_ + part)];
+  }
+
+  void tile(Value* item, const std::vector<Value*>& origin, Value* block) {
+    llvm::Type* element = real_ ? e_.f32() : e_.s32();
+    llvm::Type* part_type = vector_type(element, e_.lanes());
+    accumulators_.resize(static_cast<size_t>(pixels() * schedule_.tile_blocks * parts_));
+    Value* start = e_.address(spec_.start, 3, item, origin);
+    for (int64_t n = 0; n < schedule_.tile_blocks; ++n) {
+      for (int64_t part = 0; part < parts_; ++part) {
+        Value* from = byte_address(ir_, start, n * kBlock * spec_.start.strides[rank_ - 1] + part * e_.lanes() * 4);
+        Value* value = ir_.CreateAlignedLoad(part_type, from, llvm::Align(4));
+        for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
+          AllocaInst*& slot = accumulator(pixel, n, part);
+          if (slot == nullptr) {
+            slot = e_.variable(part_type, value);
+          } else {
+            e_.write(slot, value);
+          }
+        }
+      }
+    }
+    Value* a = e_.address(spec_.a, 1, item, origin);
+    std::vector<Value*> before_pixels(origin.begin(), origin.end() - 3);
+    Value* b = e_.address(spec_.b, 2, item, before_pixels);
+    b = byte_address(ir_, b, ir_.CreateMul(block, e_.constant(spec_.b_block_stride)));
+    weights_ = e_.variable(ir_.getPtrTy(), b);
+    reduce(0, a);
+    results(item, origin);
+  }
+
+  void reduce(size_t level, Value* a) {
+    if (level == spec_.loops.size()) {
+      run(a);
+      return;
+    }
+    const ReductionLoop& loop = spec_.loops[level];
+    if (loop.count == 1) {
+      reduce(level + 1, a);
+      return;
+    }
+    AllocaInst* position = e_.variable(ir_.getPtrTy(), a);
+    e_.count_loop(loop.count, 1, [&](Value*) {
+      reduce(level + 1, e_.read(position));
+      e_.write(position, byte_address(ir_, e_.read(position), loop.stride));
+    });
+  }
+
+  void run(Value* a) {
+    const int64_t per_step = pixels() * schedule_.tile_blocks * parts_;
+    const int64_t most = std::max<int64_t>(1, 2048 / per_step);
+    const int64_t unroll = std::min({schedule_.unroll, steps_, most});
+    const int64_t whole = steps_ / unroll, left = steps_ % unroll;
+    AllocaInst* position = e_.variable(ir_.getPtrTy(), a);
+    e_.count_loop(whole, 1, [&](Value*) {
+      steps(e_.read(position), unroll);
+      e_.write(position, byte_address(ir_, e_.read(position), unroll * step_elements_ * a_bytes()));
+    });
+    if (left > 0) steps(e_.read(position), left);
+  }
+
+  int64_t a_bytes() const { return real_ ? 4 : 1; }
+
+  void steps(Value* a, int64_t count) {
+    Value* weights = e_.read(weights_);
+    for (int64_t step = 0; step < count; ++step) {
+      if (real_) {
+        step_f32(byte_address(ir_, a, step * 4), weights, step);
+      } else if (spec_.b.dtype == DType::s16) {
+        step_s16(byte_address(ir_, a, step * 4), weights, step);
+      } else {
+        step_s8(byte_address(ir_, a, step * 4), weights, step);
+      }
+    }
+    e_.write(weights_, byte_address(ir_, weights, count * step_bytes_));
+  }
+
+  Value* weight(Value* weights, int64_t step, int64_t block, int64_t offset, llvm::Type* type) {
+    return ir_.CreateAlignedLoad(type, byte_address(ir_, weights, block * spec_.b_block_stride + step * step_bytes_ + offset), llvm::Align(4));
+  }
+
+  void step_s8(Value* a, Value* weights, int64_t step) {
+    llvm::Type* part_type = vector_type(e_.s32(), e_.lanes());
+    std::vector<Value*> w;
+    for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
+      for (int64_t part = 0; part < parts_; ++part) w.push_back(weight(weights, step, n, part * e_.lanes() * 4, part_type));
+    for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
+      Value* four = e_.load_lanes(DType::s32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
+      for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
+        for (int64_t part = 0; part < parts_; ++part) {
+          AllocaInst* acc = accumulator(pixel, n, part);
+          e_.write(acc, e_.isa().dot_u8_s8(ir_, e_.read(acc), four, w[static_cast<size_t>(n * parts_ + part)]));
+        }
+    }
+  }
+
+  // Two pairs of s16 in a step of four elements.
+  void step_s16(Value* a, Value* weights, int64_t step) {
+    llvm::Type* part_type = vector_type(e_.s32(), e_.lanes());
+    llvm::Type* bytes = vector_type(ir_.getInt8Ty(), 4 * e_.lanes());
+    for (int64_t pair = 0; pair < 2; ++pair) {
+      std::vector<int> spread;
+      for (int i = 0; i < 4 * e_.lanes(); ++i)
+        spread.push_back(i % 2 == 0 ? i / 4 * 4 + static_cast<int>(pair) * 2 + i / 2 % 2 : 4 * e_.lanes());
+      std::vector<Value*> w;
+      for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
+        for (int64_t part = 0; part < parts_; ++part)
+          w.push_back(weight(weights, step, n, pair * kBlock * 4 + part * e_.lanes() * 4, part_type));
+      for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
+        Value* four = e_.load_lanes(DType::s32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
+        Value* two = ir_.CreateShuffleVector(ir_.CreateBitCast(four, bytes), llvm::Constant::getNullValue(bytes), spread);
+        two = ir_.CreateBitCast(two, part_type);
+        for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
+          for (int64_t part = 0; part < parts_; ++part) {
+            AllocaInst* acc = accumulator(pixel, n, part);
+            e_.write(acc, e_.isa().dot_s16(ir_, e_.read(acc), two, w[static_cast<size_t>(n * parts_ + part)]));
+          }
+      }
+    }
+  }
+
+  void step_f32(Value* a, Value* weights, int64_t step) {
+    llvm::Type* part_type = vector_type(e_.f32(), e_.lanes());
+    std::vector<Value*> w;
+    for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
+      for (int64_t part = 0; part < parts_; ++part) w.push_back(weight(weights, step, n, part * e_.lanes() * 4, part_type));
+    for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
+      Value* one = e_.load_lanes(DType::f32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
+      for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
+        for (int64_t part = 0; part < parts_; ++part) {
+          AllocaInst* acc = accumulator(pixel, n, part);
+          Value* sum = ir_.CreateIntrinsic(llvm::Intrinsic::fma, {part_type}, {one, w[static_cast<size_t>(n * parts_ + part)], e_.read(acc)});
+          e_.write(acc, sum);
+        }
+    }
+  }
+
+  void results(Value* item, const std::vector<Value*>& origin) {
+    const size_t first_operand = 4;
+    std::vector<Value*> bases;
+    for (size_t i = 0; i < spec_.operands.size(); ++i)
+      bases.push_back(e_.address(spec_.operands[i], first_operand + i, item, origin));
+    ResultStore store(e_, spec_.epilogue, spec_.operands, spec_.out.dtype, e_.address(spec_.out, 0, item, origin));
+    // Operands that no pixel changes are loaded once for each block.
+    std::vector<Value*> kept(spec_.operands.size() * static_cast<size_t>(schedule_.tile_blocks), nullptr);
+    for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
+      for (int64_t n = 0; n < schedule_.tile_blocks; ++n) {
+        ExpressionSources sources;
+        sources.accumulator = [&](int32_t) {
+          std::vector<Value*> parts;
+          for (int64_t part = 0; part < parts_; ++part) parts.push_back(e_.read(accumulator(pixel, n, part)));
+          return concat(ir_, parts);
+        };
+        sources.table = [&](int32_t index) { return bases[static_cast<size_t>(index)]; };
+        sources.operand = [&](int32_t index) {
+          const Access& access = spec_.operands[static_cast<size_t>(index)];
+          const bool same = access.strides[rank_ - 3] == 0 && access.strides[rank_ - 2] == 0;
+          Value*& slot = kept[static_cast<size_t>(index) * static_cast<size_t>(schedule_.tile_blocks) + static_cast<size_t>(n)];
+          if (same && slot != nullptr) return slot;
+          const int64_t stride = access.strides[rank_ - 1];
+          Value* from = byte_address(ir_, bases[static_cast<size_t>(index)], pixel_offset(access, pixel) + n * kBlock * stride);
+          slot = e_.load_lanes(access.dtype, from, stride, kBlock);
+          return slot;
+        };
+        store.add(pixel_offset(spec_.out, pixel) + n * kBlock * spec_.out.strides[rank_ - 1], sources);
+      }
+    }
+    store.finish();
+  }
+
+  Emitter& e_;
+  Builder& ir_;
+  const ContractSpec& spec_;
+  const ContractSchedule& schedule_;
+  size_t rank_ = 0;
+  int64_t height_ = 0, width_ = 0, blocks_ = 0, parts_ = 1, step_elements_ = 4, step_bytes_ = 64, steps_ = 0;
+  bool real_ = false;
+  std::vector<AllocaInst*> accumulators_;
+  AllocaInst* weights_ = nullptr;
+};
+
+}  // namespace
+
+void emit_contract(Emitter& emitter, const ContractSpec& spec, const ContractSchedule& schedule) {
+  ContractEmitter(emitter, spec, schedule).emit();
+}
+
+}  // namespace cupel

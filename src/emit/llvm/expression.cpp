@@ -1,0 +1,172 @@
+#include "emit/llvm/expression.h"
+
+#include <cmath>
+#include <limits>
+
+namespace cupel {
+namespace {
+
+using llvm::Value;
+
+std::vector<bool> nodes_needed(const ScalarExpr& expr, size_t result) {
+  std::vector<bool> needed(expr.nodes.size(), false);
+  needed[result] = true;
+  for (size_t i = result + 1; i-- > 0;) {
+    if (!needed[i]) continue;
+    for (int32_t argument : expr.nodes[i].arguments)
+      if (argument >= 0) needed[static_cast<size_t>(argument)] = true;
+  }
+  return needed;
+}
+
+class ExpressionEmitter {
+ public:
+  ExpressionEmitter(Emitter& emitter, int64_t lanes, const ExpressionSources& sources)
+      : e_(emitter), ir_(emitter.ir), lanes_(lanes), sources_(sources) {}
+
+  Value* node(const ScalarNode& n, Value* a, Value* b, Value* c) {
+    using llvm::Intrinsic::ID;
+    switch (n.op) {
+      case ScalarOp::operand: return sources_.operand(n.index);
+      case ScalarOp::accumulator: return sources_.accumulator(n.index);
+      case ScalarOp::constant_f32:
+        return splat(ir_, llvm::ConstantFP::get(ir_.getContext(), llvm::APFloat(n.value)), lanes_);
+      case ScalarOp::constant_s32: return integer(n.index);
+      case ScalarOp::add: return ir_.CreateFAdd(a, b);
+      case ScalarOp::sub: return ir_.CreateFSub(a, b);
+      case ScalarOp::mul: return ir_.CreateFMul(a, b);
+      case ScalarOp::div: return ir_.CreateFDiv(a, b);
+      case ScalarOp::fma: return ir_.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, b, c});
+      case ScalarOp::sqrt: return ir_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, a);
+      case ScalarOp::neg: return ir_.CreateFNeg(a);
+      case ScalarOp::abs: return ir_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, a);
+      case ScalarOp::floor: return ir_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, a);
+      case ScalarOp::ceil: return ir_.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, a);
+      case ScalarOp::greater: return ir_.CreateSelect(ir_.CreateFCmpOGT(a, b), a, b);
+      case ScalarOp::less: return ir_.CreateSelect(ir_.CreateFCmpOLT(a, b), a, b);
+      case ScalarOp::add_s32: return ir_.CreateAdd(a, b);
+      case ScalarOp::sub_s32: return ir_.CreateSub(a, b);
+      case ScalarOp::mul_s32: return ir_.CreateMul(a, b);
+      case ScalarOp::and_s32: return ir_.CreateAnd(a, b);
+      case ScalarOp::or_s32: return ir_.CreateOr(a, b);
+      case ScalarOp::xor_s32: return ir_.CreateXor(a, b);
+      case ScalarOp::shift_left: return ir_.CreateShl(a, b);
+      case ScalarOp::shift_right: return ir_.CreateLShr(a, b);
+      case ScalarOp::shift_right_signed: return ir_.CreateAShr(a, b);
+      case ScalarOp::is_greater: return mask(ir_.CreateFCmpOGT(a, b));
+      case ScalarOp::is_less: return mask(ir_.CreateFCmpOLT(a, b));
+      case ScalarOp::is_equal: return mask(ir_.CreateFCmpOEQ(a, b));
+      case ScalarOp::is_greater_s32: return mask(ir_.CreateICmpSGT(a, b));
+      case ScalarOp::is_equal_s32: return mask(ir_.CreateICmpEQ(a, b));
+      case ScalarOp::select: return ir_.CreateSelect(ir_.CreateICmpNE(a, integer(0)), b, c);
+      case ScalarOp::to_f32: return ir_.CreateSIToFP(a, vector_type(e_.f32(), lanes_));
+      case ScalarOp::round_s32:
+        return e_.by_parts(a, [&](Value* part) { return e_.isa().round_s32(ir_, part); });
+      case ScalarOp::truncate_s32: return ir_.CreateFPToSI(a, vector_type(e_.s32(), lanes_));
+      case ScalarOp::bits_s32: return ir_.CreateBitCast(a, vector_type(e_.s32(), lanes_));
+      case ScalarOp::bits_f32: return ir_.CreateBitCast(a, vector_type(e_.f32(), lanes_));
+      case ScalarOp::table: return table(sources_.table(n.index), a);
+    }
+    return nullptr;
+  }
+
+ private:
+  Value* integer(int32_t value) { return splat(ir_, ir_.getInt32(static_cast<uint32_t>(value)), lanes_); }
+  Value* mask(Value* condition) { return ir_.CreateSExt(condition, vector_type(e_.s32(), lanes_)); }
+  Value* table(Value* from, Value* index) {
+    if (lanes_ > 1) return e_.by_parts(index, [&](Value* part) { return e_.isa().lookup(ir_, from, part); });
+    Value* low = ir_.CreateZExt(ir_.CreateAnd(index, ir_.getInt32(0xff)), e_.s64());
+    Value* entry = ir_.CreateAlignedLoad(ir_.getInt8Ty(), byte_address(ir_, from, low), llvm::Align(1));
+    return ir_.CreateZExt(entry, e_.s32());
+  }
+
+  Emitter& e_;
+  Builder& ir_;
+  int64_t lanes_;
+  const ExpressionSources& sources_;
+};
+
+// Bounds of a node's value; f32 nodes that may be NaN count as unbounded.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+};
+
+Range s32_range(double low, double high) {
+  constexpr double kLeast = -2147483648.0, kGreatest = 2147483647.0;
+  if (!(low >= kLeast && high <= kGreatest)) return {kLeast, kGreatest};
+  return {low, high};
+}
+
+Range node_range(const ScalarNode& n, const std::vector<Range>& ranges, const std::vector<ScalarNode>& nodes, const std::vector<Access>& operands) {
+  auto argument = [&](size_t i) { return ranges[static_cast<size_t>(n.arguments[i])]; };
+  auto source = [&](size_t i) -> const ScalarNode& { return nodes[static_cast<size_t>(n.arguments[i])]; };
+  switch (n.op) {
+    case ScalarOp::operand: {
+      const DType type = operands[static_cast<size_t>(n.index)].dtype;
+      if (type == DType::f32) return {};
+      return {static_cast<double>(dtype_min(type)), static_cast<double>(dtype_max(type))};
+    }
+    case ScalarOp::constant_f32: return std::isnan(n.value) ? Range{} : Range{n.value, n.value};
+    case ScalarOp::constant_s32: return {static_cast<double>(n.index), static_cast<double>(n.index)};
+    // a > b ? a : b with a constant b is b for NaN, so bounded below; a NaN below passes no further than one `less`.
+    case ScalarOp::greater:
+      if (source(1).op != ScalarOp::constant_f32) return {};
+      return {argument(1).low, std::max(argument(0).high, argument(1).high)};
+    case ScalarOp::less:
+      if (source(1).op != ScalarOp::constant_f32) return {};
+      return {std::min(argument(0).low, argument(1).low), argument(1).high};
+    case ScalarOp::round_s32: {
+      const Range a = argument(0);
+      if (!(std::abs(a.low) < 2147483648.0 && std::abs(a.high) < 2147483648.0)) return s32_range(-1e300, 1e300);
+      return {std::nearbyint(a.low), std::nearbyint(a.high)};
+    }
+    case ScalarOp::add_s32: return s32_range(argument(0).low + argument(1).low, argument(0).high + argument(1).high);
+    case ScalarOp::sub_s32: return s32_range(argument(0).low - argument(1).high, argument(0).high - argument(1).low);
+    case ScalarOp::table: return {0, 255};
+    case ScalarOp::is_greater:
+    case ScalarOp::is_less:
+    case ScalarOp::is_equal:
+    case ScalarOp::is_greater_s32:
+    case ScalarOp::is_equal_s32: return {-1, 0};
+    default: return {};
+  }
+}
+
+}  // namespace
+
+Value* emit_expression(Emitter& emitter, const ScalarExpr& expr, int64_t lanes, const ExpressionSources& sources, int32_t result) {
+  const size_t last = result < 0 ? expr.nodes.size() - 1 : static_cast<size_t>(result);
+  const std::vector<bool> needed = nodes_needed(expr, last);
+  std::vector<Value*> values(last + 1, nullptr);
+  ExpressionEmitter nodes(emitter, lanes, sources);
+  for (size_t i = 0; i <= last; ++i) {
+    if (!needed[i]) continue;
+    std::array<Value*, 3> a = {nullptr, nullptr, nullptr};
+    for (size_t k = 0; k < 3; ++k)
+      if (expr.nodes[i].arguments[k] >= 0) a[k] = values[static_cast<size_t>(expr.nodes[i].arguments[k])];
+    values[i] = nodes.node(expr.nodes[i], a[0], a[1], a[2]);
+  }
+  return values[last];
+}
+
+ByteResult plan_byte_result(const ScalarExpr& expr, const std::vector<Access>& operands) {
+  ByteResult plan;
+  plan.value = static_cast<int32_t>(expr.nodes.size()) - 1;
+  const ScalarNode& final_node = expr.nodes.back();
+  if (final_node.op == ScalarOp::table) {
+    plan.table = final_node.index;
+    plan.value = final_node.arguments[0];
+  }
+  std::vector<Range> ranges;
+  for (const ScalarNode& n : expr.nodes) ranges.push_back(node_range(n, ranges, expr.nodes, operands));
+  const Range& range = ranges[static_cast<size_t>(plan.value)];
+  if (range.low >= 0 && range.high <= 255) {
+    plan.kind = PackKind::unsigned_8;
+  } else if (range.low >= -128 && range.high <= 127) {
+    plan.kind = PackKind::signed_8;
+  }
+  return plan;
+}
+
+}  // namespace cupel

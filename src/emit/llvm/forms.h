@@ -1,0 +1,13 @@
+// One function per kernel form, each writing the body of `emitter`'s function.
+#pragma once
+
+#include "emit/llvm/emitter.h"
+
+namespace cupel {
+
+void emit_contract(Emitter& emitter, const ContractSpec& spec, const ContractSchedule& schedule);
+void emit_window(Emitter& emitter, const WindowSpec& spec, const WindowSchedule& schedule);
+void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule);
+void emit_row(Emitter& emitter, const RowSpec& spec);
+
+}  // namespace cupel

@@ -1,0 +1,170 @@
+// Maps: one expression for every element, walked in vectors along the last dimension, together with the dimensions before it
+// that continue it at the same distance in every access.
+#include "emit/llvm/forms.h"
+#include "emit/llvm/result_store.h"
+
+namespace cupel {
+namespace {
+
+using llvm::Value;
+
+int64_t bytes_of(DType type) { return dtype_bits(type) / 8; }
+
+class MapEmitter {
+ public:
+  MapEmitter(Emitter& emitter, const MapSpec& spec) : e_(emitter), ir_(emitter.ir), spec_(spec) {
+    rank_ = spec.space.size();
+    last_ = rank_ - 1;
+    first_ = last_;
+    inner_ = spec.space[last_];
+    while (first_ > 0 && continues(first_ - 1)) {
+      --first_;
+      inner_ *= spec.space[first_];
+    }
+    contiguous_ = spec.out.strides[last_] == bytes_of(spec.out.dtype);
+    for (const Access& access : spec.operands)
+      contiguous_ = contiguous_ && (access.strides[last_] == 0 || access.strides[last_] == bytes_of(access.dtype));
+  }
+
+  void emit() {
+    // Units are rows of the last dimension; a segment is the merged dimensions.
+    const int64_t row = spec_.space[last_], segment_units = inner_ / row;
+    llvm::AllocaInst* unit = e_.variable(e_.s64(), e_.begin());
+    llvm::AllocaInst* stop = e_.variable(e_.s64(), e_.constant(0));
+    // Rounds: as many units as lie in one segment.
+    llvm::Function* function = ir_.GetInsertBlock()->getParent();
+    auto* head = llvm::BasicBlock::Create(ir_.getContext(), "segments", function);
+    auto* body = llvm::BasicBlock::Create(ir_.getContext(), "segment", function);
+    auto* done = llvm::BasicBlock::Create(ir_.getContext(), "done", function);
+    ir_.CreateBr(head);
+    ir_.SetInsertPoint(head);
+    ir_.CreateCondBr(ir_.CreateICmpSLT(e_.read(unit), e_.end()), body, done);
+    ir_.SetInsertPoint(body);
+    Value* rest = e_.read(unit);
+    Value* inside = e_.constant(0);
+    if (segment_units > 1) {
+      inside = ir_.CreateURem(rest, e_.constant(segment_units));
+      rest = ir_.CreateUDiv(rest, e_.constant(segment_units));
+    }
+    std::vector<Value*> at(first_ + 1, e_.constant(0));
+    for (size_t d = first_; d-- > 0;) {
+      if (spec_.space[d] == 1) continue;
+      at[d] = ir_.CreateURem(rest, e_.constant(spec_.space[d]));
+      rest = ir_.CreateUDiv(rest, e_.constant(spec_.space[d]));
+    }
+    Value* units = ir_.CreateSub(e_.end(), e_.read(unit));
+    Value* most = ir_.CreateSub(e_.constant(segment_units), inside);
+    units = ir_.CreateSelect(ir_.CreateICmpSLT(units, most), units, most);
+    e_.write(stop, ir_.CreateAdd(e_.read(unit), units));
+    segment(rest, at, ir_.CreateMul(inside, e_.constant(row)),
+            segment_units == 1 ? e_.constant(row) : ir_.CreateMul(units, e_.constant(row)));
+    e_.write(unit, e_.read(stop));
+    ir_.CreateBr(head);
+    ir_.SetInsertPoint(done);
+  }
+
+ private:
+  // Whether one step of dimension d equals all steps of the merged dimensions behind it, in every access.
+  bool continues(size_t d) const {
+    auto fits = [&](const Access& access) { return access.strides[d] == access.strides[last_] * inner_; };
+    if (!fits(spec_.out)) return false;
+    for (const Access& access : spec_.operands)
+      if (!fits(access)) return false;
+    return true;
+  }
+
+  // Elements [first, first + count) of the merged dimensions.
+  void segment(Value* item, const std::vector<Value*>& at, Value* first, Value* count) {
+    bases_.clear();
+    out_ = base(spec_.out, 0, item, at, first);
+    for (size_t i = 0; i < spec_.operands.size(); ++i) bases_.push_back(base(spec_.operands[i], i + 1, item, at, first));
+    const int64_t group = 4 * e_.lanes();
+    Value* groups_end = ir_.CreateAnd(count, e_.constant(-group));
+    e_.range_loop(e_.constant(0), groups_end, group, [&](Value* index) {
+      ResultStore store(e_, spec_.value, spec_.operands, spec_.out.dtype, address(out_, spec_.out, index));
+      if (contiguous_ && byte_copy()) {
+        copy(index, vector_type(ir_.getInt8Ty(), group));
+        return;
+      }
+      for (int64_t k = 0; k < group; k += kBlock) {
+        if (contiguous_) {
+          store.add(k * bytes_of(spec_.out.dtype), sources(index, k, kBlock, nullptr));
+        } else {
+          block(index, k, kBlock);
+        }
+      }
+      store.finish();
+    });
+    e_.range_loop(groups_end, ir_.CreateAnd(count, e_.constant(-kBlock)), kBlock, [&](Value* index) { block(index, 0, kBlock); });
+    Value* blocks_end = ir_.CreateAnd(count, e_.constant(-kBlock));
+    if (contiguous_ && e_.lanes() == kBlock) {
+      e_.if_then(ir_.CreateICmpSLT(blocks_end, count), [&] { masked(blocks_end, count); });
+    } else {
+      e_.range_loop(blocks_end, count, 1, [&](Value* index) { block(index, 0, 1); });
+    }
+  }
+
+  bool byte_copy() const {
+    const ScalarNode& last = spec_.value.nodes.back();
+    return last.op == ScalarOp::operand && dtype_bits(spec_.out.dtype) == 8 &&
+           dtype_bits(spec_.operands[static_cast<size_t>(last.index)].dtype) == 8 &&
+           spec_.operands[static_cast<size_t>(last.index)].strides[last_] == 1;
+  }
+  void copy(Value* index, llvm::Type* bytes) {
+    const auto operand = static_cast<size_t>(spec_.value.nodes.back().index);
+    Value* moved = ir_.CreateAlignedLoad(bytes, address(bases_[operand], spec_.operands[operand], index), llvm::Align(1));
+    ir_.CreateAlignedStore(moved, address(out_, spec_.out, index), llvm::Align(1));
+  }
+
+  Value* base(const Access& access, size_t buffer, Value* item, const std::vector<Value*>& at, Value* first) {
+    const std::vector<Value*> outer(at.begin(), at.begin() + static_cast<int64_t>(first_));
+    Value* start = e_.address(access, buffer, item, outer);
+    return address(start, access, first);
+  }
+  Value* address(Value* start, const Access& access, Value* index) {
+    const int64_t stride = access.strides[last_];
+    return stride == 0 ? start : byte_address(ir_, start, ir_.CreateMul(index, e_.constant(stride)));
+  }
+
+  ExpressionSources sources(Value* index, int64_t k, int64_t lanes, Value* mask) {
+    ExpressionSources from;
+    from.operand = [this, index, k, lanes, mask](int32_t i) {
+      const Access& access = spec_.operands[static_cast<size_t>(i)];
+      const int64_t stride = access.strides[last_];
+      Value* start = byte_address(ir_, address(bases_[static_cast<size_t>(i)], access, index), k * stride);
+      return mask == nullptr ? e_.load_lanes(access.dtype, start, stride, lanes) : e_.load_masked(access.dtype, start, stride, mask);
+    };
+    from.table = [this](int32_t i) { return bases_[static_cast<size_t>(i)]; };
+    return from;
+  }
+
+  void block(Value* index, int64_t k, int64_t lanes) {
+    Value* value = emit_expression(e_, spec_.value, lanes, sources(index, k, lanes, nullptr));
+    const int64_t stride = spec_.out.strides[last_];
+    e_.store_lanes(spec_.out.dtype, value, byte_address(ir_, address(out_, spec_.out, index), k * stride), stride);
+  }
+
+  void masked(Value* index, Value* count) {
+    Value* left = ir_.CreateTrunc(ir_.CreateSub(count, index), e_.s32());
+    std::vector<llvm::Constant*> numbers;
+    for (uint32_t i = 0; i < kBlock; ++i) numbers.push_back(ir_.getInt32(i));
+    Value* mask = ir_.CreateICmpSLT(llvm::ConstantVector::get(numbers), splat(ir_, left, kBlock));
+    Value* value = emit_expression(e_, spec_.value, kBlock, sources(index, 0, kBlock, mask));
+    e_.store_masked(spec_.out.dtype, value, address(out_, spec_.out, index), mask);
+  }
+
+  Emitter& e_;
+  Builder& ir_;
+  const MapSpec& spec_;
+  size_t rank_ = 0, last_ = 0, first_ = 0;
+  int64_t inner_ = 1;
+  bool contiguous_ = false;
+  Value* out_ = nullptr;
+  std::vector<Value*> bases_;
+};
+
+}  // namespace
+
+void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule&) { MapEmitter(emitter, spec).emit(); }
+
+}  // namespace cupel

@@ -1,0 +1,301 @@
+#include "kernel/lower.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "kernel/lowering.h"
+#include "kernel/memory_plan.h"
+
+namespace cupel {
+
+bool is_elementwise(const Node& node) {
+  switch (node.op->quant_rule) {
+    case QuantRule::add:
+    case QuantRule::mul:
+    case QuantRule::unary: return true;
+    default: break;
+  }
+  constexpr std::string_view kNames[] = {"Sub", "Div", "Max", "Min", "Quantize", "Dequantize", "Requantize", "Sqrt", "Neg", "Abs", "Floor", "Ceil", "Reciprocal"};
+  return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
+}
+
+Lowering::Lowering(const Graph& graph, std::string model, const LowerTarget& target)
+    : graph_(graph), target_(target), users_(graph.users()), images_(image_values(graph)), taken_(graph.nodes().size(), false) {
+  lowered_.program.model = std::move(model);
+}
+
+Result<Lowered> Lowering::run() {
+  CUPEL_TRY(place_inputs());
+  for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+    const NodeId id{static_cast<int32_t>(n)};
+    if (taken(id)) continue;
+    if (Status status = lower_node(id); !status) {
+      const std::string place = node_place(graph_.node(id));
+      if (status.error().place.starts_with("node ")) return std::unexpected(std::move(status).error());
+      return std::unexpected(std::move(status).error().within(place));
+    }
+  }
+  CUPEL_TRY(copy_outputs());
+  plan_memory(lowered_.program);
+  return std::move(lowered_);
+}
+
+Status Lowering::place_inputs() {
+  for (ValueId id : graph_.inputs()) {
+    const Value& v = graph_.value(id);
+    const Dims dims = CUPEL_TRY(item_dims(graph_, id));
+    const Dim& lead = v.type.shape[0];
+    if (lead.is_constant()) lowered_.program.fixed_batch = lead.factor;
+    Placed place;
+    place.layout = {add_buffer(v.name, BufferPlace::input, element_count(dims) * element_bytes(v.type.dtype)), v.type.dtype, dims, 0, {}};
+    lowered_.program.buffers.back().index = static_cast<int64_t>(lowered_.program.inputs.size());
+    int64_t stride = element_bytes(v.type.dtype);
+    place.layout.strides.resize(dims.size());
+    for (size_t d = dims.size(); d-- > 0; stride *= dims[d]) place.layout.strides[d] = stride;
+    places_[id] = std::move(place);
+    lowered_.program.inputs.push_back({v.name, v.type, true});
+  }
+  return {};
+}
+
+Status Lowering::lower_node(NodeId id) {
+  const Node& node = graph_.node(id);
+  const std::string_view op = node.op->name;
+  taken_[static_cast<size_t>(id.index)] = true;
+  if (op == "Conv") {
+    const bool depthwise = graph_.type(node.inputs[1]).shape[1] == Dim(1) && attr_int(node.attributes, "group", 1) > 1 && graph_.type(node.inputs[0]).shape[1] == graph_.type(node.inputs[1]).shape[0];
+    return depthwise ? lower_depthwise(id) : lower_conv(id);
+  }
+  if (op == "Gemm") return lower_gemm(id);
+  if (op == "MatMul") return graph_.value(node.inputs[1]).constant ? lower_matmul(id) : lower_dynamic_matmul(id);
+  if (op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool" || op == "ReduceMean") return lower_window(id);
+  if (op == "Softmax" || op == "LayerNormalization") return lower_row(id);
+  if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Transpose" || op == "Slice" || op == "Split") return lower_view(id);
+  if (op == "Concat") return lower_concat(id);
+  if (is_elementwise(node)) return lower_map(id);
+  return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
+}
+
+int64_t Lowering::add_buffer(std::string name, BufferPlace place, int64_t item_bytes) {
+  lowered_.program.buffers.push_back({std::move(name), place, item_bytes, 0, 0});
+  return static_cast<int64_t>(lowered_.program.buffers.size()) - 1;
+}
+
+int64_t Lowering::add_constant(std::span<const std::byte> bytes) {
+  auto& block = lowered_.program.constants;
+  block.resize(static_cast<size_t>(round_up(static_cast<int64_t>(block.size()), 64)));
+  const int64_t buffer = add_buffer(fmt::format("constant{}", lowered_.program.buffers.size()), BufferPlace::constant, static_cast<int64_t>(bytes.size()));
+  lowered_.program.buffers.back().offset = static_cast<int64_t>(block.size());
+  block.insert(block.end(), bytes.begin(), bytes.end());
+  return buffer;
+}
+
+Result<const Placed*> Lowering::place_of(ValueId value) {
+  const auto found = places_.find(value);
+  if (found == places_.end()) return unsupported("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here", "run the model with --engine reference");
+  return &found->second;
+}
+
+namespace {
+
+// Pads of a window op before and behind one spatial axis, as the op resolves them.
+struct Pads {
+  int64_t begin, end;
+};
+Pads pads_of(const Graph& graph, const Node& node, size_t axis) {
+  const bool conv = node.op->name == "Conv";
+  const auto kernel_shape = attr_ints(node.attributes, "kernel_shape");
+  const int64_t kernel = conv ? graph.type(node.inputs[1]).shape[2 + axis].factor : kernel_shape[axis];
+  const int64_t stride = attr_ints(node.attributes, "strides", {1, 1})[axis], dilation = attr_ints(node.attributes, "dilations", {1, 1})[axis];
+  const int64_t in = graph.type(node.inputs[0]).shape[2 + axis].factor, out = graph.type(node.outputs[0]).shape[2 + axis].factor;
+  const int64_t span = (kernel - 1) * dilation + 1;
+  const std::string mode = attr_text(node.attributes, "auto_pad", "NOTSET");
+  int64_t begin = attr_ints(node.attributes, "pads", {0, 0, 0, 0})[axis];
+  if (mode == "VALID") begin = 0;
+  if (mode == "SAME_UPPER" || mode == "SAME_LOWER") {
+    const int64_t total = std::max<int64_t>(0, (out - 1) * stride + span - in);
+    begin = mode == "SAME_UPPER" ? total / 2 : total - total / 2;
+  }
+  return {begin, std::max<int64_t>(0, (out - 1) * stride + span - in - begin)};
+}
+
+}  // namespace
+
+Window window_of(const Graph& graph, const Node& node) {
+  Window w;
+  const bool conv = node.op->name == "Conv";
+  for (size_t axis = 0; axis < 2; ++axis) {
+    WindowAxis& a = axis == 0 ? w.h : w.w;
+    const Pads pads = pads_of(graph, node, axis);
+    a.kernel = conv ? graph.type(node.inputs[1]).shape[2 + axis].factor : attr_ints(node.attributes, "kernel_shape")[axis];
+    a.stride = attr_ints(node.attributes, "strides", {1, 1})[axis];
+    a.dilation = attr_ints(node.attributes, "dilations", {1, 1})[axis];
+    a.pad = pads.begin;
+    a.out = graph.type(node.outputs[0]).shape[2 + axis].factor;
+    (axis == 0 ? w.halo.top : w.halo.left) = pads.begin;
+    (axis == 0 ? w.halo.bottom : w.halo.right) = pads.end;
+  }
+  return w;
+}
+
+Halo Lowering::halo_for(ValueId value, HaloFill fill) const {
+  Halo halo;
+  for (NodeId user : users_[static_cast<size_t>(value.index)]) {
+    const Node& node = graph_.node(user);
+    const std::string_view op = node.op->name;
+    if ((op != "Conv" && op != "AveragePool" && op != "MaxPool") || node.inputs[0] != value || graph_.type(value).shape.size() != 4) continue;
+    if ((op == "MaxPool") != (fill == HaloFill::least)) continue;
+    const Halo h = window_of(graph_, node).halo;
+    halo = {std::max(halo.top, h.top), std::max(halo.left, h.left), std::max(halo.bottom, h.bottom), std::max(halo.right, h.right)};
+  }
+  return halo;
+}
+
+Result<Placed> Lowering::new_place(ValueId value, bool whole_blocks) {
+  const TensorType& type = graph_.type(value);
+  const Dims dims = CUPEL_TRY(item_dims(graph_, value));
+  Placed place;
+  BufferShape shape;
+  if (images_[static_cast<size_t>(value.index)]) {
+    place.halo = halo_for(value, HaloFill::zero);
+    if (place.halo.empty()) {
+      place.halo = halo_for(value, HaloFill::least);
+      if (!place.halo.empty()) place.fill = HaloFill::least;
+    }
+    const int64_t pixel = whole_blocks || dims[0] > 4 ? round_up(dims[0], 16) : dims[0];
+    shape = image_shape(type.dtype, dims, pixel, place.halo);
+  } else {
+    shape = matrix_shape(type.dtype, dims);
+  }
+  place.layout = {add_buffer(graph_.value(value).name, BufferPlace::arena, shape.item_bytes), type.dtype, dims, shape.offset, shape.strides};
+  fill_halo(value, place);
+  return place;
+}
+
+// One map step for each side of the halo, writing the code or number that stands for 0 (or the least one).
+void Lowering::fill_halo(ValueId value, const Placed& place) {
+  if (place.halo.empty()) return;
+  const TensorType& type = graph_.type(value);
+  const ValueLayout& l = place.layout;
+  const int64_t elem = element_bytes(l.dtype), row = l.strides[1], pixel = l.strides[2], channels = pixel / elem;
+  const int64_t rows = l.dims[1], columns = l.dims[2], width = columns + place.halo.left + place.halo.right;
+  const int64_t corner = l.offset - place.halo.top * row - place.halo.left * pixel;
+  const auto fill = [&](int64_t offset, int64_t h, int64_t w) {
+    if (h == 0 || w == 0) return;
+    MapSpec spec;
+    spec.space = {h, w, channels};
+    ExprBuilder b;
+    if (l.dtype == DType::f32) {
+      spec.value = b.finish(place.fill == HaloFill::least ? -std::numeric_limits<float>::infinity() : 0.0f);
+    } else {
+      const int32_t zero = type.quant ? type.quant->zero_point[0] : 0;
+      spec.value = b.finish(place.fill == HaloFill::least ? static_cast<int32_t>(dtype_min(l.dtype)) : zero);
+    }
+    spec.out = {l.dtype, false, offset, lowered_.program.buffers[static_cast<size_t>(l.buffer)].item_bytes, {row, pixel, elem}};
+    const auto users = users_[static_cast<size_t>(value.index)];
+    std::set<std::string> origins;
+    for (NodeId user : users) origins.insert(graph_.node(user).origin.begin(), graph_.node(user).origin.end());
+    add_step({spec, MapSchedule{}}, {l.buffer}, origins, std::nullopt, nullptr);
+  };
+  fill(corner, place.halo.top, width);
+  fill(l.offset - place.halo.left * pixel, rows, place.halo.left);
+  fill(l.offset + columns * pixel, rows, place.halo.right);
+  fill(l.offset + rows * row - place.halo.left * pixel, place.halo.bottom, width);
+}
+
+Result<Placed> Lowering::copied(ValueId value, const Placed& from, const BufferShape& shape, Halo halo, HaloFill fill) {
+  Placed place;
+  place.halo = halo;
+  place.fill = fill;
+  place.layout = from.layout;
+  place.layout.buffer = add_buffer(graph_.value(value).name + "_copy", BufferPlace::arena, shape.item_bytes);
+  place.layout.offset = shape.offset;
+  place.layout.strides = shape.strides;
+  fill_halo(value, place);
+  MapSpec spec;
+  spec.space = from.layout.dims.empty() ? Dims{1} : from.layout.dims;
+  const auto& buffers = lowered_.program.buffers;
+  // Images are walked pixel by pixel, channels innermost, as they lie.
+  std::vector<size_t> order(from.layout.dims.size());
+  for (size_t d = 0; d < order.size(); ++d) order[d] = d;
+  if (images_[static_cast<size_t>(value.index)] && order.size() == 3) order = {1, 2, 0};
+  std::vector<int64_t> read, write;
+  spec.space.clear();
+  for (size_t d : order) {
+    spec.space.push_back(from.layout.dims[d]);
+    read.push_back(from.layout.strides[d]);
+    write.push_back(shape.strides[d]);
+  }
+  if (spec.space.empty()) {
+    spec.space = {1};
+    read = write = {0};
+  }
+  spec.operands = {{from.layout.dtype, false, from.layout.offset, buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
+  spec.out = {from.layout.dtype, false, shape.offset, shape.item_bytes, write};
+  ExprBuilder b;
+  spec.value = b.finish(b.operand(0, from.layout.dtype));
+  std::set<std::string> origins;
+  for (NodeId user : users_[static_cast<size_t>(value.index)]) origins.insert(graph_.node(user).origin.begin(), graph_.node(user).origin.end());
+  if (origins.empty() && !graph_.nodes().empty()) origins.insert(graph_.nodes().back().origin.begin(), graph_.nodes().back().origin.end());
+  add_step({spec, MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
+  return place;
+}
+
+Result<Placed> Lowering::image_place(ValueId value, const Halo& halo, HaloFill fill) {
+  const Placed& have = *CUPEL_TRY(place_of(value));
+  const int64_t elem = element_bytes(have.layout.dtype);
+  const bool fits = have.layout.dims.size() == 3 && have.layout.strides[0] == elem && have.halo.top >= halo.top && have.halo.left >= halo.left && have.halo.bottom >= halo.bottom && have.halo.right >= halo.right &&
+                    (halo.empty() || have.fill == fill);
+  // Few channels lie without gaps; more of them in whole blocks.
+  if (fits) return have;
+  const int64_t channels = have.layout.dims[0];
+  return copied(value, have, image_shape(have.layout.dtype, have.layout.dims, channels <= 4 ? channels : round_up(channels, 16), halo), halo, fill);
+}
+
+void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins, std::optional<ValueId> result, const Placed* place) {
+  Step step;
+  step.name = fmt::format("{}_{}", lowered_.program.steps.size(), kernel_name(kernel));
+  step.kernel = std::move(kernel);
+  step.buffers = std::move(buffers);
+  step.origins.assign(origins.begin(), origins.end());
+  if (result) {
+    step.result = place->layout;
+    step.value_name = graph_.value(*result).name;
+    step.type = graph_.type(*result);
+  }
+  lowered_.program.steps.push_back(std::move(step));
+}
+
+Status Lowering::copy_outputs() {
+  for (size_t i = 0; i < graph_.outputs().size(); ++i) {
+    const ValueId id = graph_.outputs()[i];
+    const Value& v = graph_.value(id);
+    const Placed from = *CUPEL_TRY(place_of(id));
+    MapSpec spec;
+    spec.space = from.layout.dims.empty() ? Dims{1} : from.layout.dims;
+    std::vector<int64_t> write(spec.space.size());
+    int64_t stride = element_bytes(v.type.dtype);
+    for (size_t d = spec.space.size(); d-- > 0; stride *= spec.space[d]) write[d] = stride;
+    const int64_t buffer = add_buffer(v.name + "_output", BufferPlace::output, stride);
+    lowered_.program.buffers.back().index = static_cast<int64_t>(i);
+    std::vector<int64_t> read = from.layout.strides;
+    read.resize(spec.space.size(), 0);
+    spec.operands = {{v.type.dtype, false, from.layout.offset, lowered_.program.buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
+    spec.out = {v.type.dtype, false, 0, stride, write};
+    ExprBuilder b;
+    spec.value = b.finish(b.operand(0, v.type.dtype));
+    std::set<std::string> origins;
+    for (const Node& node : graph_.nodes())
+      if (std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end()) origins.insert(node.origin.begin(), node.origin.end());
+    add_step({spec, MapSchedule{}}, {buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
+    lowered_.program.outputs.push_back({v.name, v.type, true});
+  }
+  return {};
+}
+
+Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target) { return Lowering(graph, std::move(model), target).run(); }
+
+}  // namespace cupel

@@ -1,0 +1,224 @@
+// Conv, Gemm and MatMul as contract kernels.
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "kernel/lowering.h"
+#include "kernel/schedule.h"
+#include "ops/requantize.h"
+
+namespace cupel {
+namespace {
+
+// s8 weights as they are multiplied: codes minus their zero point, where that fits s8.
+Result<Tensor> centered_weights(const Tensor& w, const TensorType& type, int64_t rows) {
+  Tensor out(DType::s8, w.dims());
+  const int64_t inner = rows == 0 ? 0 : w.size() / rows;
+  for (int64_t i = 0; i < w.size(); ++i) {
+    const int64_t v = w.int_at(i) - type.quant->zero_point_at(type.quant->per_tensor() ? 0 : i / inner);
+    if (v < -128 || v > 127) return unsupported("", "weights whose distance from their zero point passes 8 bits", "quantize weights symmetrically");
+    out.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(v);
+  }
+  return out;
+}
+
+// The dimensions in the order given: out[i0, i1, …] = t[order…].
+Tensor permuted(const Tensor& t, const std::vector<size_t>& order) {
+  Dims strides(t.dims().size(), 1), dims;
+  for (size_t i = strides.size(); i-- > 1;) strides[i - 1] = strides[i] * t.dims()[i];
+  for (size_t d : order) dims.push_back(t.dims()[d]);
+  Tensor out(t.dtype(), dims);
+  const int64_t elem = element_bytes(t.dtype());
+  Dims at(dims.size(), 0);
+  for (int64_t i = 0; i < t.size(); ++i) {
+    int64_t from = 0;
+    for (size_t d = 0; d < order.size(); ++d) from += at[d] * strides[order[d]];
+    std::memcpy(out.mutable_bytes().data() + i * elem, t.bytes().data() + from * elem, static_cast<size_t>(elem));
+    for (size_t d = dims.size(); d > 0 && ++at[d - 1] == dims[d - 1];) at[--d] = 0;
+  }
+  return out;
+}
+
+std::vector<float> floats(const Tensor& t, int64_t columns) {
+  std::vector<float> out(static_cast<size_t>(columns));
+  for (int64_t c = 0; c < columns; ++c) out[static_cast<size_t>(c)] = t.data<float>()[static_cast<size_t>(t.size() == 1 ? 0 : c)];
+  return out;
+}
+
+}  // namespace
+
+Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec, std::vector<int64_t>& sums, int64_t groups) {
+  const int64_t columns = rows.dims()[0] / groups, depth = rows.dims()[1];
+  if (rows.dtype() == DType::f32) {
+    spec.b = {DType::f32, true, 0, 0, std::vector<int64_t>(spec.space.size(), 0)};
+    spec.b_block_stride = block_bytes_f32(depth / run, run);
+    std::vector<std::byte> all;
+    for (int64_t g = 0; g < groups; ++g) {
+      const Tensor packed = pack_weights_f32(rows.rows(g * columns, columns));
+      if (g == 0 && groups > 1) spec.b.strides[0] = packed.bytes_size();
+      all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());
+    }
+    return add_constant(all);
+  }
+  const Tensor centered = CUPEL_TRY(centered_weights(rows, type, rows.dims()[0]));
+  for (int64_t r = 0; r < rows.dims()[0]; ++r) {
+    int64_t sum = 0;
+    for (int64_t k = 0; k < depth; ++k) sum += centered.data<int8_t>()[static_cast<size_t>(r * depth + k)];
+    sums.push_back(sum);
+  }
+  spec.b = {target_.byte_dot_product ? DType::s8 : DType::s16, true, 0, 0, std::vector<int64_t>(spec.space.size(), 0)};
+  spec.b_block_stride = block_bytes_s8(depth / run, run) * (target_.byte_dot_product ? 1 : 2);
+  std::vector<std::byte> all;
+  for (int64_t g = 0; g < groups; ++g) {
+    const Tensor part = centered.rows(g * columns, columns);
+    const Tensor packed = target_.byte_dot_product ? pack_weights_s8(part, run) : pack_weights_s16(part, run);
+    if (g == 0 && groups > 1) spec.b.strides[0] = packed.bytes_size();
+    all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());
+  }
+  return add_constant(all);
+}
+
+Status Lowering::finish_contraction(NodeId id, Contraction c) {
+  const Node& node = graph_.node(id);
+  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]), &ty = graph_.type(node.outputs[0]);
+  const size_t rank = c.walk.space.size();
+  const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
+  const Tensor* bias = has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
+  if (has_bias && (!bias || (bias->size() != c.columns && bias->size() != 1) || (bias->size() == c.columns && bias->dims().back() != c.columns)))
+    return unsupported("", "a bias that is not one constant for each output channel", "run the model with --engine reference");
+  Draft draft;
+  const int64_t padded = round_up(c.columns, 16);
+  int64_t start_buffer = 0;
+  const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
+  if (!tx.quant) {
+    std::vector<float> start(static_cast<size_t>(padded), 0.0f);
+    if (bias) {
+      const auto values = floats(*bias, c.columns);
+      std::copy(values.begin(), values.end(), start.begin());
+    }
+    c.spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
+    const Scalar x = CUPEL_TRY(absorb(draft, draft.expr.accumulator(0, ScalarType::f32), nodes, c.walk));
+    c.spec.epilogue = draft.expr.finish(x);
+  } else {
+    const int64_t zx = tx.quant->zero_point[0];
+    std::vector<int32_t> start(static_cast<size_t>(padded), 0);
+    for (int64_t col = 0; col < c.columns; ++col) {
+      const int64_t b = bias ? bias->int_at(bias->size() == 1 ? 0 : col) : 0;
+      // Sums wrap on the way; the exact result fits, as integerize proved.
+      start[static_cast<size_t>(col)] = static_cast<int32_t>(static_cast<uint32_t>(b - zx * c.weight_sums[static_cast<size_t>(col)]));
+    }
+    c.spec.start = column_access(std::as_bytes(std::span(start)), DType::s32, rank, start_buffer);
+    std::vector<float> m(static_cast<size_t>(c.columns));
+    for (int64_t col = 0; col < c.columns; ++col) {
+      const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(tw.quant->per_tensor() ? 0 : col);
+      m[static_cast<size_t>(col)] = ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
+    }
+    Scalar x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, rank);
+    if (ty.quant) x = to_code(x, ty.dtype, ty.quant->zero_point[0]);
+    c.spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, x, nodes, c.walk)));
+  }
+  const ValueId result = take(id, nodes, node.outputs[0], draft);
+  const Placed place = CUPEL_TRY(new_place(result, true));
+  c.spec.space = c.walk.space;
+  c.spec.out = access(place, c.walk);
+  // A dimension of extent 1 has no stride of its own; the columns must be contiguous.
+  c.spec.out.strides.back() = element_bytes(c.spec.out.dtype);
+  for (Access& a : draft.operands) a.strides.resize(rank, 0);
+  c.spec.operands = std::move(draft.operands);
+  std::vector<int64_t> buffers = {place.layout.buffer, c.a_buffer, c.b_buffer, start_buffer};
+  buffers.insert(buffers.end(), draft.operand_buffers.begin(), draft.operand_buffers.end());
+  const ContractSchedule schedule = start_schedule(c.spec, target_);
+  add_step({std::move(c.spec), schedule}, std::move(buffers), draft.origins, result, &place);
+  places_[result] = place;
+  return {};
+}
+
+Walk Lowering::image_walk(const Dims& dims) const { return {{dims[1], dims[2], dims[0]}, {1, 2, 0}, dims}; }
+
+Status Lowering::lower_conv(NodeId id) {
+  const Node& node = graph_.node(id);
+  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]);
+  const auto& weights = graph_.value(node.inputs[1]).constant;
+  if (tx.shape.size() != 4) return unsupported("", "a convolution over one spatial dimension has no compiled form yet", "run the model with --engine reference");
+  if (tx.quant && tx.dtype != DType::u8) return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
+  if (!weights) return unsupported("", "weights computed at run time", "run the model with --engine reference");
+  if (attr_int(node.attributes, "group", 1) != 1) return unsupported("", "grouped convolutions other than depthwise have no compiled form yet", "run the model with --engine reference");
+  const Window window = window_of(graph_, node);
+  const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
+  const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+  const int64_t channels = x.layout.dims[0], elem = element_bytes(x.layout.dtype), row = x.layout.strides[1], pixel = x.layout.strides[2];
+  Contraction c{image_walk(out_dims), {}, x.layout.buffer, 0, out_dims[0], {}};
+  c.spec.space = c.walk.space;
+  c.spec.a = {x.layout.dtype, false, x.layout.offset - window.h.pad * row - window.w.pad * pixel, lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes, {window.h.stride * row, window.w.stride * pixel, 0}};
+  // Channels without gaps and a dense kernel row are one contiguous run.
+  const bool whole_row = pixel == channels * elem && window.w.dilation == 1;
+  c.spec.loops = {{window.h.kernel, window.h.dilation * row}};
+  if (!whole_row) c.spec.loops.push_back({window.w.kernel, window.w.dilation * pixel});
+  c.spec.run = whole_row ? window.w.kernel * channels : channels;
+  const Tensor ordered = permuted(*weights, {0, 2, 3, 1});
+  const Tensor rows = ordered.reshaped({weights->dims()[0], ordered.size() / weights->dims()[0]});
+  c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
+  return finish_contraction(id, std::move(c));
+}
+
+Status Lowering::lower_gemm(NodeId id) {
+  const Node& node = graph_.node(id);
+  const TensorType& tw = graph_.type(node.inputs[1]);
+  const auto& weights = graph_.value(node.inputs[1]).constant;
+  if (!weights || attr_int(node.attributes, "transA", 0) != 0 || attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)
+    return unsupported("", "a Gemm with computed weights, transA, alpha or beta has no compiled form yet", "run the model with --engine reference");
+  const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
+  Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
+  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8) return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
+  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1) x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
+  const int64_t columns = rows.dims()[0];
+  Contraction c{{{1, 1, columns}, {-1, -1, 0}, {columns}}, {}, x.layout.buffer, 0, columns, {}};
+  c.spec.space = c.walk.space;
+  c.spec.a = {x.layout.dtype, false, x.layout.offset, lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes, {0, 0, 0}};
+  c.spec.run = rows.dims()[1];
+  c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
+  return finish_contraction(id, std::move(c));
+}
+
+Status Lowering::lower_matmul(NodeId id) {
+  const Node& node = graph_.node(id);
+  const TensorType& tw = graph_.type(node.inputs[1]);
+  const Tensor& weights = *graph_.value(node.inputs[1]).constant;
+  if (weights.rank() != 2) return unsupported("", fmt::format("a constant operand of rank {}", weights.rank()), "run the model with --engine reference");
+  const Tensor rows = permuted(weights, {1, 0});
+  Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
+  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8) return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
+  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1) x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
+  const int64_t columns = rows.dims()[0];
+  Dims out = x.layout.dims;
+  out.back() = columns;
+  // Space {outer…, 1, rows, columns}.
+  Contraction c{{{}, {}, out}, {}, x.layout.buffer, 0, columns, {}};
+  c.spec.a = {x.layout.dtype, false, x.layout.offset, lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes, {}};
+  const size_t lead = out.size() - 1;  // dimensions before the columns
+  for (size_t d = 0; d < lead; ++d) {
+    if (d + 1 == lead) {
+      c.walk.space.push_back(1);
+      c.walk.item_dim.push_back(-1);
+      c.spec.a.strides.push_back(0);
+    }
+    c.walk.space.push_back(out[d]);
+    c.walk.item_dim.push_back(static_cast<int>(d));
+    c.spec.a.strides.push_back(x.layout.strides[d]);
+  }
+  while (c.walk.space.size() < 2) {
+    c.walk.space.insert(c.walk.space.begin(), 1);
+    c.walk.item_dim.insert(c.walk.item_dim.begin(), -1);
+    c.spec.a.strides.insert(c.spec.a.strides.begin(), 0);
+  }
+  c.walk.space.push_back(columns);
+  c.walk.item_dim.push_back(static_cast<int>(lead));
+  c.spec.a.strides.push_back(0);
+  c.spec.space = c.walk.space;
+  c.spec.run = rows.dims()[1];
+  c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
+  return finish_contraction(id, std::move(c));
+}
+
+}  // namespace cupel

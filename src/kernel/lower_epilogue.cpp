@@ -1,0 +1,272 @@
+// What kernels absorb: single-use elementwise nodes behind an anchor, as scalar expressions.
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "kernel/lowering.h"
+#include "ops/requantize.h"
+#include "runtime/thread_pool.h"
+
+namespace cupel {
+
+std::vector<Absorbed> Lowering::absorbable(NodeId anchor, ValueId value) {
+  std::vector<Absorbed> nodes;
+  const std::string& kernel = graph_.node(anchor).name;
+  const auto refuse = [&](NodeId id, std::string reason) { lowered_.decisions.push_back({graph_.node(id).name, kernel, false, std::move(reason)}); };
+  for (;;) {
+    const auto& users = users_[static_cast<size_t>(value.index)];
+    if (users.empty()) return nodes;
+    const NodeId id = users[0];
+    const Node& node = graph_.node(id);
+    if (!is_elementwise(node) || taken(id)) return nodes;
+    if (graph_.is_output(value)) return refuse(id, "the value before it is an output of the model"), nodes;
+    if (users.size() > 1 && !std::all_of(users.begin(), users.end(), [&](NodeId u) { return u == id; })) return refuse(id, fmt::format("the value before it is read {} times", users.size())), nodes;
+    if (graph_.type(node.outputs[0]).shape != graph_.type(value).shape) return refuse(id, "it broadcasts the kernel's result"), nodes;
+    for (ValueId operand : node.inputs) {
+      if (!operand.valid() || operand == value || graph_.value(operand).constant || places_.contains(operand)) continue;
+      return refuse(id, "another operand is computed later; it joins that kernel"), nodes;
+    }
+    Draft probe;
+    std::vector<Scalar> operands;
+    for (ValueId operand : node.inputs) operands.push_back(operand.valid() && graph_.type(operand).dtype == DType::f32 ? probe.expr.operand(0, DType::f32) : probe.expr.operand(1, DType::u8));
+    if (auto probed = node_expression(probe, node, operands); !probed) return refuse(id, probed.error().cause), nodes;
+    lowered_.decisions.push_back({node.name, kernel, true, {}});
+    nodes.push_back({id, value});
+    value = node.outputs[0];
+  }
+}
+
+Result<Scalar> Lowering::absorb(Draft& draft, Scalar x, const std::vector<Absorbed>& nodes, const Walk& walk) {
+  for (const Absorbed& a : nodes) {
+    const Node& node = graph_.node(a.node);
+    std::vector<Scalar> operands;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const ValueId operand = node.inputs[i];
+      if (operand == a.through) {
+        operands.push_back(x);
+      } else if (!operand.valid() || (node.op->name == "Clip" && i > 0)) {
+        operands.push_back(0.0f);  // bounds of a Clip are read from its constants
+      } else {
+        operands.push_back(CUPEL_TRY(operand_scalar(draft, operand, walk)));
+      }
+    }
+    x = CUPEL_TRY(node_expression(draft, node, operands));
+  }
+  return x;
+}
+
+ValueId Lowering::take(NodeId anchor, const std::vector<Absorbed>& nodes, ValueId anchor_value, Draft& draft) {
+  draft.origins.insert(graph_.node(anchor).origin.begin(), graph_.node(anchor).origin.end());
+  for (const Absorbed& a : nodes) {
+    taken_[static_cast<size_t>(a.node.index)] = true;
+    const Node& node = graph_.node(a.node);
+    draft.origins.insert(node.origin.begin(), node.origin.end());
+    anchor_value = node.outputs[0];
+  }
+  return anchor_value;
+}
+
+Access Lowering::access(const Placed& place, const Walk& walk) const {
+  Access a{place.layout.dtype, false, place.layout.offset, lowered_.program.buffers[static_cast<size_t>(place.layout.buffer)].item_bytes, {}};
+  const size_t own = place.layout.dims.size(), all = walk.dims.size();
+  for (int d : walk.item_dim) {
+    // Dimensions are aligned from the last one, as broadcasting does.
+    const auto at = static_cast<int64_t>(d) - static_cast<int64_t>(all - own);
+    const bool walks = d >= 0 && at >= 0 && place.layout.dims[static_cast<size_t>(at)] != 1;
+    a.strides.push_back(walks ? place.layout.strides[static_cast<size_t>(at)] : 0);
+  }
+  return a;
+}
+
+Access Lowering::column_access(std::span<const std::byte> bytes, DType type, size_t rank, int64_t& buffer) {
+  buffer = add_constant(bytes);
+  Access a{type, true, 0, 0, std::vector<int64_t>(rank, 0)};
+  a.strides.back() = element_bytes(type);
+  return a;
+}
+
+Scalar Lowering::column_constant(Draft& draft, std::vector<float> values, size_t rank) {
+  if (std::all_of(values.begin(), values.end(), [&](float v) { return std::memcmp(&v, &values[0], sizeof v) == 0; })) return values[0];
+  values.resize(static_cast<size_t>(round_up(static_cast<int64_t>(values.size()), 16)), 0.0f);
+  int64_t buffer = 0;
+  draft.operands.push_back(column_access(std::as_bytes(std::span(values)), DType::f32, rank, buffer));
+  draft.operand_buffers.push_back(buffer);
+  return draft.expr.operand(static_cast<int32_t>(draft.operands.size()) - 1, DType::f32);
+}
+
+namespace {
+
+// A constant spread over the space: it varies along the dimensions where it is not broadcast; the last one is padded.
+struct SpreadConstant {
+  Tensor values;
+  std::vector<int64_t> strides;
+};
+SpreadConstant spread_constant(const Tensor& t, const Walk& walk) {
+  const size_t rank = walk.space.size();
+  Dims dims = t.dims();
+  // A constant of the value's full rank has a leading batch of 1.
+  if (dims.size() == walk.dims.size() + 1) dims.erase(dims.begin());
+  Dims own_strides(dims.size(), 1);
+  for (size_t i = dims.size(); i-- > 1;) own_strides[i - 1] = own_strides[i] * dims[i];
+  Dims extents(rank, 1);
+  std::vector<int64_t> source(rank, 0), strides(rank, 0);
+  for (size_t d = 0; d < rank; ++d) {
+    const int64_t at = static_cast<int64_t>(walk.item_dim[d]) - static_cast<int64_t>(walk.dims.size() - dims.size());
+    if (walk.item_dim[d] < 0 || at < 0 || dims[static_cast<size_t>(at)] == 1) continue;
+    extents[d] = walk.space[d];
+    source[d] = own_strides[static_cast<size_t>(at)];
+  }
+  Dims padded = extents;
+  if (padded.back() > 1) padded.back() = round_up(padded.back(), 16);
+  const int64_t elem = element_bytes(t.dtype());
+  int64_t stride = elem;
+  for (size_t d = rank; d-- > 0; stride *= padded[d]) strides[d] = extents[d] > 1 ? stride : 0;
+  SpreadConstant out{Tensor(t.dtype(), padded), strides};
+  std::byte* to = out.values.mutable_bytes().data();
+  Dims at(rank, 0);
+  for (;;) {
+    int64_t from_index = 0, to_offset = 0;
+    for (size_t d = 0; d < rank; ++d) {
+      from_index += at[d] * source[d];
+      to_offset += at[d] * strides[d];
+    }
+    std::memcpy(to + to_offset, t.bytes().data() + from_index * elem, static_cast<size_t>(elem));
+    size_t d = rank;
+    while (d > 0 && ++at[d - 1] == extents[d - 1]) at[--d] = 0;
+    if (d == 0) return out;
+  }
+}
+
+}  // namespace
+
+Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk& walk) {
+  const auto index = static_cast<int32_t>(draft.operands.size());
+  if (const auto& constant = graph_.value(value).constant) {
+    const DType type = constant->dtype();
+    if (type != DType::f32 && type != DType::u8 && type != DType::s8) return unsupported("", fmt::format("a constant operand of type {}", dtype_name(type)), "run the model with --engine reference");
+    if (constant->size() == 1) return type == DType::f32 ? Scalar(constant->data<float>()[0]) : Scalar(static_cast<int32_t>(constant->int_at(0)));
+    if (constant->rank() > static_cast<int64_t>(walk.dims.size()) + 1 || (constant->rank() == static_cast<int64_t>(walk.dims.size()) + 1 && constant->dims()[0] != 1))
+      return unsupported("", "a constant operand that varies along the batch", "run the model with --engine reference");
+    SpreadConstant spread = spread_constant(*constant, walk);
+    draft.operands.push_back({type, true, 0, 0, std::move(spread.strides)});
+    draft.operand_buffers.push_back(add_constant(spread.values));
+    return draft.expr.operand(index, type);
+  }
+  const Placed& place = *CUPEL_TRY(place_of(value));
+  draft.operands.push_back(access(place, walk));
+  draft.operand_buffers.push_back(place.layout.buffer);
+  return draft.expr.operand(index, place.layout.dtype);
+}
+
+namespace {
+
+// The 256 results of a unary op on codes, by its reference meaning, in the order of the code's bit pattern.
+Result<Tensor> code_table(const Graph& graph, const Node& node) {
+  const TensorType &in = graph.type(node.inputs[0]), &out = graph.type(node.outputs[0]);
+  Tensor codes(in.dtype, {1, 256}), results(out.dtype, {1, 256});
+  for (int i = 0; i < 256; ++i) codes.mutable_bytes()[static_cast<size_t>(i)] = static_cast<std::byte>(i);
+  TensorType in_type{in.dtype, {1, 256}, in.quant};
+  std::vector<const Tensor*> inputs = {&codes};
+  std::vector<const TensorType*> types = {&in_type};
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    const ValueId id = node.inputs[i];
+    inputs.push_back(id.valid() && graph.value(id).constant ? &*graph.value(id).constant : nullptr);
+    types.push_back(id.valid() ? &graph.type(id) : nullptr);
+  }
+  const TensorType out_types[] = {{out.dtype, {1, 256}, out.quant}};
+  ThreadPool one(1);
+  const EvalContext context{node, node.attributes, inputs, types, out_types, std::span(&results, 1), one};
+  CUPEL_TRY(node.op->reference(context));
+  return results;
+}
+
+}  // namespace
+
+Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands) {
+  const std::string_view op = node.op->name;
+  const TensorType& out = graph_.type(node.outputs[0]);
+  const TensorType& in = graph_.type(node.inputs[0]);
+  const auto codes = [&](ValueId id) { return id.valid() && graph_.type(id).quant.has_value(); };
+  const auto per_tensor = [&](const TensorType& t) { return t.quant->per_tensor(); };
+  if (op == "Quantize" || op == "Dequantize" || op == "Requantize") {
+    const TensorType& t = op == "Dequantize" ? in : out;
+    if (!per_tensor(t) || dtype_bits(t.dtype) != 8) return unsupported("", "codes with parameters per axis", "run the model with --engine reference");
+    if (op == "Quantize") return to_code(operands[0] * Scalar(ops::inverse_scale(t.quant->scale[0])), t.dtype, t.quant->zero_point[0]);
+    if (op == "Dequantize") return from_code(operands[0], t.quant->zero_point[0], t.quant->scale[0]);
+    const float m = ops::scale_ratio(in.quant->scale[0], out.quant->scale[0]);
+    if (*in.quant == *out.quant && in.dtype == out.dtype) return operands[0];
+    return to_code(to_f32(operands[0] - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype, out.quant->zero_point[0]);
+  }
+  if (node.op->quant_rule == QuantRule::unary && codes(node.inputs[0])) {
+    const Tensor table = CUPEL_TRY(code_table(graph_, node));
+    // A table that clamps is two comparisons; any other one is looked up.
+    const auto value = [&](int i) { return table.dtype() == DType::u8 ? static_cast<int32_t>(static_cast<uint8_t>(table.bytes()[static_cast<size_t>(i)])) : static_cast<int32_t>(static_cast<int8_t>(table.bytes()[static_cast<size_t>(i)])); };
+    const auto code = [&](int i) { return in.dtype == DType::u8 ? i : static_cast<int32_t>(static_cast<int8_t>(i)); };
+    int32_t low = INT32_MAX, high = INT32_MIN;
+    for (int i = 0; i < 256; ++i) {
+      low = std::min(low, value(i));
+      high = std::max(high, value(i));
+    }
+    bool clamps = in.dtype == out.dtype;
+    for (int i = 0; i < 256 && clamps; ++i) clamps = value(i) == std::clamp(code(i), low, high);
+    if (clamps) {
+      Scalar x = operands[0];
+      if (low > dtype_min(in.dtype)) x = select(x > Scalar(low), x, Scalar(low));
+      if (high < dtype_max(in.dtype)) x = select(Scalar(high) > x, x, Scalar(high));
+      return x;
+    }
+    draft.operands.push_back({DType::u8, true, 0, 0, {}});
+    draft.operand_buffers.push_back(add_constant(table));
+    const Scalar entry = draft.expr.table(static_cast<int32_t>(draft.operands.size()) - 1, operands[0]);
+    return out.dtype == DType::u8 ? entry : (entry << 24) >> 24;
+  }
+  if (op == "Add" || op == "Mul") {
+    if (!codes(node.inputs[0]) && in.dtype == DType::f32) return op == "Add" ? operands[0] + operands[1] : operands[0] * operands[1];
+    if (codes(node.inputs[0]) && codes(node.inputs[1])) {
+      const QuantParams &a = *in.quant, &b = *graph_.type(node.inputs[1]).quant, &y = *out.quant;
+      const Scalar da = operands[0] - Scalar(a.zero_point[0]), db = operands[1] - Scalar(b.zero_point[0]);
+      if (op == "Mul") return to_code(to_f32(da * db) * Scalar(ops::product_ratio(a.scale[0], b.scale[0], y.scale[0])), out.dtype, y.zero_point[0]);
+      const Scalar t = to_f32(da) * Scalar(ops::scale_ratio(a.scale[0], y.scale[0]));
+      return to_code(fma(to_f32(db), Scalar(ops::scale_ratio(b.scale[0], y.scale[0])), t), out.dtype, y.zero_point[0]);
+    }
+    return unsupported("", "operands of mixed types", "run the model with --engine reference");
+  }
+  if (in.dtype != DType::f32) return unsupported("", fmt::format("{} on {}", op, dtype_name(in.dtype)), "run the model with --engine reference");
+  const Scalar x = operands[0];
+  if (op == "Sub") return x - operands[1];
+  if (op == "Div") return x / operands[1];
+  if ((op == "Max" || op == "Min") && operands.size() == 2) return op == "Max" ? greater(x, operands[1]) : less(x, operands[1]);
+  if (op == "Relu") return relu(x);
+  if (op == "Clip") {
+    float bounds[2] = {-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
+    for (size_t i = 1; i < node.inputs.size() && i < 3; ++i) {
+      if (!node.inputs[i].valid()) continue;
+      const auto& c = graph_.value(node.inputs[i]).constant;
+      if (!c || c->size() != 1) return unsupported("", "a Clip with bounds computed at run time", "run the model with --engine reference");
+      bounds[i - 1] = c->data<float>()[0];
+    }
+    return clip(x, bounds[0], bounds[1]);
+  }
+  if (op == "LeakyRelu") return leaky_relu(x, attr_real(node.attributes, "alpha", 0.01f));
+  if (op == "Sigmoid") return sigmoid(x);
+  if (op == "HardSigmoid") return hard_sigmoid(x, attr_real(node.attributes, "alpha", 0.2f), attr_real(node.attributes, "beta", 0.5f));
+  if (op == "HardSwish") return hard_swish(x);
+  if (op == "Silu") return silu(x);
+  if (op == "Gelu") return attr_text(node.attributes, "approximate", "none") == "tanh" ? gelu_tanh(x) : gelu(x);
+  if (op == "Tanh") return tanh(x);
+  if (op == "Erf") return erf(x);
+  if (op == "Exp") return exp(x);
+  if (op == "Log") return log(x);
+  if (op == "Softplus") return softplus(x);
+  if (op == "Sqrt") return sqrt(x);
+  if (op == "Reciprocal") return Scalar(1.0f) / x;
+  if (op == "Neg") return -x;
+  if (op == "Abs") return abs(x);
+  if (op == "Floor") return floor(x);
+  if (op == "Ceil") return ceil(x);
+  if (op == "Round") return round_half_even(x);
+  return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
+}
+
+}  // namespace cupel

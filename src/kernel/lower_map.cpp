@@ -1,0 +1,153 @@
+// Elementwise ops that no kernel before them absorbed, views, and concatenation.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "kernel/lowering.h"
+#include "kernel/schedule.h"
+
+namespace cupel {
+
+Status Lowering::finish_map(NodeId anchor, Draft& draft, Scalar value, const std::vector<Absorbed>& nodes, ValueId anchor_value, const Walk& walk) {
+  MapSpec spec;
+  spec.space = walk.space;
+  spec.value = draft.expr.finish(CUPEL_TRY(absorb(draft, value, nodes, walk)));
+  const ValueId result = take(anchor, nodes, anchor_value, draft);
+  const Placed place = CUPEL_TRY(new_place(result, false));
+  spec.out = access(place, walk);
+  for (Access& a : draft.operands) a.strides.resize(walk.space.size(), 0);
+  spec.operands = std::move(draft.operands);
+  std::vector<int64_t> buffers = {place.layout.buffer};
+  buffers.insert(buffers.end(), draft.operand_buffers.begin(), draft.operand_buffers.end());
+  const MapSchedule schedule = start_schedule(spec);
+  add_step({std::move(spec), schedule}, std::move(buffers), draft.origins, result, &place);
+  places_[result] = place;
+  return {};
+}
+
+Status Lowering::lower_map(NodeId id) {
+  const Node& node = graph_.node(id);
+  const Dims dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+  const Walk walk = walk_of(node.outputs[0], dims);
+  Draft draft;
+  std::vector<Scalar> operands;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (!node.inputs[i].valid() || (node.op->name == "Clip" && i > 0)) {
+      operands.push_back(0.0f);
+    } else {
+      operands.push_back(CUPEL_TRY(operand_scalar(draft, node.inputs[i], walk)));
+    }
+  }
+  const Scalar value = CUPEL_TRY(node_expression(draft, node, operands));
+  const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
+  return finish_map(id, draft, value, nodes, node.outputs[0], walk);
+}
+
+Status Lowering::lower_view(NodeId id) {
+  const Node& node = graph_.node(id);
+  const std::string_view op = node.op->name;
+  Placed from = *CUPEL_TRY(place_of(node.inputs[0]));
+  Placed view;
+  view.layout = from.layout;
+  const auto known = [&](size_t i) -> const std::vector<Dim>* { return i < node.inputs.size() && node.inputs[i].valid() && graph_.value(node.inputs[i]).contents ? &*graph_.value(node.inputs[i]).contents : nullptr; };
+  const auto rank = static_cast<int64_t>(graph_.type(node.inputs[0]).shape.size());
+  if (op == "Transpose") {
+    std::vector<int64_t> perm = attr_ints(node.attributes, "perm");
+    if (perm.empty())
+      for (int64_t d = rank; d-- > 0;) perm.push_back(d);
+    if (perm[0] != 0) return unsupported("", "a transpose that moves the batch", "run the model with --engine reference");
+    for (size_t d = 1; d < perm.size(); ++d) {
+      view.layout.dims[d - 1] = from.layout.dims[static_cast<size_t>(perm[d]) - 1];
+      view.layout.strides[d - 1] = from.layout.strides[static_cast<size_t>(perm[d]) - 1];
+    }
+    places_[node.outputs[0]] = view;
+    return {};
+  }
+  if (op == "Slice" || op == "Split") {
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      view.layout = from.layout;
+      view.layout.dims = CUPEL_TRY(item_dims(graph_, node.outputs[i]));
+      if (op == "Split") {
+        int64_t axis = attr_int(node.attributes, "axis", 0);
+        if (axis < 0) axis += rank;
+        if (axis == 0) return unsupported("", "a split of the batch", "run the model with --engine reference");
+        int64_t before = 0;
+        for (size_t j = 0; j < i; ++j) before += graph_.type(node.outputs[j]).shape[static_cast<size_t>(axis)].factor;
+        view.layout.offset += before * from.layout.strides[static_cast<size_t>(axis) - 1];
+      } else {
+        const auto *starts = known(1), *axes = known(3), *steps = known(4);
+        if (!starts) return unsupported("", "a slice with bounds computed at run time", "run the model with --engine reference");
+        for (size_t a = 0; a < starts->size(); ++a) {
+          int64_t axis = axes ? (*axes)[a].factor : static_cast<int64_t>(a);
+          if (axis < 0) axis += rank;
+          const int64_t step = steps ? (*steps)[a].factor : 1;
+          if (axis == 0 && view.layout.dims.size() == from.layout.dims.size() && step == 1 && (*starts)[a] == Dim(0)) continue;
+          if (axis == 0 || step < 1) return unsupported("", "a slice of the batch or with a negative step", "run the model with --engine reference");
+          const int64_t extent = from.layout.dims[static_cast<size_t>(axis) - 1];
+          int64_t start = (*starts)[a].factor;
+          start = std::clamp<int64_t>(start < 0 ? start + extent : start, 0, extent);
+          view.layout.offset += start * from.layout.strides[static_cast<size_t>(axis) - 1];
+          view.layout.strides[static_cast<size_t>(axis) - 1] *= step;
+        }
+      }
+      places_[node.outputs[i]] = view;
+    }
+    return {};
+  }
+  // Reshape, Flatten, Squeeze, Unsqueeze keep the row-major order of elements.
+  view.layout.dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+  auto strides = reshaped_strides(from.layout.dims, from.layout.strides, view.layout.dims);
+  if (!strides) {
+    BufferShape dense;
+    dense.strides.resize(from.layout.dims.size());
+    int64_t stride = element_bytes(from.layout.dtype);
+    for (size_t d = from.layout.dims.size(); d-- > 0; stride *= from.layout.dims[d]) dense.strides[d] = stride;
+    dense.item_bytes = round_up(stride, 64);
+    from = CUPEL_TRY(copied(node.inputs[0], from, dense, {}, HaloFill::zero));
+    view.layout.buffer = from.layout.buffer;
+    view.layout.offset = from.layout.offset;
+    strides = reshaped_strides(from.layout.dims, from.layout.strides, view.layout.dims);
+  }
+  view.layout.strides = *strides;
+  places_[node.outputs[0]] = view;
+  return {};
+}
+
+Status Lowering::lower_concat(NodeId id) {
+  const Node& node = graph_.node(id);
+  const ValueId result = node.outputs[0];
+  int64_t axis = attr_int(node.attributes, "axis", 0);
+  if (axis < 0) axis += static_cast<int64_t>(graph_.type(result).shape.size());
+  if (axis == 0) return unsupported("", "a concatenation along the batch", "run the model with --engine reference");
+  const Placed place = CUPEL_TRY(new_place(result, false));
+  int64_t before = 0;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const ValueId operand = node.inputs[i];
+    const Placed& from = *CUPEL_TRY(place_of(operand));
+    Placed slice = place;
+    slice.layout.dims = from.layout.dims;
+    slice.layout.offset += before * place.layout.strides[static_cast<size_t>(axis) - 1];
+    before += from.layout.dims[static_cast<size_t>(axis) - 1];
+    const Walk walk = walk_of(result, from.layout.dims);
+    Draft draft;
+    draft.origins.insert(node.origin.begin(), node.origin.end());
+    Scalar value = CUPEL_TRY(operand_scalar(draft, operand, walk));
+    const TensorType &in = graph_.type(operand), &out = graph_.type(result);
+    if (in.quant && !(*in.quant == *out.quant && in.dtype == out.dtype)) {
+      const float m = in.quant->scale[0] == 0 ? 0 : static_cast<float>(static_cast<double>(in.quant->scale[0]) / static_cast<double>(out.quant->scale[0]));
+      value = to_code(to_f32(value - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype, out.quant->zero_point[0]);
+    }
+    MapSpec spec;
+    spec.space = walk.space;
+    spec.value = draft.expr.finish(value);
+    spec.operands = draft.operands;
+    spec.out = access(slice, walk);
+    const bool last = i + 1 == node.inputs.size();
+    const MapSchedule schedule = start_schedule(spec);
+    add_step({std::move(spec), schedule}, {place.layout.buffer, draft.operand_buffers[0]}, draft.origins, last ? std::optional(result) : std::nullopt, last ? &place : nullptr);
+  }
+  places_[result] = place;
+  return {};
+}
+
+}  // namespace cupel

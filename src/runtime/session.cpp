@@ -1,0 +1,247 @@
+#include "runtime/session.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <new>
+
+#include "base/dtype.h"
+#include "runtime/cpu_features.h"
+#include "runtime/floating_point.h"
+#include "runtime/thread_pool.h"
+
+struct CupelSession {
+  CupelSession(const CupelImage* i, int threads) : image(i), pool(threads) {}
+
+  const CupelImage* image;
+  uint8_t* arena = nullptr;
+  size_t arena_mapped = 0;   // bytes
+  int64_t largest_batch = 0;
+  uint8_t** addresses = nullptr;  // byte 0 for item 0 of every buffer of the image
+  uint8_t** operands = nullptr;   // the buffers of all steps, one step after another
+  CupelTap tap = nullptr;
+  void* tap_context = nullptr;
+  CupelStepTime timer = nullptr;
+  void* timer_context = nullptr;
+  cupel::ThreadPool pool;
+};
+
+namespace {
+
+using cupel::DType;
+static_assert(static_cast<int>(DType::f32) == kCupelF32 && static_cast<int>(DType::f64) == kCupelF64 && static_cast<int>(DType::f16) == kCupelF16 &&
+              static_cast<int>(DType::bf16) == kCupelBF16 && static_cast<int>(DType::u8) == kCupelU8 && static_cast<int>(DType::s8) == kCupelS8 &&
+              static_cast<int>(DType::u16) == kCupelU16 && static_cast<int>(DType::s16) == kCupelS16 && static_cast<int>(DType::u32) == kCupelU32 &&
+              static_cast<int>(DType::s32) == kCupelS32 && static_cast<int>(DType::u64) == kCupelU64 && static_cast<int>(DType::s64) == kCupelS64 &&
+              static_cast<int>(DType::boolean) == kCupelBoolean);
+#define CUPEL_SAME_PLACE(field) static_assert(offsetof(CupelModel, field) == offsetof(CupelImage, field))
+CUPEL_SAME_PLACE(version);
+CUPEL_SAME_PLACE(model);
+CUPEL_SAME_PLACE(target);
+CUPEL_SAME_PLACE(features);
+CUPEL_SAME_PLACE(inputs);
+CUPEL_SAME_PLACE(input_count);
+CUPEL_SAME_PLACE(outputs);
+CUPEL_SAME_PLACE(output_count);
+#undef CUPEL_SAME_PLACE
+
+// A part of a step that a further thread takes over is at least this long: less is done before the threads have met.
+constexpr int64_t kLeastOperations = int64_t{1} << 17;
+// Beyond this the products of the thread pool could overflow.
+constexpr int64_t kMostUnits = int64_t{1} << 48;
+constexpr size_t kHugePage = size_t{1} << 21;
+
+thread_local char error_text[256] = "";
+
+__attribute__((format(printf, 2, 3))) int fail(int code, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(error_text, sizeof error_text, format, arguments);
+  va_end(arguments);
+  return code;
+}
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+// Null-terminated names that the CPU lacks, listed in the error.
+int check_features(const char* const* features) {
+  char missing[sizeof error_text - 16] = "";
+  size_t used = 0;
+  for (; features != nullptr && *features != nullptr; ++features) {
+    if (cupel::cpu_has(*features)) continue;
+    const int length = snprintf(missing + used, sizeof missing - used, "%s%s", used == 0 ? "" : ", ", *features);
+    used += length < 0 ? 0 : static_cast<size_t>(length);
+    if (used >= sizeof missing) break;
+  }
+  return used == 0 ? kCupelOk : fail(kCupelNoFeature, "the CPU lacks %s", missing);
+}
+
+// Every index of the tables names something.
+bool tables_are_whole(const CupelImage& image) {
+  if (image.input_count < 0 || image.output_count < 0 || image.buffer_count < 0 || image.step_count < 0 || image.arena_bytes < 0 || image.fixed_batch < 0) return false;
+  if ((image.input_count > 0 && image.inputs == nullptr) || (image.output_count > 0 && image.outputs == nullptr)) return false;
+  if ((image.buffer_count > 0 && image.buffers == nullptr) || (image.step_count > 0 && image.steps == nullptr)) return false;
+  for (int32_t i = 0; i < image.buffer_count; ++i) {
+    const CupelImageBuffer& b = image.buffers[i];
+    int64_t end = 0;
+    switch (b.place) {
+      case kCupelInput: end = image.input_count; break;
+      case kCupelOutput: end = image.output_count; break;
+      case kCupelArena:
+        if (b.offset < 0 || b.offset > image.arena_bytes || b.offset % 64 != 0) return false;
+        continue;
+      case kCupelConstant:
+        if (b.offset < 0 || b.offset > image.constants_bytes || image.constants == nullptr) return false;
+        continue;
+      default: return false;
+    }
+    if (b.index < 0 || b.index >= end) return false;
+  }
+  for (int32_t i = 0; i < image.step_count; ++i) {
+    const CupelImageStep& s = image.steps[i];
+    if (s.run == nullptr || s.buffer_count < 0 || (s.buffer_count > 0 && s.buffers == nullptr) || s.units_per_item < 0) return false;
+    for (int32_t j = 0; j < s.buffer_count; ++j)
+      if (s.buffers[j] < 0 || s.buffers[j] >= image.buffer_count) return false;
+    if (s.result.value_name != nullptr && s.buffer_count == 0) return false;
+  }
+  return true;
+}
+
+int check_run(const CupelSession& session, int64_t batch, const void* const* inputs, void* const* outputs) {
+  const CupelImage& image = *session.image;
+  if (batch < 1) return fail(kCupelBadArgument, "the batch is %lld, expected at least 1", static_cast<long long>(batch));
+  if (image.fixed_batch > 0 && batch != image.fixed_batch)
+    return fail(kCupelBadArgument, "the batch is %lld, the model fixes %lld", static_cast<long long>(batch), static_cast<long long>(image.fixed_batch));
+  if ((image.input_count > 0 && inputs == nullptr) || (image.output_count > 0 && outputs == nullptr)) return fail(kCupelBadArgument, "inputs or outputs are null");
+  for (int32_t i = 0; i < image.input_count; ++i)
+    if (inputs[i] == nullptr) return fail(kCupelBadArgument, "input %s is null", image.inputs[i].name);
+  for (int32_t i = 0; i < image.output_count; ++i)
+    if (outputs[i] == nullptr) return fail(kCupelBadArgument, "output %s is null", image.outputs[i].name);
+  int64_t bytes = 0, units = 0;
+  bool fits = !__builtin_mul_overflow(image.arena_bytes, batch, &bytes) && bytes < INT64_MAX / 2;
+  for (int32_t i = 0; i < image.step_count; ++i) fits = fits && !__builtin_mul_overflow(image.steps[i].units_per_item, batch, &units) && units <= kMostUnits;
+  for (int32_t i = 0; i < image.input_count; ++i) fits = fits && !__builtin_mul_overflow(image.inputs[i].item_bytes, batch, &bytes);
+  for (int32_t i = 0; i < image.output_count; ++i) fits = fits && !__builtin_mul_overflow(image.outputs[i].item_bytes, batch, &bytes);
+  return fits ? kCupelOk : fail(kCupelNoMemory, "a batch of %lld is too large", static_cast<long long>(batch));
+}
+
+// An arena of at least arena_bytes·batch; the old one remains when there is no memory.
+int reserve_arena(CupelSession& session, int64_t batch) {
+  const size_t page = 4096, wanted = static_cast<size_t>(session.image->arena_bytes * batch);
+  const size_t bytes = (wanted + page - 1) / page * page;
+  if (bytes > session.arena_mapped) {
+    void* memory = session.arena_mapped == 0 ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                                             : mremap(session.arena, session.arena_mapped, bytes, MREMAP_MAYMOVE);
+    if (memory == MAP_FAILED) return fail(kCupelNoMemory, "no memory for %zu bytes, which a batch of %lld takes", bytes, static_cast<long long>(batch));
+    session.arena = static_cast<uint8_t*>(memory);
+    session.arena_mapped = bytes;
+    if (bytes >= 2 * kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // fewer address translations; a refusal costs nothing
+  }
+  if (batch > session.largest_batch) session.largest_batch = batch;
+  return kCupelOk;
+}
+
+void find_addresses(CupelSession& session, int64_t batch, const void* const* inputs, void* const* outputs) {
+  const CupelImage& image = *session.image;
+  for (int32_t i = 0; i < image.buffer_count; ++i) {
+    const CupelImageBuffer& b = image.buffers[i];
+    switch (b.place) {
+      case kCupelInput: session.addresses[i] = static_cast<uint8_t*>(const_cast<void*>(inputs[b.index])); break;
+      case kCupelOutput: session.addresses[i] = static_cast<uint8_t*>(outputs[b.index]); break;
+      case kCupelArena: session.addresses[i] = session.arena + b.offset * batch; break;
+      default: session.addresses[i] = const_cast<uint8_t*>(image.constants) + b.offset; break;
+    }
+  }
+  uint8_t** operand = session.operands;
+  for (int32_t i = 0; i < image.step_count; ++i)
+    for (int32_t j = 0; j < image.steps[i].buffer_count; ++j) *operand++ = session.addresses[image.steps[i].buffers[j]];
+}
+
+void run_step(CupelSession& session, const CupelImageStep& step, uint8_t* const* operands, int64_t batch) {
+  const int64_t units = step.units_per_item * batch;
+  int64_t operations;
+  if (__builtin_mul_overflow(step.operations, batch, &operations)) operations = INT64_MAX;
+  const int64_t parts = operations / kLeastOperations;
+  const int64_t grain = parts <= 1 ? units : units > parts ? units / parts : 1;
+  session.pool.parallel_for(units, grain, [&](int64_t begin, int64_t end) { step.run(operands, begin, end); });
+}
+
+}  // namespace
+
+extern "C" {
+
+int cupel_session_create(const CupelImage* image, int threads, CupelSession** session) {
+  if (session == nullptr) return fail(kCupelBadArgument, "the place for the session is null");
+  *session = nullptr;
+  if (image == nullptr) return fail(kCupelBadArgument, "the image is null");
+  if (threads < 1) return fail(kCupelBadArgument, "%d threads, expected at least 1", threads);
+  if (image->version != kCupelImageVersion) return fail(kCupelBadImage, "the image has tables of version %d, expected %d", image->version, kCupelImageVersion);
+  if (!tables_are_whole(*image)) return fail(kCupelBadImage, "the tables of the image contradict each other");
+  if (const int code = check_features(image->features); code != kCupelOk) return code;
+
+  size_t operand_count = 0;
+  for (int32_t i = 0; i < image->step_count; ++i) operand_count += static_cast<size_t>(image->steps[i].buffer_count);
+  const size_t buffer_count = static_cast<size_t>(image->buffer_count);
+  void* memory = aligned_alloc(alignof(CupelSession), sizeof(CupelSession));
+  uint8_t** addresses = static_cast<uint8_t**>(calloc(buffer_count + operand_count + 1, sizeof(uint8_t*)));
+  if (memory == nullptr || addresses == nullptr) {
+    free(memory);
+    free(addresses);
+    return fail(kCupelNoMemory, "no memory for a session");
+  }
+  *session = new (memory) CupelSession(image, threads);
+  (*session)->addresses = addresses;
+  (*session)->operands = addresses + buffer_count;
+  return kCupelOk;
+}
+
+int cupel_session_run(CupelSession* session, int64_t batch, const void* const* inputs, void* const* outputs) {
+  if (session == nullptr) return fail(kCupelBadArgument, "the session is null");
+  if (const int code = check_run(*session, batch, inputs, outputs); code != kCupelOk) return code;
+  if (const int code = reserve_arena(*session, batch); code != kCupelOk) return code;
+  find_addresses(*session, batch, inputs, outputs);
+  const cupel::DefaultFloatingPoint floating_point;
+  uint8_t* const* operands = session->operands;
+  for (int32_t i = 0; i < session->image->step_count; ++i) {
+    const CupelImageStep& step = session->image->steps[i];
+    const int64_t start = session->timer != nullptr ? now_ns() : 0;
+    run_step(*session, step, operands, batch);
+    if (session->timer != nullptr) session->timer(session->timer_context, &step, now_ns() - start);
+    if (session->tap != nullptr && step.result.value_name != nullptr) session->tap(session->tap_context, &step, operands[0], batch);
+    operands += step.buffer_count;
+  }
+  return kCupelOk;
+}
+
+void cupel_session_free(CupelSession* session) {
+  if (session == nullptr) return;
+  if (session->arena_mapped > 0) munmap(session->arena, session->arena_mapped);
+  free(session->addresses);
+  session->~CupelSession();
+  free(session);
+}
+
+const char* cupel_session_error(void) { return error_text; }
+
+void cupel_session_set_tap(CupelSession* session, CupelTap tap, void* context) {
+  session->tap = tap;
+  session->tap_context = context;
+}
+
+void cupel_session_set_timer(CupelSession* session, CupelStepTime timer, void* context) {
+  session->timer = timer;
+  session->timer_context = context;
+}
+
+int64_t cupel_session_arena_bytes(const CupelSession* session) { return session->image->arena_bytes * session->largest_batch; }
+
+}  // extern "C"

@@ -1,0 +1,98 @@
+// Lowered programs mean what the graph means: every step's result and every output equal the interpreter's, byte for byte.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "driver/compile.h"
+#include "kernel/evaluate_program.h"
+#include "kernel/lower.h"
+#include "kernel/memory_plan.h"
+#include "reference/interpreter.h"
+
+namespace cupel {
+namespace {
+
+Tensor random_images(int64_t items, unsigned seed) {
+  Tensor t(DType::f32, {items, 1, 28, 28});
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal(0.0f, 1.0f);
+  for (float& v : t.mutable_data<float>()) v = normal(engine);
+  return t;
+}
+
+// Equal bytes, where any NaN equals any NaN.
+::testing::AssertionResult same_bytes(const Tensor& a, const Tensor& b) {
+  if (a.dtype() != b.dtype() || a.size() != b.size()) return ::testing::AssertionFailure() << "types or sizes differ";
+  const int64_t elem = dtype_bits(a.dtype()) / 8;
+  for (int64_t i = 0; i < a.size(); ++i)
+    if (std::memcmp(a.bytes().data() + i * elem, b.bytes().data() + i * elem, static_cast<size_t>(elem)) != 0 && !(a.dtype() == DType::f32 && a.at(i) != a.at(i) && b.at(i) != b.at(i)))
+      return ::testing::AssertionFailure() << "element " << i << " is " << a.at(i) << ", expected " << b.at(i);
+  return ::testing::AssertionSuccess();
+}
+
+void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot) {
+  ThreadPool threads(2);
+  const auto lowered = lower_graph(graph, "m", {byte_dot, 32});
+  ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
+  std::map<std::string, Tensor> expected;
+  const auto reference = interpret(graph, std::span(&input, 1), threads, [&](ValueId id, const Tensor& t) -> Status {
+    expected[graph.value(id).name] = t;
+    return {};
+  });
+  ASSERT_TRUE(reference.has_value()) << reference.error().message();
+  int taps = 0;
+  const auto outputs = evaluate_program(lowered->program, std::span(&input, 1), [&](const Step& step, const Tensor& t) -> Status {
+    ++taps;
+    EXPECT_TRUE(same_bytes(t, expected.at(step.value_name))) << step.name << " " << step.value_name;
+    return {};
+  });
+  ASSERT_TRUE(outputs.has_value()) << outputs.error().message();
+  EXPECT_GT(taps, 5);
+  for (size_t i = 0; i < outputs->size(); ++i) EXPECT_TRUE(same_bytes((*outputs)[i], (*reference)[i]));
+  EXPECT_LE(static_cast<double>(lowered->program.arena_bytes), 1.15 * static_cast<double>(live_bytes(lowered->program)));
+}
+
+class SampleNetwork : public ::testing::TestWithParam<const char*> {
+ protected:
+  std::filesystem::path path() const { return std::filesystem::path(CUPEL_SOURCE_DIR) / "models" / (std::string("fashion_") + GetParam() + ".onnx"); }
+};
+
+TEST_P(SampleNetwork, FloatProgramEqualsInterpreter) {
+  ThreadPool threads(2);
+  CompileContext context{threads, {}};
+  const auto model = load_model(path(), context);
+  ASSERT_TRUE(model.has_value()) << model.error().message();
+  expect_same_meaning(model->program, random_images(1, 1), true);
+  expect_same_meaning(model->program, random_images(3, 2), true);
+}
+
+TEST_P(SampleNetwork, IntegerProgramEqualsInterpreter) {
+  ThreadPool threads(2);
+  CompileContext context{threads, {}};
+  const auto model = load_model(path(), context);
+  ASSERT_TRUE(model.has_value()) << model.error().message();
+  int batches = 0;
+  const auto quantized = quantize_graph(
+      model->source,
+      [&]() -> Result<std::optional<std::vector<Tensor>>> {
+        if (batches++ > 0) return std::optional<std::vector<Tensor>>();
+        return std::optional(std::vector<Tensor>{random_images(8, 3)});
+      },
+      context);
+  ASSERT_TRUE(quantized.has_value()) << quantized.error().message();
+  const auto program = integerize_graph(quantized->graph, context, nullptr);
+  ASSERT_TRUE(program.has_value()) << program.error().message();
+  expect_same_meaning(*program, random_images(1, 4), true);
+  if (std::string(GetParam()) != "vit") return expect_same_meaning(*program, random_images(2, 5), false);
+  expect_same_meaning(*program, random_images(2, 5), true);
+  const auto without = lower_graph(*program, "m", {false, 32});
+  ASSERT_FALSE(without.has_value());
+  EXPECT_EQ(without.error().message(),
+            "node /blocks/blocks.0/MatMul (MatMul): a product of two activations on a target without a byte dot product has no compiled form yet\n  run the model with --engine reference");
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, SampleNetwork, ::testing::Values("resnet", "mobilenet", "vit"), [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace cupel

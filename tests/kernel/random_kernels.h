@@ -1,0 +1,679 @@
+// Random kernels of every form with buffers to run them on: the same (form, seed) gives the same kernel and bytes.
+//
+//   RandomKernel random = make_random_kernel(KernelForm::contract, seed);
+//   AlignedBytes expected = expected_result(random);
+//   … run emitted code on random.pointers() …
+//   EXPECT_EQ(compare_results(random, expected, random.buffers[0]), "");
+//
+// No expression depends on the payload of a NaN, converts a number out of range or lets an exact sum leave int32.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernel/builder.h"
+#include "kernel/kernel.h"
+#include "kernel/packing.h"
+
+namespace cupel {
+
+enum class KernelForm : uint8_t { contract, window, map, row };
+inline constexpr KernelForm kKernelForms[] = {KernelForm::contract, KernelForm::window, KernelForm::map, KernelForm::row};
+
+inline std::string_view kernel_form_name(KernelForm form) {
+  constexpr std::string_view kNames[] = {"contract", "window", "map", "row"};
+  return kNames[static_cast<size_t>(form)];
+}
+
+// Bytes at a 64-byte boundary.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  explicit AlignedBytes(int64_t size) : size_(size), lines_(static_cast<size_t>((size + 63) / 64)) {}
+  int64_t size() const { return size_; }
+  std::byte* data() { return lines_.empty() ? nullptr : lines_[0].bytes; }
+  const std::byte* data() const { return lines_.empty() ? nullptr : lines_[0].bytes; }
+
+ private:
+  struct alignas(64) Line {
+    std::byte bytes[64] = {};
+  };
+  int64_t size_ = 0;
+  std::vector<Line> lines_;
+};
+
+struct RandomKernel {
+  Kernel kernel;
+  std::vector<AlignedBytes> buffers;  // in the order of accesses_of, each with 64 spare bytes behind what is used
+  AlignedBytes initial;               // the result's buffer as it was made
+  int64_t items = 1;
+
+  std::vector<std::byte*> pointers() {
+    std::vector<std::byte*> all;
+    for (AlignedBytes& buffer : buffers) all.push_back(buffer.data());
+    return all;
+  }
+};
+
+struct RandomOptions {
+  bool s16_weights = false;  // pack_weights_s16 in place of pack_weights_s8 in contractions
+};
+
+inline const Dims& space_of(const KernelSpec& spec) {
+  return std::visit([](const auto& s) -> const Dims& { return s.space; }, spec);
+}
+// Elements of the last dimension that a kernel may write: whole blocks of 16 for contract and window.
+inline int64_t written_extent(const KernelSpec& spec) {
+  const int64_t last = space_of(spec).back();
+  return spec.index() < 2 ? (last + 15) / 16 * 16 : last;
+}
+
+// Calls body(coordinates) for all coordinates of `dims`.
+template <class Body>
+void for_each_coordinate(const Dims& dims, Body&& body) {
+  Dims at(dims.size(), 0);
+  while (true) {
+    body(std::as_const(at));
+    size_t d = at.size();
+    while (d > 0 && ++at[d - 1] == dims[d - 1]) at[--d] = 0;
+    if (d == 0) return;
+  }
+}
+
+inline int64_t byte_offset(const Access& access, const Dims& at, int64_t item) {
+  int64_t offset = access.offset + item * access.item_stride;
+  for (size_t d = 0; d < at.size(); ++d) offset += access.strides[d] * at[d];
+  return offset;
+}
+
+template <class T>
+T element(const AlignedBytes& buffer, int64_t offset) {
+  T value;
+  std::memcpy(&value, buffer.data() + offset, sizeof value);
+  return value;
+}
+
+// "" when every element of the result agrees and no byte outside what may be written has changed; otherwise the first
+// difference. Any NaN equals any NaN.
+inline std::string compare_results(const RandomKernel& random, const AlignedBytes& expected, const AlignedBytes& actual) {
+  const Access& out = *accesses_of(random.kernel.spec)[0];
+  Dims dims = space_of(random.kernel.spec);
+  const int64_t last = dims.back(), size = dtype_bits(out.dtype) / 8;
+  dims.back() = written_extent(random.kernel.spec);
+  std::vector<bool> writable(static_cast<size_t>(expected.size()), false);
+  std::string difference;
+  for (int64_t item = 0; item < random.items; ++item)
+    for_each_coordinate(dims, [&](const Dims& at) {
+      const int64_t offset = byte_offset(out, at, item);
+      for (int64_t i = 0; i < size; ++i) writable[static_cast<size_t>(offset + i)] = true;
+      if (at.back() >= last || !difference.empty()) return;
+      if (std::memcmp(expected.data() + offset, actual.data() + offset, static_cast<size_t>(size)) == 0) return;
+      std::string values;
+      if (out.dtype == DType::f32) {
+        const float e = element<float>(expected, offset), a = element<float>(actual, offset);
+        if (std::isnan(e) && std::isnan(a)) return;
+        values = fmt::format("expected {:a} ({:08x}), found {:a} ({:08x})", static_cast<double>(e),
+                             std::bit_cast<uint32_t>(e), static_cast<double>(a), std::bit_cast<uint32_t>(a));
+      } else if (out.dtype == DType::s32) {
+        values = fmt::format("expected {}, found {}", element<int32_t>(expected, offset), element<int32_t>(actual, offset));
+      } else {
+        values = fmt::format("expected {}, found {}", element<uint8_t>(expected, offset), element<uint8_t>(actual, offset));
+      }
+      difference = fmt::format("item {} at {}: {}", item, to_text(at), values);
+    });
+  if (!difference.empty()) return difference;
+  for (int64_t i = 0; i < expected.size(); ++i)
+    if (!writable[static_cast<size_t>(i)] && actual.data()[i] != random.initial.data()[i])
+      return fmt::format("byte {} is no element of the result and was written", i);
+  return "";
+}
+
+// The result's buffer after evaluate_kernel; random itself is left alone.
+inline AlignedBytes expected_result(const RandomKernel& random) {
+  RandomKernel copy = random;
+  const std::vector<std::byte*> pointers = copy.pointers();
+  evaluate_kernel(copy.kernel, pointers, copy.items);
+  return copy.buffers[0];
+}
+
+class KernelGenerator {
+ public:
+  KernelGenerator(uint64_t seed, RandomOptions options) : rng_(seed * 0x9e3779b97f4a7c15u + 1), options_(options) {
+    specials_ = chance(0.1);
+  }
+
+  RandomKernel make(KernelForm form) {
+    items_ = pick(1, 3);
+    RandomKernel random;
+    switch (form) {
+      case KernelForm::contract:
+        random.kernel = contract();
+        break;
+      case KernelForm::window:
+        random.kernel = window();
+        break;
+      case KernelForm::map:
+        random.kernel = map();
+        break;
+      case KernelForm::row:
+        random.kernel = row();
+        break;
+    }
+    random.items = items_;
+    fill(random);
+    return random;
+  }
+
+ private:
+  int64_t pick(int64_t least, int64_t greatest) {
+    return least + static_cast<int64_t>(rng_() % static_cast<uint64_t>(greatest - least + 1));
+  }
+  bool chance(double p) { return static_cast<double>(rng_() >> 11) * 0x1p-53 < p; }
+  template <class T>
+  T one_of(std::initializer_list<T> values) {
+    return values.begin()[pick(0, static_cast<int64_t>(values.size()) - 1)];
+  }
+  float real(double magnitude) {
+    if (specials_ && chance(0.02)) {
+      constexpr float kInfinity = std::numeric_limits<float>::infinity();
+      return one_of({kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 0.0f, -0.0f, 0x1p-140f, 0x1p127f});
+    }
+    const double u = static_cast<double>(rng_() >> 11) * 0x1p-52 - 1;
+    return static_cast<float>(u * magnitude);
+  }
+  static int64_t size_of(DType type) { return dtype_bits(type) / 8; }
+
+  // ---- Layouts ----
+
+  // Strides that keep all elements apart, dimensions nested in `order` (innermost first); `last`: room in the last one.
+  Access apart(DType type, const Dims& dims, const std::vector<size_t>& order, int64_t last, bool constant = false) {
+    Access access{.dtype = type, .constant = constant, .offset = pick(0, 3) * one_of<int64_t>({4, 16, 64}), .strides = Dims(dims.size())};
+    const int64_t size = size_of(type);
+    int64_t inner = size;
+    for (const size_t d : order) {
+      access.strides[d] = inner;
+      const int64_t extent = d + 1 == dims.size() ? last : dims[d];
+      inner = inner * (extent - 1) + inner;
+      if (d != dims.size() - 1 || order.size() > 1) inner += chance(0.3) ? pick(0, 3) * size : 0;
+    }
+    if (!constant) access.item_stride = chance(0.5) ? (inner + 63) / 64 * 64 : inner + pick(0, 2) * 4 * size;
+    return access;
+  }
+  static std::vector<size_t> nested(size_t rank) {
+    std::vector<size_t> order(rank);
+    for (size_t d = 0; d < rank; ++d) order[d] = rank - 1 - d;
+    return order;
+  }
+  // Last dimension innermost with room for `last` elements.
+  Access dense(DType type, const Dims& dims, int64_t last, bool constant = false) {
+    Access access = apart(type, dims, nested(dims.size()), last, constant);
+    access.strides.back() = size_of(type);
+    return access;
+  }
+  // Some dimensions of stride 0.
+  void broadcast(Access& access, double p, size_t keep_last) {
+    for (size_t d = 0; d + keep_last < access.strides.size(); ++d)
+      if (chance(p)) access.strides[d] = 0;
+  }
+  // One value for each column.
+  Access per_column(DType type, const Dims& dims, bool constant) {
+    Access access = dense(type, dims, (dims.back() + 15) / 16 * 16, constant);
+    for (size_t d = 0; d + 1 < dims.size(); ++d) {
+      if (d + 3 >= dims.size()) access.strides[d] = 0;
+    }
+    return access;
+  }
+  static Access table_access(size_t rank) { return {.dtype = DType::u8, .constant = true, .strides = Dims(rank, 0)}; }
+
+  // ---- Epilogues of contract and window ----
+
+  Scalar activation(Scalar x) {
+    switch (pick(0, 13)) {
+      case 0: return relu(x);
+      case 1: return clip(x, 0.0f, 6.0f);
+      case 2: return hard_swish(x);
+      case 3: return sigmoid(x);
+      case 4: return silu(x);
+      case 5: return gelu(x);
+      case 6: return tanh(x);
+      case 7: return leaky_relu(x, 0.1f);
+      case 8: return hard_sigmoid(x, 0.2f, 0.5f);
+      case 9: return softplus(x);
+      case 10: return gelu_tanh(x);
+      case 11: return round_half_even(x);
+      default: return x;
+    }
+  }
+  Scalar as_real(Scalar x) { return x.type() == ScalarType::f32 ? x : to_f32(x); }
+  // A code for the result's type, or the number itself.
+  Scalar to_result(Scalar v, DType type, size_t rank, std::vector<Access>& operands, ExprBuilder& b) {
+    if (type == DType::f32) return v;
+    if (type == DType::s32) return round_s32(less(greater(v, -1000000.0f), 1000000.0f));
+    const auto zero = static_cast<int32_t>(type == DType::u8 ? pick(0, 255) : pick(-128, 127));
+    const Scalar code = to_code(v, type, zero);
+    if (!chance(0.15)) return code;
+    operands.push_back(table_access(rank));
+    return b.table(static_cast<int32_t>(operands.size()) - 1, code);
+  }
+  ScalarExpr epilogue(const Dims& space, ScalarType accumulator, double sum_size, DType type, std::vector<Access>& operands) {
+    ExprBuilder b;
+    const int64_t room = (space.back() + 15) / 16 * 16;
+    const Scalar acc = b.accumulator(0, accumulator);
+    if (type == DType::s32 && accumulator == ScalarType::s32) return b.finish(chance(0.5) ? acc : acc + static_cast<int32_t>(pick(-9, 9)));
+    const auto operand = [&](Access access) {
+      operands.push_back(std::move(access));
+      return b.operand(static_cast<int32_t>(operands.size()) - 1, operands.back().dtype);
+    };
+    Scalar v = as_real(acc);
+    if (accumulator == ScalarType::s32 || chance(0.3)) {
+      const auto m = static_cast<float>((type == DType::f32 ? 4.0 : 100.0) / sum_size);
+      if (chance(0.7)) {
+        v = v * operand(per_column(DType::f32, space, true));
+        multipliers_.push_back(operands.size() - 1);
+        multiplier_sizes_.push_back(m);
+      } else {
+        v = v * m;
+      }
+    }
+    if (chance(0.4)) v = v + operand(per_column(DType::f32, space, true));
+    if (chance(0.4)) {  // a residual with its own scale
+      const DType other = one_of({DType::u8, DType::s8, DType::f32, DType::u8});
+      Access access = dense(other, space, room);
+      if (other == DType::f32) {
+        v = v + operand(access);
+      } else {
+        v = fma(to_f32(operand(access) - static_cast<int32_t>(pick(0, 100))), real_scale(), v);
+      }
+    }
+    if (chance(0.7)) v = activation(v);
+    if (chance(0.2)) {  // a factor for each channel or pixel of the item
+      Access access = dense(DType::f32, space, room);
+      broadcast(access, 0.6, 0);
+      v = v * operand(access);
+    }
+    return b.finish(to_result(v, type, space.size(), operands, b));
+  }
+  float real_scale() { return static_cast<float>(pick(1, 400)) / 256.0f; }
+
+  Access result_access(DType type, const Dims& space) {
+    Access out = dense(type, space, (space.back() + 15) / 16 * 16);
+    if (chance(0.5)) {  // pixels at multiples of 16 elements, as padded channels lie
+      out.offset = out.offset / 64 * 64;
+      int64_t inner = (space.back() + 15) / 16 * 16 * size_of(type);
+      for (size_t d = space.size() - 1; d-- > 0;) {
+        out.strides[d] = inner;
+        inner *= space[d];
+      }
+      out.item_stride = (inner + 63) / 64 * 64;
+    }
+    return out;
+  }
+
+  Kernel contract() {
+    ContractSpec s;
+    ContractSchedule schedule;
+    const bool floats = chance(0.35);
+    const DType type = floats ? DType::f32 : DType::u8;
+    const int64_t size = size_of(type), outer = chance(0.3) ? pick(1, 3) : 1;
+    const bool has_outer = outer > 1 || chance(0.2);
+    const int64_t h = chance(0.2) ? 1 : pick(1, 9), w = chance(0.1) ? 1 : pick(1, 17);
+    const int64_t columns = one_of<int64_t>({1, 3, 10, 16, 17, 24, 31, 32, 48, 64, 65, pick(1, 80)});
+    if (has_outer) s.space.push_back(outer);
+    s.space.insert(s.space.end(), {h, w, columns});
+    const size_t rank = s.space.size();
+
+    const int64_t kh = one_of<int64_t>({1, 1, 2, 3}), kw = one_of<int64_t>({1, 1, 3, 5});
+    const int64_t stride_h = pick(1, 2), stride_w = pick(1, 3), dilation = one_of<int64_t>({1, 1, 2});
+    const int64_t channels = one_of<int64_t>({1, 3, 4, 5, 8, 15, 16, 33, pick(1, 70), kh * kw == 1 ? pick(100, 600) : 7});
+    const bool joined = chance(0.3);  // a row of taps as one run
+    const int64_t pixel = joined ? channels * size : (channels * outer + pick(0, 5)) * size;
+    const int64_t reach = joined ? (kw - 1) + 1 : (kw - 1) * dilation + 1;
+    const int64_t line = ((w - 1) * stride_w + reach) * pixel + pick(0, 4) * size;
+    const int64_t plane = ((h - 1) * stride_h + (kh - 1) * dilation + 1) * line;
+    s.a = {.dtype = type, .offset = pick(0, 5) * size, .strides = Dims(rank, 0)};
+    s.a.strides[rank - 3] = stride_h * line;
+    s.a.strides[rank - 2] = stride_w * pixel;
+    if (has_outer) s.a.strides[0] = joined ? plane : channels * size;
+    s.a.item_stride = (joined ? outer : 1) * plane + pick(0, 2) * 16 * size;
+    if (kh > 1 || chance(0.3)) s.loops.push_back({kh, dilation * line});
+    if (joined) {
+      s.run = kw * channels;
+    } else {
+      if (kw > 1 || chance(0.3)) s.loops.push_back({kw, dilation * pixel});
+      s.run = channels;
+    }
+    const int64_t steps = joined ? kh : kh * kw;
+
+    s.b = {.dtype = floats ? DType::f32 : options_.s16_weights ? DType::s16 : DType::s8, .constant = chance(0.9), .strides = Dims(rank, 0)};
+    const int64_t block = floats                 ? block_bytes_f32(steps, s.run)
+                          : options_.s16_weights ? block_bytes_s16(steps, s.run)
+                                                 : block_bytes_s8(steps, s.run);
+    s.b.offset = pick(0, 2) * 64;
+    s.b_block_stride = block + (chance(0.1) ? 64 : 0);
+    const int64_t packed = s.b_block_stride * ((columns + 15) / 16);
+    if (has_outer && chance(0.8)) s.b.strides[0] = packed;
+    if (!s.b.constant) s.b.item_stride = packed * outer;
+    s.start = per_column(floats ? DType::f32 : DType::s32, s.space, s.b.constant || chance(0.5));
+    s.start.offset = s.start.offset / 64 * 64;
+
+    const DType out = floats ? one_of({DType::f32, DType::f32, DType::u8}) : one_of({DType::u8, DType::u8, DType::s8, DType::s32, DType::f32});
+    const double sum_size = floats ? std::sqrt(static_cast<double>(steps * s.run)) * 4 : static_cast<double>(steps * s.run) * 128 * 40;
+    s.out = result_access(out, s.space);
+    s.epilogue = epilogue(s.space, floats ? ScalarType::f32 : ScalarType::s32, sum_size, out, s.operands);
+
+    const int64_t blocks = (columns + 15) / 16;
+    schedule.tile_blocks = pick(1, std::min<int64_t>(blocks, 4));
+    schedule.tile_w = pick(1, std::min<int64_t>(w, 28 / schedule.tile_blocks));
+    schedule.tile_h = pick(1, std::min<int64_t>(h, std::max<int64_t>(1, 28 / schedule.tile_blocks / schedule.tile_w)));
+    schedule.unroll = one_of<int64_t>({1, 2, 4, 8});
+    schedule.panels_outer = chance(0.5);
+    schedule.prefetch = one_of<int64_t>({0, 0, 1, 8});
+    return {std::move(s), schedule};
+  }
+
+  Kernel window() {
+    WindowSpec s;
+    WindowSchedule schedule;
+    s.kind = one_of({WindowKind::dot, WindowKind::dot, WindowKind::sum, WindowKind::max});
+    const bool dot = s.kind == WindowKind::dot;
+    const DType type = dot ? one_of({DType::u8, DType::u8, DType::f32}) : one_of({DType::u8, DType::s8, DType::f32});
+    const bool floats = type == DType::f32;
+    const int64_t size = size_of(type);
+    const int64_t h = pick(1, 9), w = pick(1, 12), channels = one_of<int64_t>({1, 8, 16, 17, 32, 40, 64, 100, pick(1, 80)});
+    if (chance(0.2)) s.space.push_back(pick(1, 2));
+    s.space.insert(s.space.end(), {h, w, channels});
+    const size_t rank = s.space.size();
+    const int64_t room = (channels + 15) / 16 * 16;
+    const int64_t kh = pick(1, 5), kw = pick(1, 5), stride_h = pick(1, 2), stride_w = pick(1, 2), dilation = one_of<int64_t>({1, 1, 2});
+    const int64_t pixel = (room + (chance(0.3) ? pick(0, 3) : 0)) * size;
+    const int64_t line = ((w - 1) * stride_w + (kw - 1) * dilation + 1) * pixel;
+    const int64_t plane = ((h - 1) * stride_h + (kh - 1) * dilation + 1) * line;
+    s.a = {.dtype = type, .offset = pick(0, 3) * 16 * size, .strides = Dims(rank, 0)};
+    if (rank == 4) s.a.strides[0] = plane;
+    s.a.strides[rank - 3] = stride_h * line;
+    s.a.strides[rank - 2] = stride_w * pixel;
+    s.a.strides[rank - 1] = size;
+    s.a.item_stride = plane * (rank == 4 ? s.space[0] : 1) + (chance(0.5) ? 64 : 0);
+    if (kh > 1 || chance(0.5)) s.loops.push_back({kh, dilation * line});
+    if (kw > 1 || chance(0.5)) s.loops.push_back({kw, dilation * pixel});
+    if (dot) {
+      s.weights = per_column(floats ? DType::f32 : DType::s8, s.space, true);
+      s.weights.offset = s.weights.offset / 64 * 64;
+      s.weights_tap_stride = room * size_of(s.weights.dtype);
+      if (rank == 4) s.weights.strides[0] = chance(0.5) ? 0 : s.weights_tap_stride * kh * kw;
+      s.start = per_column(floats ? DType::f32 : DType::s32, s.space, true);
+      s.start.offset = s.start.offset / 64 * 64;
+    }
+    const DType out = one_of({DType::u8, DType::u8, DType::s8, DType::s32, DType::f32});
+    const auto taps = static_cast<double>(kh * kw);
+    const double sum_size = floats ? 4 * std::sqrt(taps) : dot ? taps * 128 * 40 : s.kind == WindowKind::sum ? taps * 200 : 200;
+    s.out = result_access(out, s.space);
+    s.epilogue = epilogue(s.space, floats ? ScalarType::f32 : ScalarType::s32, sum_size, out, s.operands);
+    schedule.tile_w = pick(1, std::min<int64_t>(w, 6));
+    schedule.tile_blocks = pick(1, std::min<int64_t>(room / 16, 4));
+    return {std::move(s), schedule};
+  }
+
+  // ---- Expressions of map and row ----
+
+  std::vector<size_t> shuffled(size_t rank) {
+    std::vector<size_t> order = nested(rank);
+    if (chance(0.4)) std::shuffle(order.begin(), order.end(), rng_);
+    return order;
+  }
+  Access map_operand(const Dims& space) {
+    const DType type = one_of({DType::u8, DType::u8, DType::s8, DType::s32, DType::f32, DType::f32});
+    Access access = apart(type, space, shuffled(space.size()), space.back(), chance(0.15));
+    if (chance(0.3)) broadcast(access, 0.5, 0);
+    if (chance(0.1) && !access.constant && access.strides.back() != 0) {  // walked backwards
+      access.offset += access.strides.back() * (space.back() - 1);
+      access.strides.back() = -access.strides.back();
+    }
+    return access;
+  }
+  static Scalar in_range(Scalar x, float bound) { return less(greater(x, -bound), bound); }
+
+  // A random value over the pools; both pools grow.
+  void grow(std::vector<Scalar>& reals, std::vector<Scalar>& wholes) {
+    const auto r = [&] { return reals[static_cast<size_t>(pick(0, static_cast<int64_t>(reals.size()) - 1))]; };
+    const auto i = [&] { return wholes[static_cast<size_t>(pick(0, static_cast<int64_t>(wholes.size()) - 1))]; };
+    switch (pick(0, 29)) {
+      case 0: return reals.push_back(r() + r());
+      case 1: return reals.push_back(r() - r());
+      case 2: return reals.push_back(r() * r());
+      case 3: return reals.push_back(r() / r());
+      case 4: return reals.push_back(fma(r(), r(), r()));
+      case 5: return reals.push_back(sqrt(abs(r())));
+      case 6: return reals.push_back(-r());
+      case 7: return reals.push_back(floor(r()));
+      case 8: return reals.push_back(ceil(r()));
+      case 9: return reals.push_back(greater(r(), r()));
+      case 10: return reals.push_back(less(r(), r()));
+      case 11: return reals.push_back(select(r() > r(), r(), r()));
+      case 12: return reals.push_back(select(r() == r(), r(), r()));
+      case 13: return reals.push_back(activation(r()));
+      case 14: return reals.push_back(exp(r()));
+      case 15: return reals.push_back(log(r()));
+      case 16: return reals.push_back(erf(r()));
+      case 17: return reals.push_back(to_f32(i()));
+      case 18: return wholes.push_back(i() + i());
+      case 19: return wholes.push_back(i() - i());
+      case 20: return wholes.push_back(i() * i());
+      case 21: return wholes.push_back((i() & i()) | (i() ^ i()));
+      case 22: return wholes.push_back(i() << static_cast<int>(pick(0, 31)));
+      case 23: return wholes.push_back(i() >> static_cast<int>(pick(0, 31)));
+      case 24: return wholes.push_back(i() > i());
+      case 25: return wholes.push_back(select(r() < r(), i(), i()));
+      case 26: return wholes.push_back(round_s32(in_range(r(), 4000000.0f)));
+      case 27: return wholes.push_back(truncate_s32(in_range(r(), 2147483520.0f)));
+      case 28: return wholes.push_back(select(i() == i(), i(), i()));
+      default: {
+        const Scalar x = r();  // bits of a number, never of a NaN
+        return wholes.push_back(bits_s32(select(x == x, x, 1.5f)));
+      }
+    }
+  }
+
+  Kernel map() {
+    MapSpec s;
+    const auto rank = static_cast<size_t>(pick(1, 5));
+    for (size_t d = 0; d < rank; ++d) s.space.push_back(chance(0.2) ? 1 : pick(1, d + 1 == rank ? 70 : 6));
+    ExprBuilder b;
+    std::vector<Scalar> reals, wholes;
+    const int64_t operands = chance(0.1) ? 0 : pick(1, 4);
+    for (int64_t i = 0; i < operands; ++i) {
+      s.operands.push_back(map_operand(s.space));
+      const Scalar x = b.operand(static_cast<int32_t>(i), s.operands.back().dtype);
+      (x.type() == ScalarType::f32 ? reals : wholes).push_back(x);
+    }
+    const DType type = one_of({DType::u8, DType::s8, DType::s32, DType::f32});
+    if (operands == 0) {
+      s.value = b.finish(type == DType::f32 ? Scalar(real(3)) : Scalar(static_cast<int32_t>(pick(-128, 255))));
+    } else if (operands == 1 && scalar_type_of(type) == scalar_type_of(s.operands[0].dtype) && chance(0.5)) {
+      s.value = b.finish(b.operand(0, s.operands[0].dtype));  // a copy
+    } else {
+      if (reals.empty()) reals.push_back(chance(0.5) ? to_f32(wholes[0]) : from_code(wholes[0], static_cast<int32_t>(pick(0, 200)), real_scale()));
+      if (wholes.empty()) wholes.push_back(round_s32(in_range(reals[0], 1000.0f)));
+      if (chance(0.2)) {
+        s.operands.push_back(table_access(rank));
+        wholes.push_back(b.table(static_cast<int32_t>(s.operands.size()) - 1, wholes[0]));
+      }
+      const int64_t count = pick(0, 8);
+      for (int64_t i = 0; i < count; ++i) grow(reals, wholes);
+      if (type == DType::f32) {
+        s.value = b.finish(reals.back());
+      } else if (chance(0.5)) {
+        s.value = b.finish(wholes.back());
+      } else {
+        s.value = b.finish(to_result(reals.back(), type, rank, s.operands, b));
+      }
+    }
+    s.out = apart(type, s.space, shuffled(rank), s.space.back());
+    return {std::move(s), MapSchedule{chance(0.5) ? -1 : pick(0, static_cast<int64_t>(rank) - 1)}};
+  }
+
+  Kernel row() {
+    RowSpec s;
+    const auto rank = static_cast<size_t>(pick(1, 4));
+    for (size_t d = 0; d + 1 < rank; ++d) s.space.push_back(pick(1, 4));
+    s.space.push_back(one_of<int64_t>({1, 10, 63, 64, 65, 128, 130, 200, pick(1, 300)}));
+    const DType in = one_of({DType::f32, DType::f32, DType::u8, DType::s32}), out = one_of({DType::f32, DType::f32, DType::u8, DType::s8});
+    s.operands.push_back(apart(in, s.space, shuffled(rank), s.space.back()));
+    ExprBuilder b;
+    const auto input = [&](ExprBuilder& builder) {
+      const Scalar x = builder.operand(0, in);
+      return in == DType::f32 ? x : from_code(x, 100, in == DType::s32 ? 0x1p-19f : 0.05f);
+    };
+    const auto step = [&](RowReduction kind, auto&& value, auto&& finish) {
+      RowStep made{.kind = kind};
+      ExprBuilder inner, scalars;
+      made.value = inner.finish(value(inner));
+      if constexpr (!std::is_null_pointer_v<std::decay_t<decltype(finish)>>) made.finish = scalars.finish(finish(scalars));
+      s.steps.push_back(std::move(made));
+    };
+    const auto acc = [](ExprBuilder& builder, int32_t i) { return builder.accumulator(i, ScalarType::f32); };
+    const auto n = static_cast<float>(s.space.back());
+    Scalar v = 0.0f;
+    const int64_t pattern = pick(0, 3);
+    if (pattern <= 1) {  // softmax, logarithm of it
+      step(RowReduction::greatest, input, nullptr);
+      step(RowReduction::sum64, [&](ExprBuilder& e) { return exp(input(e) - acc(e, 0)); }, nullptr);
+      v = pattern == 0 ? exp(input(b) - acc(b, 0)) / acc(b, 1) : (input(b) - acc(b, 0)) - log(acc(b, 1));
+    } else if (pattern == 2) {  // layer normalization
+      step(RowReduction::sum64, input, [&](ExprBuilder& e) { return acc(e, 0) / n; });
+      step(RowReduction::squares64, [&](ExprBuilder& e) { return input(e) - acc(e, 0); },
+           [&](ExprBuilder& e) { return 1.0f / sqrt(acc(e, 1) / n + 1e-5f); });
+      const auto affine = [&] {
+        Access access = apart(DType::f32, s.space, nested(rank), s.space.back(), true);
+        for (size_t d = 0; d + 1 < rank; ++d) access.strides[d] = 0;
+        s.operands.push_back(access);
+        return b.operand(static_cast<int32_t>(s.operands.size()) - 1, DType::f32);
+      };
+      const Scalar scaled = (input(b) - acc(b, 0)) * acc(b, 1), scale = affine();
+      v = chance(0.7) ? fma(scaled, scale, affine()) : scaled * scale;
+    } else {  // anything
+      const int64_t count = pick(1, 3);
+      for (int32_t i = 0; i < count; ++i) {
+        const auto kind = one_of({RowReduction::greatest, RowReduction::sum64, RowReduction::squares64});
+        const auto value = [&](ExprBuilder& e) { return i == 0 ? input(e) : activation(input(e) - acc(e, i - 1)); };
+        if (chance(0.5)) {
+          step(kind, value, [&](ExprBuilder& e) { return i == 0 ? acc(e, 0) * 0.25f : acc(e, i) / (abs(acc(e, i - 1)) + 1.0f); });
+        } else {
+          step(kind, value, nullptr);
+        }
+      }
+      v = activation(input(b)) * acc(b, static_cast<int32_t>(count) - 1);
+    }
+    if (chance(0.2)) v = activation(v);
+    s.value = b.finish(to_result(out == DType::f32 ? v : v * 50.0f, out, rank, s.operands, b));
+    s.out = apart(out, s.space, shuffled(rank), s.space.back());
+    return {std::move(s), RowSchedule()};
+  }
+
+  // ---- Contents ----
+
+  void fill_random(DType type, AlignedBytes& buffer, double magnitude) {
+    const int mode = static_cast<int>(pick(0, 9));  // 0: greatest codes, 1: least
+    std::byte* at = buffer.data();
+    for (int64_t i = 0; i + size_of(type) <= buffer.size(); i += size_of(type)) {
+      if (type == DType::f32) {
+        const float x = real(magnitude);
+        std::memcpy(at + i, &x, 4);
+      } else if (type == DType::s32) {
+        const auto x = static_cast<int32_t>(pick(-(1 << 20), 1 << 20));
+        std::memcpy(at + i, &x, 4);
+      } else {
+        at[i] = mode == 0 ? std::byte{type == DType::s8 ? uint8_t{127} : uint8_t{255}} : mode == 1 ? std::byte{type == DType::s8 ? uint8_t{128} : uint8_t{0}} : static_cast<std::byte>(rng_());
+      }
+    }
+  }
+  // Last byte that a run of the kernel may touch.
+  int64_t bytes_of(const Access& access, const Dims& space, int64_t last, int64_t behind) const {
+    int64_t greatest = access.offset + (items_ - 1) * access.item_stride + behind;
+    for (size_t d = 0; d < space.size(); ++d)
+      greatest += std::max<int64_t>(0, access.strides[d]) * ((d + 1 == space.size() ? last : space[d]) - 1);
+    return greatest + size_of(access.dtype);
+  }
+  void fill(RandomKernel& random) {
+    const KernelSpec& spec = random.kernel.spec;
+    const Dims& space = space_of(spec);
+    const auto* contraction = std::get_if<ContractSpec>(&spec);
+    const auto* windowed = std::get_if<WindowSpec>(&spec);
+    const std::vector<const Access*> accesses = accesses_of(spec);
+    const size_t first_operand = spec.index() == 0 ? 4 : spec.index() == 1 ? (windowed->kind == WindowKind::dot ? 4 : 2) : 1;
+    for (size_t i = 0; i < accesses.size(); ++i) {
+      const Access& access = *accesses[i];
+      const bool reduced = spec.index() < 2 && i == 1;
+      int64_t behind = 0;
+      if (reduced)
+        for (const ReductionLoop& loop : contraction != nullptr ? contraction->loops : windowed->loops) behind += (loop.count - 1) * loop.stride;
+      if (reduced && contraction != nullptr) behind += (contraction->run + 3) * size_of(access.dtype);
+      if (windowed != nullptr && i == 2 && windowed->kind == WindowKind::dot) {
+        int64_t taps = 1;
+        for (const ReductionLoop& loop : windowed->loops) taps *= loop.count;
+        behind += taps * windowed->weights_tap_stride;
+      }
+      if (contraction != nullptr && i == 2) behind += contraction->b_block_stride * ((space.back() + 15) / 16);
+      const bool table = access.constant && access.dtype == DType::u8 && std::all_of(access.strides.begin(), access.strides.end(), [](int64_t x) { return x == 0; });
+      if (table) behind += 256;
+      AlignedBytes buffer(bytes_of(access, space, written_extent(spec), behind) + 64);
+      double magnitude = 4;
+      for (size_t m = 0; m < multipliers_.size(); ++m)
+        if (i == first_operand + multipliers_[m]) magnitude = multiplier_sizes_[m];
+      if (contraction != nullptr && i == 2) {
+        fill_packed(*contraction, buffer);
+      } else {
+        fill_random(access.dtype, buffer, magnitude);
+      }
+      random.buffers.push_back(std::move(buffer));
+    }
+    random.initial = random.buffers[0];
+  }
+  // Packed weights for each place that b is read from.
+  void fill_packed(const ContractSpec& s, AlignedBytes& buffer) {
+    int64_t steps = 1;
+    for (const ReductionLoop& loop : s.loops) steps *= loop.count;
+    const int64_t columns = s.space.back(), depth = steps * s.run;
+    const int64_t outer = s.space.size() > 3 && s.b.strides[0] != 0 ? s.space[0] : 1;
+    const int64_t items = s.b.constant ? 1 : items_;
+    const int mode = static_cast<int>(pick(0, 5));
+    for (int64_t item = 0; item < items; ++item)
+      for (int64_t o = 0; o < outer; ++o) {
+        Tensor weights(s.b.dtype == DType::f32 ? DType::f32 : DType::s8, {columns, depth});
+        if (s.b.dtype == DType::f32) {
+          for (float& w : weights.mutable_data<float>()) w = real(1.0);
+        } else {
+          for (int8_t& w : weights.mutable_data<int8_t>())
+            w = static_cast<int8_t>(mode == 0 ? -128 : mode == 1 ? 127 : mode == 2 ? (chance(0.5) ? -128 : 127) : pick(-127, 127));
+        }
+        const Tensor packed = s.b.dtype == DType::f32   ? pack_weights_f32(weights)
+                              : s.b.dtype == DType::s16 ? pack_weights_s16(weights, s.run)
+                                                        : pack_weights_s8(weights, s.run);
+        const int64_t blocks = packed.dims()[0], block = packed.bytes_size() / blocks;
+        std::byte* to = buffer.data() + s.b.offset + item * s.b.item_stride + (outer > 1 ? o * s.b.strides[0] : 0);
+        for (int64_t i = 0; i < blocks; ++i) std::memcpy(to + i * s.b_block_stride, packed.bytes().data() + i * block, static_cast<size_t>(block));
+      }
+  }
+
+  std::mt19937_64 rng_;
+  RandomOptions options_;
+  bool specials_ = false;
+  int64_t items_ = 1;
+  std::vector<size_t> multipliers_;         // operands that scale an accumulator
+  std::vector<double> multiplier_sizes_;
+};
+
+inline RandomKernel make_random_kernel(KernelForm form, uint64_t seed, RandomOptions options = {}) {
+  return KernelGenerator(seed * 4 + static_cast<uint64_t>(form), options).make(form);
+}
+
+}  // namespace cupel

@@ -1,0 +1,451 @@
+#include "runtime/session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cctype>
+#include <cfenv>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+extern "C" const CupelImage cupel_sample_image;
+
+namespace cupel {
+namespace {
+
+using testing::ElementsAre;
+
+struct FreeSession {
+  void operator()(CupelSession* session) const { cupel_session_free(session); }
+};
+using Session = std::unique_ptr<CupelSession, FreeSession>;
+
+Session create(const CupelImage& image, int threads) {
+  CupelSession* session = nullptr;
+  EXPECT_EQ(cupel_session_create(&image, threads, &session), kCupelOk) << cupel_session_error();
+  return Session(session);
+}
+
+struct SampleResult {
+  std::vector<float> y;
+  std::vector<int32_t> total;
+  bool operator==(const SampleResult&) const = default;
+};
+
+std::vector<float> sample_input(int64_t batch) {
+  std::vector<float> x(static_cast<size_t>(batch) * 6);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = 0.25f * static_cast<float>(i % 40);
+  return x;
+}
+
+SampleResult run_sample(CupelSession* session, int64_t batch) {
+  const std::vector<float> x = sample_input(batch), bias = {0.5f, 1.5f, 2.5f};
+  SampleResult result{std::vector<float>(x.size(), -1.0f), std::vector<int32_t>(static_cast<size_t>(batch), -1)};
+  const void* inputs[] = {x.data(), bias.data()};
+  void* outputs[] = {result.y.data(), result.total.data()};
+  EXPECT_EQ(cupel_session_run(session, batch, inputs, outputs), kCupelOk) << cupel_session_error();
+  return result;
+}
+
+SampleResult expected_sample(int64_t batch) {
+  const std::vector<float> x = sample_input(batch);
+  SampleResult result{std::vector<float>(x.size()), std::vector<int32_t>(static_cast<size_t>(batch), 0)};
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float scaled = x[i] * 2.0f;
+    result.y[i] = scaled + (0.5f + static_cast<float>(i % 3)) + 100.0f * static_cast<float>(i % 3 + 1);
+    result.total[i / 6] += static_cast<uint8_t>(scaled * 2.0f + 10.0f);
+  }
+  return result;
+}
+
+TEST(Session, RunsEveryBatchOnEveryNumberOfThreads) {
+  for (int threads = 1; threads <= 4; ++threads) {
+    const Session session = create(cupel_sample_image, threads);
+    EXPECT_EQ(cupel_session_arena_bytes(session.get()), 0);
+    int64_t largest = 0;
+    for (int64_t batch : {1, 3, 2, 7, 1, 100, 5000, 3}) {
+      ASSERT_EQ(run_sample(session.get(), batch), expected_sample(batch)) << threads << " threads, batch " << batch;
+      largest = std::max(largest, batch);
+      EXPECT_EQ(cupel_session_arena_bytes(session.get()), 448 * largest);
+    }
+  }
+}
+
+TEST(Session, ManyAtOnce) {
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong = 0;
+  for (int caller = 0; caller < 4; ++caller)
+    callers.emplace_back([caller, &wrong] {
+      const Session first = create(cupel_sample_image, 1 + caller % 3), second = create(cupel_sample_image, 2);
+      for (int round = 0; round < 100; ++round) {
+        const int64_t batch = 1 + (round * 7 + caller) % 9;
+        if (!(run_sample(first.get(), batch) == expected_sample(batch))) ++wrong;
+        if (!(run_sample(second.get(), batch + 1) == expected_sample(batch + 1))) ++wrong;
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(Session, RefusesBadArguments) {
+  CupelSession* session = nullptr;
+  const auto refuse = [&](const CupelImage* image, int threads, CupelSession** place) {
+    session = reinterpret_cast<CupelSession*>(&session);
+    return cupel_session_create(image, threads, place);
+  };
+  EXPECT_EQ(refuse(nullptr, 1, &session), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the image is null");
+  EXPECT_EQ(session, nullptr);
+  EXPECT_EQ(refuse(&cupel_sample_image, 0, &session), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "0 threads, expected at least 1");
+  EXPECT_EQ(session, nullptr);
+  EXPECT_EQ(refuse(&cupel_sample_image, 1, nullptr), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the place for the session is null");
+  cupel_session_free(nullptr);
+
+  const Session good = create(cupel_sample_image, 2);
+  float x[6] = {}, bias[3] = {}, y[6];
+  int32_t total[1];
+  const void* inputs[] = {x, bias};
+  void* outputs[] = {y, total};
+  const auto run = [&](int64_t batch) { return cupel_session_run(good.get(), batch, inputs, outputs); };
+  EXPECT_EQ(cupel_session_run(nullptr, 1, inputs, outputs), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the session is null");
+  EXPECT_EQ(run(0), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the batch is 0, expected at least 1");
+  EXPECT_EQ(cupel_session_run(good.get(), 1, nullptr, outputs), kCupelBadArgument);
+  EXPECT_EQ(cupel_session_run(good.get(), 1, inputs, nullptr), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "inputs or outputs are null");
+  inputs[1] = nullptr;
+  EXPECT_EQ(run(1), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "input bias is null");
+  inputs[1] = bias;
+  outputs[0] = nullptr;
+  EXPECT_EQ(run(1), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "output y is null");
+  outputs[0] = y;
+  EXPECT_EQ(run(1), kCupelOk);
+}
+
+TEST(Session, AFixedBatchIsTheOnlyOne) {
+  CupelImage image = cupel_sample_image;
+  image.fixed_batch = 3;
+  const Session session = create(image, 2);
+  EXPECT_EQ(run_sample(session.get(), 3), expected_sample(3));
+  const void* inputs[] = {&image, &image};
+  void* outputs[] = {&image, &image};
+  EXPECT_EQ(cupel_session_run(session.get(), 1, inputs, outputs), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the batch is 1, the model fixes 3");
+}
+
+TEST(Session, ABatchBeyondMemoryLeavesTheSessionUsable) {
+  const Session session = create(cupel_sample_image, 2);
+  EXPECT_EQ(run_sample(session.get(), 5), expected_sample(5));
+  const void* inputs[] = {&inputs, &inputs};
+  void* outputs[] = {&outputs, &outputs};
+  for (int64_t batch : {INT64_MAX, INT64_MAX / 448, INT64_MAX / 1000}) {
+    EXPECT_EQ(cupel_session_run(session.get(), batch, inputs, outputs), kCupelNoMemory);
+    EXPECT_EQ(cupel_session_error(), "a batch of " + std::to_string(batch) + " is too large");
+  }
+  EXPECT_EQ(cupel_session_run(session.get(), int64_t{1} << 40, inputs, outputs), kCupelNoMemory);
+  EXPECT_STREQ(cupel_session_error(), "no memory for 492581209243648 bytes, which a batch of 1099511627776 takes");
+  EXPECT_EQ(cupel_session_arena_bytes(session.get()), 448 * 5);
+  EXPECT_EQ(run_sample(session.get(), 6), expected_sample(6));
+}
+
+TEST(Session, ALackingFeatureIsNamed) {
+  CupelImage image = cupel_sample_image;
+  const char* const features[] = {"sse2", "none-such", "avx1024", nullptr};
+  image.features = features;
+  CupelSession* session = nullptr;
+  EXPECT_EQ(cupel_session_create(&image, 1, &session), kCupelNoFeature);
+  EXPECT_EQ(session, nullptr);
+  EXPECT_STREQ(cupel_session_error(), "the CPU lacks none-such, avx1024");
+  const std::string other_thread = [] {
+    std::string text;
+    std::thread([&] { text = cupel_session_error(); }).join();
+    return text;
+  }();
+  EXPECT_EQ(other_thread, "");
+
+  const std::string long_name(1000, 'x');
+  const char* const long_features[] = {long_name.c_str(), long_name.c_str(), nullptr};
+  image.features = long_features;
+  EXPECT_EQ(cupel_session_create(&image, 1, &session), kCupelNoFeature);
+  EXPECT_LT(std::strlen(cupel_session_error()), 256u);
+  image.features = nullptr;
+  EXPECT_EQ(run_sample(create(image, 1).get(), 2), expected_sample(2));
+}
+
+TEST(Session, RefusesTablesItCannotFollow) {
+  CupelSession* session = nullptr;
+  const auto error_of = [&](const CupelImage& image) -> std::string {
+    EXPECT_EQ(cupel_session_create(&image, 1, &session), kCupelBadImage);
+    EXPECT_EQ(session, nullptr);
+    return cupel_session_error();
+  };
+  CupelImage image = cupel_sample_image;
+  image.version = 7;
+  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 1");
+
+  const std::string contradiction = "the tables of the image contradict each other";
+  const auto with_buffer = [&](CupelImageBuffer buffer) {
+    std::vector<CupelImageBuffer> buffers(cupel_sample_image.buffers, cupel_sample_image.buffers + cupel_sample_image.buffer_count);
+    buffers[4] = buffer;
+    CupelImage changed = cupel_sample_image;
+    changed.buffers = buffers.data();
+    return error_of(changed);
+  };
+  EXPECT_EQ(with_buffer({4, 0, 0}), contradiction);
+  EXPECT_EQ(with_buffer({kCupelInput, 2, 0}), contradiction);
+  EXPECT_EQ(with_buffer({kCupelInput, -1, 0}), contradiction);
+  EXPECT_EQ(with_buffer({kCupelOutput, 2, 0}), contradiction);
+  EXPECT_EQ(with_buffer({kCupelArena, 0, 512}), contradiction);
+  EXPECT_EQ(with_buffer({kCupelArena, 0, 32}), contradiction);
+  EXPECT_EQ(with_buffer({kCupelConstant, 0, -64}), contradiction);
+  const auto with_step = [&](auto change) {
+    std::vector<CupelImageStep> steps(cupel_sample_image.steps, cupel_sample_image.steps + cupel_sample_image.step_count);
+    change(steps[1]);
+    CupelImage changed = cupel_sample_image;
+    changed.steps = steps.data();
+    return error_of(changed);
+  };
+  const int32_t beyond[] = {5, 7};
+  EXPECT_EQ(with_step([&](CupelImageStep& s) { s.buffers = beyond; }), contradiction);
+  EXPECT_EQ(with_step([](CupelImageStep& s) { s.run = nullptr; }), contradiction);
+  EXPECT_EQ(with_step([](CupelImageStep& s) { s.units_per_item = -1; }), contradiction);
+  EXPECT_EQ(with_step([](CupelImageStep& s) { s.buffer_count = 0; }), contradiction);
+  image = cupel_sample_image;
+  image.step_count = -1;
+  EXPECT_EQ(error_of(image), contradiction);
+}
+
+// What a tap has seen: names in order, and the stored elements of each.
+struct Seen {
+  std::vector<std::string> names;
+  std::vector<float> scaled;
+  std::vector<int> codes;
+};
+
+void see(void* context, const CupelImageStep* step, const uint8_t* buffer, int64_t batch) {
+  auto& seen = *static_cast<Seen*>(context);
+  const CupelImageResult& r = step->result;
+  seen.names.emplace_back(r.value_name);
+  for (int64_t n = 0; n < batch; ++n)
+    for (int64_t h = 0; h < r.dims[0]; ++h)
+      for (int64_t w = 0; w < r.dims[1]; ++w) {
+        const uint8_t* element = buffer + r.offset + n * r.item_stride + h * r.strides[0] + w * r.strides[1];
+        if (seen.names.back() == "scaled") {
+          float value;
+          std::memcpy(&value, element, sizeof value);
+          seen.scaled.push_back(value);
+        }
+        if (seen.names.back() == "codes") seen.codes.push_back(*element);
+      }
+}
+
+TEST(Session, TapsSeeResultsInOrder) {
+  const Session session = create(cupel_sample_image, 2);
+  Seen seen;
+  cupel_session_set_tap(session.get(), see, &seen);
+  EXPECT_EQ(run_sample(session.get(), 3), expected_sample(3));
+  EXPECT_THAT(seen.names, ElementsAre("scaled", "codes", "y"));
+  const std::vector<float> x = sample_input(3);
+  ASSERT_EQ(seen.scaled.size(), x.size());
+  ASSERT_EQ(seen.codes.size(), x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    EXPECT_EQ(seen.scaled[i], x[i] * 2.0f);
+    EXPECT_EQ(seen.codes[i], static_cast<int>(x[i] * 4.0f + 10.0f));
+  }
+  cupel_session_set_tap(session.get(), nullptr, nullptr);
+  EXPECT_EQ(run_sample(session.get(), 3), expected_sample(3));
+  EXPECT_EQ(seen.names.size(), 3u);
+}
+
+TEST(Session, TimersSeeEveryStep) {
+  const Session session = create(cupel_sample_image, 2);
+  struct Times {
+    std::vector<std::string> names;
+    bool negative = false;
+  } times;
+  cupel_session_set_timer(
+      session.get(),
+      [](void* context, const CupelImageStep* step, int64_t time_ns) {
+        auto& t = *static_cast<Times*>(context);
+        t.names.emplace_back(step->name);
+        t.negative = t.negative || time_ns < 0;
+      },
+      &times);
+  run_sample(session.get(), 2);
+  EXPECT_THAT(times.names, ElementsAre("map_f32", "map_u8", "map_f32_2", "row_s32"));
+  EXPECT_FALSE(times.negative);
+  cupel_session_set_timer(session.get(), nullptr, nullptr);
+  run_sample(session.get(), 2);
+  EXPECT_EQ(times.names.size(), 4u);
+}
+
+// Images of one step without buffers, to see who computes what.
+std::mutex trace_mutex;
+std::vector<std::pair<int64_t, int64_t>> trace_ranges;
+std::set<pthread_t> trace_threads;
+std::set<uint32_t> trace_settings;
+
+uint32_t floating_point_setting() {
+#if defined(__x86_64__)
+  return __builtin_ia32_stmxcsr() & ~0x3fu;  // without the flags of what has happened
+#else
+  return static_cast<uint32_t>(std::fegetround());
+#endif
+}
+
+void trace(uint8_t* const*, int64_t begin, int64_t end) {
+  const std::lock_guard lock(trace_mutex);
+  trace_ranges.emplace_back(begin, end);
+  trace_threads.insert(pthread_self());
+  trace_settings.insert(floating_point_setting());
+}
+
+CupelImage image_of(const CupelImageStep* steps, int32_t count) {
+  CupelImage image = {};
+  image.version = kCupelImageVersion;
+  image.model = "traced";
+  image.steps = steps;
+  image.step_count = count;
+  return image;
+}
+
+std::vector<std::pair<int64_t, int64_t>> ranges_of(int threads, int64_t batch, int64_t units, int64_t operations) {
+  const CupelImageStep step = {trace, "trace", "", nullptr, 0, units, operations, {}};
+  const CupelImage image = image_of(&step, 1);
+  const Session session = create(image, threads);
+  trace_ranges.clear();
+  trace_threads.clear();
+  trace_settings.clear();
+  EXPECT_EQ(cupel_session_run(session.get(), batch, nullptr, nullptr), kCupelOk) << cupel_session_error();
+  EXPECT_EQ(trace_threads.size(), trace_ranges.size());
+  std::sort(trace_ranges.begin(), trace_ranges.end());
+  return trace_ranges;
+}
+
+TEST(Session, StepsAreSplitByTheirWork) {
+  using Ranges = std::vector<std::pair<int64_t, int64_t>>;
+  const int64_t work = int64_t{1} << 17;  // of one part
+  EXPECT_EQ(ranges_of(2, 1, 10, 2 * work), (Ranges{{0, 5}, {5, 10}}));
+  EXPECT_EQ(ranges_of(2, 1, 10, 2 * work - 1), (Ranges{{0, 10}}));
+  EXPECT_EQ(ranges_of(4, 1, 10, 2 * work), (Ranges{{0, 5}, {5, 10}}));
+  EXPECT_EQ(ranges_of(4, 2, 10, work), (Ranges{{0, 10}, {10, 20}}));
+  EXPECT_EQ(ranges_of(4, 1, 3, 2 * work), (Ranges{{0, 1}, {1, 2}, {2, 3}}));
+  EXPECT_EQ(ranges_of(4, 3, 7, 100 * work), (Ranges{{0, 5}, {5, 10}, {10, 15}, {15, 21}}));
+  EXPECT_EQ(ranges_of(4, 1, 1, 100 * work), (Ranges{{0, 1}}));
+  EXPECT_EQ(ranges_of(1, 1, 10, 100 * work), (Ranges{{0, 10}}));
+  EXPECT_EQ(ranges_of(2, 2, 10, INT64_MAX), (Ranges{{0, 10}, {10, 20}}));
+  EXPECT_EQ(ranges_of(3, 1, 0, 100 * work), (Ranges{}));
+}
+
+TEST(Session, KernelsRunWithTheDefaultFloatingPointSetting) {
+#if defined(__x86_64__)
+  const uint32_t before = __builtin_ia32_stmxcsr();
+  const uint32_t odd = 0xff80;  // round towards zero, flush subnormal results to zero, all traps masked
+  const CupelImageStep step = {trace, "trace", "", nullptr, 0, 100, INT64_MAX, {}};
+  const CupelImage image = image_of(&step, 1);
+  trace_settings.clear();
+  trace_threads.clear();
+  __builtin_ia32_ldmxcsr(odd);
+  {
+    const Session session = create(image, 3);  // threads inherit the setting of their maker
+    EXPECT_EQ(cupel_session_run(session.get(), 1, nullptr, nullptr), kCupelOk);
+  }
+  const uint32_t after = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(before);
+  EXPECT_EQ(after, odd);
+  EXPECT_EQ(trace_threads.size(), 3u);
+  EXPECT_THAT(trace_settings, ElementsAre(0x1f80u));
+#else
+  GTEST_SKIP() << "no MXCSR";
+#endif
+}
+
+// Steps see what the step before wrote, also across threads, over many barriers and pauses between runs.
+constexpr int64_t kLanes = 64;
+int64_t lanes[2][kLanes];
+void even(uint8_t* const*, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) lanes[1][i] = lanes[0][(i + 1) % kLanes] + 1;
+}
+void odd(uint8_t* const*, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) lanes[0][i] = lanes[1][(i + 1) % kLanes] + 1;
+}
+
+TEST(Session, EveryStepWaitsForTheOneBefore) {
+  std::vector<CupelImageStep> steps;
+  for (int i = 0; i < 500; ++i) {
+    steps.push_back({even, "even", "", nullptr, 0, kLanes, INT64_MAX, {}});
+    steps.push_back({odd, "odd", "", nullptr, 0, kLanes, INT64_MAX, {}});
+  }
+  const CupelImage image = image_of(steps.data(), static_cast<int32_t>(steps.size()));
+  for (int threads : {1, 2, 3, 8}) {
+    const Session session = create(image, threads);
+    std::memset(lanes, 0, sizeof lanes);
+    for (int run = 0; run < 5; ++run) {
+      ASSERT_EQ(cupel_session_run(session.get(), 1, nullptr, nullptr), kCupelOk);
+      std::this_thread::sleep_for(std::chrono::milliseconds(run));
+    }
+    for (int64_t i = 0; i < kLanes; ++i) ASSERT_EQ(lanes[0][i], 5000) << threads << " threads, lane " << i;
+  }
+}
+
+#ifdef CUPEL_SAMPLE_LIBRARY
+std::string output_of(const std::string& command) {
+  std::string text;
+  std::FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return text;
+  char part[4096];
+  for (size_t n; (n = fread(part, 1, sizeof part, pipe)) > 0;) text.append(part, n);
+  EXPECT_EQ(pclose(pipe), 0) << command;
+  return text;
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t at = 0; (at = text.find_first_not_of(" \n\t[]", at)) != std::string::npos;) {
+    const size_t end = std::min(text.find_first_of(" \n\t[]", at), text.size());
+    words.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  return words;
+}
+
+TEST(ImageRuntime, NeedsTheCLibraryAlone) {
+  for (const std::string& word : words_of(output_of("readelf -d " CUPEL_SAMPLE_LIBRARY " | grep NEEDED")))
+    EXPECT_TRUE(word.find(".so") == std::string::npos || word.starts_with("libc.so") || word.starts_with("ld-linux")) << word;
+  const std::vector<std::string> undefined = words_of(output_of("nm -D --undefined-only " CUPEL_SAMPLE_LIBRARY));
+  EXPECT_THAT(undefined, testing::Contains(testing::StartsWith("pthread_create")));
+  for (const std::string& name : undefined) {
+    EXPECT_FALSE(name.starts_with("_Z")) << name;
+    EXPECT_FALSE(name.starts_with("__cxa") && !name.starts_with("__cxa_finalize")) << name;
+    EXPECT_EQ(name.find("personality"), std::string::npos) << name;
+    EXPECT_EQ(name.find("GLIBCXX"), std::string::npos) << name;
+  }
+}
+
+TEST(ImageRuntime, ShowsTheSymbolsOfItsModelAlone) {
+  std::set<std::string> shown;
+  for (const std::string& word : words_of(output_of("nm -D --defined-only --format=posix " CUPEL_SAMPLE_LIBRARY)))
+    if (word.size() > 1 && !std::isdigit(static_cast<unsigned char>(word[0]))) shown.insert(word);
+  EXPECT_THAT(shown, ElementsAre("cupel_sample_create", "cupel_sample_error", "cupel_sample_free", "cupel_sample_image", "cupel_sample_metadata", "cupel_sample_run"));
+}
+#endif
+
+}  // namespace
+}  // namespace cupel
