@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include <atomic>
-#include <map>
 #include <set>
 #include <thread>
 
@@ -84,7 +83,7 @@ ImageTables::Port table_port(const Port& port) {
   return row;
 }
 
-ImageTables::Step table_step(const Step& step, const Program& program) {
+ImageTables::Step table_step(const Step& step) {
   ImageTables::Step row;
   row.symbol = kernel_symbol(step.kernel);
   row.name = step.name;
@@ -99,7 +98,7 @@ ImageTables::Step table_step(const Step& step, const Program& program) {
   row.dims.assign(step.result->dims.begin(), step.result->dims.end());
   row.strides = step.result->strides;
   row.offset = step.result->offset;
-  row.item_stride = program.buffers[static_cast<size_t>(step.result->buffer)].item_bytes;
+  row.item_stride = accesses_of(step.kernel.spec)[0]->item_stride;
   if (step.type.quant && step.type.quant->per_tensor()) {
     row.scale = step.type.quant->scale[0];
     row.zero_point = step.type.quant->zero_point[0];
@@ -118,7 +117,7 @@ ImageTables tables_of(const Program& program, const EmitTarget& target) {
   for (const Port& port : program.outputs) tables.outputs.push_back(table_port(port));
   for (const Buffer& buffer : program.buffers)
     tables.buffers.push_back({static_cast<int32_t>(buffer.place), static_cast<int32_t>(buffer.index), buffer.offset});
-  for (const Step& step : program.steps) tables.steps.push_back(table_step(step, program));
+  for (const Step& step : program.steps) tables.steps.push_back(table_step(step));
   tables.constants_bytes = static_cast<int64_t>(program.constants.size());
   tables.arena_bytes = program.arena_bytes;
   tables.fixed_batch = program.fixed_batch;

@@ -117,7 +117,7 @@ TEST(IntegerOps, Table) {
 }
 
 TEST(IntegerOps, Requantize) {
-  const SingleOp s = run_single("constant %perm : s64[3] = [-1, 4, 3]\n%c = Reshape(%xd, %perm)", "Reshape");
+  const SingleOp s = run_single("constant %shape : s64[3] = [-1, 4, 3]\n%c = Reshape(%xd, %shape)", "Requantize");
   for (size_t i = 0; i < s.x.size(); ++i) ASSERT_EQ(s.y.int_at(static_cast<int64_t>(i)), code(static_cast<float>(s.x[i] - kZx) * narrow(static_cast<double>(kSx) / kSy), kZy));
 }
 

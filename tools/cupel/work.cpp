@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "target/machine.h"
+#include "profile/peaks.h"
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
@@ -154,7 +155,9 @@ Provenance provenance() {
   p.date = date;
   p.command = g_command;
   p.versions = {{"cupel", CUPEL_VERSION}, {"engine", "reference interpreter"}, {"compiler", __VERSION__}};
-  for (auto& [name, value] : machine_facts(host_machine())) p.machine.push_back({std::move(name), std::move(value)});
+  const Machine machine = host_machine();
+  for (auto& [name, value] : machine_facts(machine)) p.machine.push_back({std::move(name), std::move(value)});
+  for (auto& [name, value] : peak_facts(measure_peaks(true, machine))) p.machine.push_back({std::move(name), std::move(value)});
   return p;
 }
 
