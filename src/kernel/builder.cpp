@@ -17,7 +17,9 @@ struct NumberTraits<Scalar> {
 }  // namespace scalar
 
 bool ExprBuilder::Before::operator()(const ScalarNode& a, const ScalarNode& b) const {
-  const auto key = [](const ScalarNode& n) { return std::tuple(n.op, n.arguments, n.index, std::bit_cast<uint32_t>(n.value)); };
+  const auto key = [](const ScalarNode& n) {
+    return std::tuple(n.op, n.arguments, n.index, std::bit_cast<uint32_t>(n.value));
+  };
   return key(a) < key(b);
 }
 
@@ -32,7 +34,8 @@ int32_t ExprBuilder::node_of(Scalar value) {
     assert(value.builder_ == this);
     return value.node_;
   }
-  if (value.type_ == ScalarType::f32) return add({.op = ScalarOp::constant_f32, .value = std::bit_cast<float>(value.bits_)});
+  if (value.type_ == ScalarType::f32)
+    return add({.op = ScalarOp::constant_f32, .value = std::bit_cast<float>(value.bits_)});
   return add({.op = ScalarOp::constant_s32, .index = static_cast<int32_t>(value.bits_)});
 }
 
@@ -73,23 +76,14 @@ Scalar ExprBuilder::append(const ScalarExpr& expr, const ScalarSources& sources)
       arguments[i] = values[static_cast<size_t>(n.arguments[i])];
     const auto index = static_cast<size_t>(n.index);
     switch (n.op) {
-      case ScalarOp::operand:
-        values.push_back(sources.operands[index]);
-        break;
-      case ScalarOp::accumulator:
-        values.push_back(sources.accumulators[index]);
-        break;
-      case ScalarOp::constant_f32:
-        values.emplace_back(n.value);
-        break;
-      case ScalarOp::constant_s32:
-        values.emplace_back(n.index);
-        break;
-      case ScalarOp::table:
-        values.push_back(table(sources.tables[index], arguments[0]));
-        break;
+      case ScalarOp::operand: values.push_back(sources.operands[index]); break;
+      case ScalarOp::accumulator: values.push_back(sources.accumulators[index]); break;
+      case ScalarOp::constant_f32: values.emplace_back(n.value); break;
+      case ScalarOp::constant_s32: values.emplace_back(n.index); break;
+      case ScalarOp::table: values.push_back(table(sources.tables[index], arguments[0])); break;
       default:
-        values.push_back(Scalar::apply(n.op, scalar_result_type(n.op, arguments[1].type()), arguments[0], arguments[1], arguments[2]));
+        values.push_back(Scalar::apply(n.op, scalar_result_type(n.op, arguments[1].type()), arguments[0], arguments[1],
+                                       arguments[2]));
     }
   }
   return values.back();
@@ -115,14 +109,21 @@ ScalarExpr ExprBuilder::finish(Scalar result) {
   return expr;
 }
 
-// ---- Operations -------------------------------------------------------------------------------------------------------
+// ---- Operations
+// -------------------------------------------------------------------------------------------------------
 
 #define CUPEL_REAL(op, ...) Scalar::apply(ScalarOp::op, ScalarType::f32, __VA_ARGS__)
 #define CUPEL_WHOLE(op, ...) Scalar::apply(ScalarOp::op, ScalarType::s32, __VA_ARGS__)
 
-Scalar operator+(Scalar a, Scalar b) { return a.type_ == ScalarType::f32 ? CUPEL_REAL(add, a, b) : CUPEL_WHOLE(add_s32, a, b); }
-Scalar operator-(Scalar a, Scalar b) { return a.type_ == ScalarType::f32 ? CUPEL_REAL(sub, a, b) : CUPEL_WHOLE(sub_s32, a, b); }
-Scalar operator*(Scalar a, Scalar b) { return a.type_ == ScalarType::f32 ? CUPEL_REAL(mul, a, b) : CUPEL_WHOLE(mul_s32, a, b); }
+Scalar operator+(Scalar a, Scalar b) {
+  return a.type_ == ScalarType::f32 ? CUPEL_REAL(add, a, b) : CUPEL_WHOLE(add_s32, a, b);
+}
+Scalar operator-(Scalar a, Scalar b) {
+  return a.type_ == ScalarType::f32 ? CUPEL_REAL(sub, a, b) : CUPEL_WHOLE(sub_s32, a, b);
+}
+Scalar operator*(Scalar a, Scalar b) {
+  return a.type_ == ScalarType::f32 ? CUPEL_REAL(mul, a, b) : CUPEL_WHOLE(mul_s32, a, b);
+}
 Scalar operator/(Scalar a, Scalar b) { return CUPEL_REAL(div, a, b); }
 Scalar operator-(Scalar a) { return a.type_ == ScalarType::f32 ? CUPEL_REAL(neg, a) : CUPEL_WHOLE(sub_s32, 0, a); }
 Scalar operator&(Scalar a, Scalar b) { return CUPEL_WHOLE(and_s32, a, b); }

@@ -2,8 +2,9 @@
 //   ExprBuilder b;
 //   Scalar v = to_f32(b.accumulator(0, ScalarType::s32)) * b.operand(0, DType::f32);
 //   spec.epilogue = b.finish(to_code(relu(v), DType::u8, zero_point));
-// Every operator and function is exactly the operation that docs/quantization.md names; `a * m + z` is a product, rounded,
-// and a sum, rounded. Equal operations on equal arguments become one node; operations on constants alone are computed.
+// Every operator and function is exactly the operation that docs/quantization.md names; `a * m + z` is a product,
+// rounded, and a sum, rounded. Equal operations on equal arguments become one node; operations on constants alone are
+// computed.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,10 @@ class ExprBuilder;
 // write 2.0f beside f32 and 2 beside s32. A mix is found by scalar_types, not here.
 class Scalar {
  public:
-  Scalar(float value) : bits_(__builtin_bit_cast(uint32_t, value)), type_(ScalarType::f32) {}  // NOLINT: constants read as numbers
-  Scalar(int32_t value) : bits_(static_cast<uint32_t>(value)), type_(ScalarType::s32) {}       // NOLINT
-  Scalar(uint32_t bits) : bits_(bits), type_(ScalarType::s32) {}                               // NOLINT
+  Scalar(float value)
+      : bits_(__builtin_bit_cast(uint32_t, value)), type_(ScalarType::f32) {}  // NOLINT: constants read as numbers
+  Scalar(int32_t value) : bits_(static_cast<uint32_t>(value)), type_(ScalarType::s32) {}  // NOLINT
+  Scalar(uint32_t bits) : bits_(bits), type_(ScalarType::s32) {}                          // NOLINT
 
   ScalarType type() const { return type_; }
   bool is_constant() const { return builder_ == nullptr; }

@@ -25,9 +25,7 @@ int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit;
 // The bytes of one item that an access reaches, relative to its buffer.
 struct Span {
   Wide least = 0, greatest = 0;
-  void step(Wide stride, Wide count) {
-    (stride < 0 ? least : greatest) += stride * (count - 1);
-  }
+  void step(Wide stride, Wide count) { (stride < 0 ? least : greatest) += stride * (count - 1); }
 };
 
 Status check_span(std::string_view name, const Span& span) {
@@ -58,8 +56,7 @@ Status check_access(std::string_view name, const Access& access, const Dims& spa
     return broken(fmt::format("{}: is {}, expected {}", name, dtype_name(access.dtype), expected));
   }
   if (access.strides.size() != space.size())
-    return broken(
-        fmt::format("{}: has {} strides for {} dimensions", name, access.strides.size(), space.size()));
+    return broken(fmt::format("{}: has {} strides for {} dimensions", name, access.strides.size(), space.size()));
   if (access.constant && access.item_stride != 0)
     return broken(fmt::format("{}: is constant with item stride {}, expected 0", name, access.item_stride));
   if (access.item_stride < 0) return broken(fmt::format("{}: item stride {} is negative", name, access.item_stride));
@@ -75,8 +72,7 @@ Status check_access(std::string_view name, const Access& access, const Dims& spa
 // `last`: elements of the last dimension that are touched.
 Span span_of(const Access& access, const Dims& space, int64_t last) {
   Span span{access.offset, access.offset};
-  for (size_t d = 0; d < space.size(); ++d)
-    span.step(access.strides[d], d + 1 == space.size() ? last : space[d]);
+  for (size_t d = 0; d < space.size(); ++d) span.step(access.strides[d], d + 1 == space.size() ? last : space[d]);
   span.greatest += size_of(access.dtype) - 1;
   return span;
 }
@@ -120,7 +116,8 @@ Status check_expression(std::string_view name, const ScalarExpr& expr, const Sca
   const auto types = scalar_types(expr, scope);
   if (!types) return broken(fmt::format("{}: {}", name, types.error().cause));
   if (types->back() != expected)
-    return broken(fmt::format("{}: gives {}, expected {}", name, scalar_type_name(types->back()), scalar_type_name(expected)));
+    return broken(
+        fmt::format("{}: gives {}, expected {}", name, scalar_type_name(types->back()), scalar_type_name(expected)));
   return {};
 }
 
@@ -172,8 +169,8 @@ Status check_operands(const std::vector<Access>& operands, const Access& out, co
 Status check_per_column(std::string_view name, const Access& access, const Dims& space, int64_t last_stride) {
   const size_t rank = space.size();
   if (access.strides[rank - 1] != last_stride)
-    return broken(fmt::format("{}: steps {} bytes along the last dimension, expected {}", name, access.strides[rank - 1],
-                              last_stride));
+    return broken(fmt::format("{}: steps {} bytes along the last dimension, expected {}", name,
+                              access.strides[rank - 1], last_stride));
   if (access.strides[rank - 2] != 0 || access.strides[rank - 3] != 0)
     return broken(fmt::format("{}: moves along h or w", name));
   return {};
@@ -240,8 +237,8 @@ Status check(const WindowSpec& s, const WindowSchedule& schedule) {
   const bool dot = s.kind == WindowKind::dot, real = s.a.dtype == DType::f32;
   CUPEL_TRY(check_access("a", s.a, s.space, dot ? std::span<const DType>(kDotA) : kReducedA));
   if (s.a.strides.back() != size_of(s.a.dtype))
-    return broken(fmt::format("a: steps {} bytes along the last dimension, expected {}", s.a.strides.back(),
-                              size_of(s.a.dtype)));
+    return broken(
+        fmt::format("a: steps {} bytes along the last dimension, expected {}", s.a.strides.back(), size_of(s.a.dtype)));
   Span a = span_of(s.a, s.space, channels);
   CUPEL_TRY(check_loops(s.loops, "a", a));
   if (dot) {
@@ -307,14 +304,10 @@ Status check(const RowSpec& s, const RowSchedule&) {
 Status check_kernel(const Kernel& kernel) {
   if (kernel.spec.index() != kernel.schedule.index()) return broken("the schedule is of another form than the spec");
   switch (kernel.spec.index()) {
-    case 0:
-      return check(std::get<0>(kernel.spec), std::get<0>(kernel.schedule));
-    case 1:
-      return check(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
-    case 2:
-      return check(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
-    default:
-      return check(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
+    case 0: return check(std::get<0>(kernel.spec), std::get<0>(kernel.schedule));
+    case 1: return check(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
+    case 2: return check(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
+    default: return check(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
   }
 }
 

@@ -1,5 +1,5 @@
-// The meaning of a Kernel, element by element. Along the last dimension up to kScalarLanes elements are computed at once;
-// no element depends on how they are grouped.
+// The meaning of a Kernel, element by element. Along the last dimension up to kScalarLanes elements are computed at
+// once; no element depends on how they are grouped.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -56,14 +56,10 @@ void load_as(const std::byte* at, int64_t stride, int count, Lanes& lanes) {
 
 void load(DType type, const std::byte* at, int64_t stride, int count, Lanes& lanes) {
   switch (type) {
-    case DType::u8:
-      return load_as<uint8_t>(at, stride, count, lanes);
-    case DType::s8:
-      return load_as<int8_t>(at, stride, count, lanes);
-    case DType::s32:
-      return load_as<int32_t>(at, stride, count, lanes);
-    default:
-      return load_as<float>(at, stride, count, lanes);
+    case DType::u8: return load_as<uint8_t>(at, stride, count, lanes);
+    case DType::s8: return load_as<int8_t>(at, stride, count, lanes);
+    case DType::s32: return load_as<int32_t>(at, stride, count, lanes);
+    default: return load_as<float>(at, stride, count, lanes);
   }
 }
 
@@ -102,7 +98,9 @@ class RowExpression {
             load(operands_[index].dtype, rows_[index] + first * stride, stride, count, lanes);
           }
         },
-        [&](const ScalarNode& node) { return reinterpret_cast<const uint8_t*>(rows_[static_cast<size_t>(node.index)]); });
+        [&](const ScalarNode& node) {
+          return reinterpret_cast<const uint8_t*>(rows_[static_cast<size_t>(node.index)]);
+        });
   }
 
  private:
@@ -231,7 +229,8 @@ void evaluate(const WindowSpec& spec, Buffers buffers, int64_t items) {
       for (int64_t first = 0; first < channels; first += kScalarLanes) {
         const int count = static_cast<int>(std::min<int64_t>(kScalarLanes, channels - first));
         Lanes acc{}, x{}, w{};
-        if (dot) load(spec.start.dtype, start + first * spec.start.strides.back(), spec.start.strides.back(), count, acc);
+        if (dot)
+          load(spec.start.dtype, start + first * spec.start.strides.back(), spec.start.strides.back(), count, acc);
         if (spec.kind == WindowKind::max) acc.fill(least_value(spec.a.dtype));
         for (size_t tap = 0; tap < taps.size(); ++tap) {
           const int64_t stride = spec.a.strides.back();

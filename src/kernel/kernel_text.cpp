@@ -40,7 +40,8 @@ std::string real_text(float value) {
   return fmt::format("{:a}", static_cast<double>(value));
 }
 
-// ---- Printing ---------------------------------------------------------------------------------------------------------
+// ---- Printing
+// ---------------------------------------------------------------------------------------------------------
 
 class Printer {
  public:
@@ -89,7 +90,8 @@ class Printer {
                  n.op == ScalarOp::table) {
         rest = fmt::format(" {}", n.index);
       }
-      for (size_t j = 0; j < static_cast<size_t>(argument_count(n.op)); ++j) rest += fmt::format(" %{}", n.arguments[j]);
+      for (size_t j = 0; j < static_cast<size_t>(argument_count(n.op)); ++j)
+        rest += fmt::format(" %{}", n.arguments[j]);
       line(indent + 2, "%{} = {}{}", i, scalar_op_name(n.op), rest);
     }
   }
@@ -147,7 +149,8 @@ class Printer {
   std::string text_;
 };
 
-// ---- Parsing ----------------------------------------------------------------------------------------------------------
+// ---- Parsing
+// ----------------------------------------------------------------------------------------------------------
 
 class Parser {
  public:
@@ -271,7 +274,8 @@ class Parser {
     if (digits == "inf") {
       value = HUGE_VALF;
     } else {
-      if (!digits.starts_with("0x") || digits.size() < 3 || digits[2] == '-') return unexpected_word("a hexadecimal number");
+      if (!digits.starts_with("0x") || digits.size() < 3 || digits[2] == '-')
+        return unexpected_word("a hexadecimal number");
       digits.remove_prefix(2);
       const auto [end, code] =
           std::from_chars(digits.data(), digits.data() + digits.size(), value, std::chars_format::hex);
@@ -314,7 +318,8 @@ class Parser {
   Result<int32_t> node_number() {
     const std::string_view found = peek();
     int32_t number = 0;
-    const auto [end, code] = std::from_chars(found.data() + std::min<size_t>(1, found.size()), found.data() + found.size(), number);
+    const auto [end, code] =
+        std::from_chars(found.data() + std::min<size_t>(1, found.size()), found.data() + found.size(), number);
     if (!found.starts_with('%') || code != std::errc{} || end != found.data() + found.size())
       return unexpected_word("a node, %0 or a later one");
     word();
@@ -336,9 +341,11 @@ class Parser {
       word();
       ScalarNode node{.op = *op};
       if (*op == ScalarOp::constant_f32) node.value = CUPEL_TRY(real());
-      if (*op == ScalarOp::operand || *op == ScalarOp::accumulator || *op == ScalarOp::constant_s32 || *op == ScalarOp::table)
+      if (*op == ScalarOp::operand || *op == ScalarOp::accumulator || *op == ScalarOp::constant_s32 ||
+          *op == ScalarOp::table)
         node.index = CUPEL_TRY(integer<int32_t>());
-      for (size_t i = 0; i < static_cast<size_t>(argument_count(*op)); ++i) node.arguments[i] = CUPEL_TRY(node_number());
+      for (size_t i = 0; i < static_cast<size_t>(argument_count(*op)); ++i)
+        node.arguments[i] = CUPEL_TRY(node_number());
       CUPEL_TRY(end_line());
       expr.nodes.push_back(node);
     }

@@ -18,7 +18,7 @@ bool is_elementwise(const Node& node) {
     case QuantRule::unary: return true;
     default: break;
   }
-  constexpr std::string_view kNames[] = {"Sub", "Div", "Max", "Min", "Quantize", "Dequantize", "Requantize", "Sqrt", "Neg", "Abs", "Floor", "Ceil", "Reciprocal"};
+  constexpr std::string_view kNames[] = {"Sub", "Div", "Max", "Min", "Quantize", "Dequantize", "Requantize", "Sqrt", "Neg", "Abs", "Floor", "Ceil", "Reciprocal", "BatchNormalization"};
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
@@ -28,6 +28,9 @@ Lowering::Lowering(const Graph& graph, std::string model, const LowerTarget& tar
 }
 
 Result<Lowered> Lowering::run() {
+  for (const Value& v : graph_.values())
+    for (const Dim& d : v.type.shape)
+      if (d == Dim(0) && !v.constant) return unsupported("value " + printable(v.name), fmt::format("an empty tensor {} has no compiled form", to_text(v.type.shape)), "run the model with --engine reference");
   CUPEL_TRY(place_inputs());
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
     const NodeId id{static_cast<int32_t>(n)};
@@ -73,9 +76,9 @@ Status Lowering::lower_node(NodeId id) {
   if (op == "MatMul") return graph_.value(node.inputs[1]).constant ? lower_matmul(id) : lower_dynamic_matmul(id);
   if (op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool" || op == "ReduceMean") return lower_window(id);
   if (op == "Softmax" || op == "LayerNormalization") return lower_row(id);
-  if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Transpose" || op == "Slice" || op == "Split") return lower_view(id);
+  if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Transpose" || op == "Slice" || op == "Split" || op == "Gather") return lower_view(id);
   if (op == "Concat") return lower_concat(id);
-  if (is_elementwise(node)) return lower_map(id);
+  if (is_elementwise(node) || op == "Expand") return lower_map(id);
   return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
 }
 

@@ -1,5 +1,6 @@
 // What kernels absorb: single-use elementwise nodes behind an anchor, as scalar expressions.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -28,9 +29,10 @@ std::vector<Absorbed> Lowering::absorbable(NodeId anchor, ValueId value) {
       return refuse(id, "another operand is computed later; it joins that kernel"), nodes;
     }
     Draft probe;
+    const Walk none{{1}, {-1}, {}};
     std::vector<Scalar> operands;
     for (ValueId operand : node.inputs) operands.push_back(operand.valid() && graph_.type(operand).dtype == DType::f32 ? probe.expr.operand(0, DType::f32) : probe.expr.operand(1, DType::u8));
-    if (auto probed = node_expression(probe, node, operands); !probed) return refuse(id, probed.error().cause), nodes;
+    if (auto probed = node_expression(probe, node, operands, none); !probed) return refuse(id, probed.error().cause), nodes;
     lowered_.decisions.push_back({node.name, kernel, true, {}});
     nodes.push_back({id, value});
     value = node.outputs[0];
@@ -45,13 +47,13 @@ Result<Scalar> Lowering::absorb(Draft& draft, Scalar x, const std::vector<Absorb
       const ValueId operand = node.inputs[i];
       if (operand == a.through) {
         operands.push_back(x);
-      } else if (!operand.valid() || (node.op->name == "Clip" && i > 0)) {
-        operands.push_back(0.0f);  // bounds of a Clip are read from its constants
+      } else if (!operand.valid() || (i > 0 && reads_constants(node))) {
+        operands.push_back(0.0f);
       } else {
         operands.push_back(CUPEL_TRY(operand_scalar(draft, operand, walk)));
       }
     }
-    x = CUPEL_TRY(node_expression(draft, node, operands));
+    x = CUPEL_TRY(node_expression(draft, node, operands, walk));
   }
   return x;
 }
@@ -159,6 +161,17 @@ Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk&
   return draft.expr.operand(index, place.layout.dtype);
 }
 
+Scalar Lowering::dimension_constant(Draft& draft, const std::vector<float>& values, int dim, const Walk& walk) {
+  Dims dims(walk.dims.size(), 1);
+  dims[static_cast<size_t>(dim)] = static_cast<int64_t>(values.size());
+  SpreadConstant spread = spread_constant(Tensor::of<float>(dims, std::span<const float>(values)), walk);
+  draft.operands.push_back({DType::f32, true, 0, 0, std::move(spread.strides)});
+  draft.operand_buffers.push_back(add_constant(spread.values));
+  return draft.expr.operand(static_cast<int32_t>(draft.operands.size()) - 1, DType::f32);
+}
+
+bool reads_constants(const Node& node) { return node.op->name == "Clip" || node.op->name == "BatchNormalization"; }
+
 namespace {
 
 // The 256 results of a unary op on codes, by its reference meaning, in the order of the code's bit pattern.
@@ -183,7 +196,7 @@ Result<Tensor> code_table(const Graph& graph, const Node& node) {
 
 }  // namespace
 
-Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands) {
+Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands, const Walk& walk) {
   const std::string_view op = node.op->name;
   const TensorType& out = graph_.type(node.outputs[0]);
   const TensorType& in = graph_.type(node.inputs[0]);
@@ -247,6 +260,24 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
       bounds[i - 1] = c->data<float>()[0];
     }
     return clip(x, bounds[0], bounds[1]);
+  }
+  if (op == "BatchNormalization") {
+    std::vector<const float*> p;
+    int64_t channels = 0;
+    for (size_t i = 1; i < 5; ++i) {
+      const auto& c = graph_.value(node.inputs[i]).constant;
+      if (!c || c->dtype() != DType::f32) return unsupported("", "a BatchNormalization with parameters computed at run time", "run the model with --engine reference");
+      p.push_back(c->data<float>().data());
+      channels = c->size();
+    }
+    const float epsilon = attr_real(node.attributes, "epsilon", 1e-5f);
+    std::vector<float> a, b;
+    for (int64_t c = 0; c < channels; ++c) {
+      a.push_back(p[0][c] / std::sqrt(p[3][c] + epsilon));
+      b.push_back(__builtin_fmaf(-p[2][c], a.back(), p[1][c]));
+    }
+    if (walk.dims.empty()) return fma(x, x, x);  // only asked whether there is an expression
+    return fma(x, dimension_constant(draft, a, 0, walk), dimension_constant(draft, b, 0, walk));
   }
   if (op == "LeakyRelu") return leaky_relu(x, attr_real(node.attributes, "alpha", 0.01f));
   if (op == "Sigmoid") return sigmoid(x);

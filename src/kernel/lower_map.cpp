@@ -32,13 +32,13 @@ Status Lowering::lower_map(NodeId id) {
   Draft draft;
   std::vector<Scalar> operands;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (!node.inputs[i].valid() || (node.op->name == "Clip" && i > 0)) {
+    if (!node.inputs[i].valid() || (i > 0 && reads_constants(node))) {
       operands.push_back(0.0f);
     } else {
       operands.push_back(CUPEL_TRY(operand_scalar(draft, node.inputs[i], walk)));
     }
   }
-  const Scalar value = CUPEL_TRY(node_expression(draft, node, operands));
+  const Scalar value = node.op->name == "Expand" ? operands[0] : CUPEL_TRY(node_expression(draft, node, operands, walk));
   const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
   return finish_map(id, draft, value, nodes, node.outputs[0], walk);
 }
@@ -60,6 +60,20 @@ Status Lowering::lower_view(NodeId id) {
       view.layout.dims[d - 1] = from.layout.dims[static_cast<size_t>(perm[d]) - 1];
       view.layout.strides[d - 1] = from.layout.strides[static_cast<size_t>(perm[d]) - 1];
     }
+    places_[node.outputs[0]] = view;
+    return {};
+  }
+  if (op == "Gather") {
+    const auto* index = known(1);
+    int64_t axis = attr_int(node.attributes, "axis", 0);
+    if (axis < 0) axis += rank;
+    if (!index || index->size() != 1 || !graph_.type(node.inputs[1]).shape.empty() || axis == 0) return unsupported("", "a Gather other than of one constant index has no compiled form yet", "run the model with --engine reference");
+    const auto d = static_cast<size_t>(axis) - 1;
+    const int64_t at = (*index)[0].factor < 0 ? (*index)[0].factor + from.layout.dims[d] : (*index)[0].factor;
+    if (at < 0 || at >= from.layout.dims[d]) return bad_input("", fmt::format("index {} is outside dimension {} of {}", (*index)[0].factor, axis, to_text(graph_.type(node.inputs[0]).shape)), "correct the model");
+    view.layout.offset += at * from.layout.strides[d];
+    view.layout.dims.erase(view.layout.dims.begin() + static_cast<int64_t>(d));
+    view.layout.strides.erase(view.layout.strides.begin() + static_cast<int64_t>(d));
     places_[node.outputs[0]] = view;
     return {};
   }

@@ -111,7 +111,7 @@ Status Lowering::lower_window(NodeId id) {
   const std::string_view op = node.op->name;
   const TensorType &tx = graph_.type(node.inputs[0]), &ty = graph_.type(node.outputs[0]);
   const bool pool = op == "MaxPool" || op == "AveragePool", greatest = op == "MaxPool" || op == "GlobalMaxPool";
-  if (pool && (tx.shape.size() != 4 || attr_int(node.attributes, "ceil_mode", 0) != 0)) return unsupported("", "pooling other than over two dimensions, or with ceil_mode, has no compiled form yet", "run the model with --engine reference");
+  if (pool && (tx.shape.size() != 4 || (!greatest && attr_int(node.attributes, "ceil_mode", 0) != 0))) return unsupported("", "pooling other than over two dimensions, or an average with ceil_mode, has no compiled form yet", "run the model with --engine reference");
   const Dims in_dims = CUPEL_TRY(item_dims(graph_, node.inputs[0]));
   WindowSpec spec;
   spec.kind = greatest ? WindowKind::max : WindowKind::sum;

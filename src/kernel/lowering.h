@@ -72,10 +72,12 @@ class Lowering {
   // each dimension of the space the dimension of the item it walks (−1: none).
   Result<Scalar> absorb(Draft& draft, Scalar x, const std::vector<Absorbed>& nodes, const Walk& walk);
   // The expression of one elementwise node on given operand scalars; unsupported when the op has none.
-  Result<Scalar> node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands);
+  Result<Scalar> node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands, const Walk& walk);
   // A graph value as an operand of the draft, read at the result's coordinates.
   Result<Scalar> operand_scalar(Draft& draft, ValueId value, const Walk& walk);
   // One number for each index of the last dimension of the space, padded with `padding` to whole blocks of 16.
+  // A constant of one number for each index of item dimension `dim`, at the result's coordinates.
+  Scalar dimension_constant(Draft& draft, const std::vector<float>& values, int dim, const Walk& walk);
   Scalar column_constant(Draft& draft, std::vector<float> values, size_t rank);
   Access column_access(std::span<const std::byte> bytes, DType type, size_t rank, int64_t& buffer);
 
@@ -141,5 +143,7 @@ class Lowering {
 
 // Whether the op computes each element of its result from the same element of its operands alone.
 bool is_elementwise(const Node& node);
+// Whether operands behind the first are constants that its expression takes in (Clip, BatchNormalization).
+bool reads_constants(const Node& node);
 
 }  // namespace cupel

@@ -22,8 +22,9 @@ Tensor pack_integers(const Tensor& weights, int64_t run, int64_t group) {
   for (int64_t column = 0; column < columns; ++column) {
     for (int64_t k = 0; k < depth; ++k) {
       const int64_t place = k / run * round_up_4(run) + k % run;
-      const int64_t at = ((column / kColumns * (padded / group) + place / group) * kColumns + column % kColumns) * group +
-                         place % group;
+      const int64_t at =
+          ((column / kColumns * (padded / group) + place / group) * kColumns + column % kColumns) * group +
+          place % group;
       to[static_cast<size_t>(at)] = from[static_cast<size_t>(column * depth + k)];
     }
   }

@@ -6,10 +6,11 @@
 namespace cupel {
 
 // Weights [columns][K] of s8, K as runs of `run` elements (one for each step of the outer reduction loops), packed for
-// contract: blocks of 16 columns; in a block for each group of 4 elements of a run 16 × 4 bytes, column by column. Runs are
-// padded to a multiple of 4 and columns to a multiple of 16 with zeros. Gives s8 [blocks][K/4][16][4].
+// contract: blocks of 16 columns; in a block for each group of 4 elements of a run 16 × 4 bytes, column by column. Runs
+// are padded to a multiple of 4 and columns to a multiple of 16 with zeros. Gives s8 [blocks][K/4][16][4].
 Tensor pack_weights_s8(const Tensor& weights, int64_t run);
-// The same for targets without a dot product of bytes: s16 in pairs, [blocks][K/2][16][2], runs padded to multiples of 4.
+// The same for targets without a dot product of bytes: s16 in pairs, [blocks][K/2][16][2], runs padded to multiples
+// of 4.
 Tensor pack_weights_s16(const Tensor& weights, int64_t run);
 // Weights [columns][K] of f32: [blocks][K][16], columns padded with zeros.
 Tensor pack_weights_f32(const Tensor& weights);

@@ -7,7 +7,8 @@
 namespace cupel {
 namespace {
 
-// Types of an op's arguments and, after the colon, of its result: f (f32), s (s32), t (any, all alike), ? (its source's).
+// Types of an op's arguments and, after the colon, of its result: f (f32), s (s32), t (any, all alike), ? (its
+// source's).
 struct OpRow {
   ScalarOp op;
   std::string_view name;
@@ -105,16 +106,15 @@ class TypeCheck {
         return node_error(n, fmt::format("argument {} is %{}, expected an earlier node", i, argument));
       const ScalarType found = types_[static_cast<size_t>(argument)];
       const char want = types[static_cast<size_t>(i)];
-      const ScalarType expected = want == 'f'   ? ScalarType::f32
-                                  : want == 's' ? ScalarType::s32
-                                                : any.value_or(found);
+      const ScalarType expected = want == 'f' ? ScalarType::f32 : want == 's' ? ScalarType::s32 : any.value_or(found);
       if (want == 't') any = expected;
       if (found != expected)
-        return node_error(n, fmt::format("argument {} is {}, expected {}", i, scalar_type_name(found),
-                                         scalar_type_name(expected)));
+        return node_error(
+            n, fmt::format("argument {} is {}, expected {}", i, scalar_type_name(found), scalar_type_name(expected)));
     }
     CUPEL_TRY(fields(n));
-    return types.back() == '?' ? source(n) : Result<ScalarType>(scalar_result_type(n.op, any.value_or(ScalarType::s32)));
+    return types.back() == '?' ? source(n)
+                               : Result<ScalarType>(scalar_result_type(n.op, any.value_or(ScalarType::s32)));
   }
 
   // What is no argument: unused fields at their defaults, shift amounts, tables.
@@ -131,7 +131,8 @@ class TypeCheck {
     }
     if (n.op == ScalarOp::table) {
       if (n.index < 0 || static_cast<size_t>(n.index) >= scope_.operands.size())
-        return node_error(n, fmt::format("operand {} does not exist, found {} operands", n.index, scope_.operands.size()));
+        return node_error(n,
+                          fmt::format("operand {} does not exist, found {} operands", n.index, scope_.operands.size()));
       if (scope_.operands[static_cast<size_t>(n.index)] != DType::u8)
         return node_error(n, fmt::format("operand {} is {}, expected u8", n.index,
                                          dtype_name(scope_.operands[static_cast<size_t>(n.index)])));
@@ -143,12 +144,13 @@ class TypeCheck {
     const auto index = static_cast<size_t>(n.index);
     if (n.op == ScalarOp::operand) {
       if (n.index < 0 || index >= scope_.operands.size())
-        return node_error(n, fmt::format("operand {} does not exist, found {} operands", n.index, scope_.operands.size()));
+        return node_error(n,
+                          fmt::format("operand {} does not exist, found {} operands", n.index, scope_.operands.size()));
       return scalar_type_of(scope_.operands[index]);
     }
     if (n.index < 0 || index >= scope_.accumulators.size())
-      return node_error(
-          n, fmt::format("accumulator {} does not exist here, found {} accumulators", n.index, scope_.accumulators.size()));
+      return node_error(n, fmt::format("accumulator {} does not exist here, found {} accumulators", n.index,
+                                       scope_.accumulators.size()));
     return scope_.accumulators[index];
   }
 

@@ -1,5 +1,5 @@
-// Scalar expressions: what a kernel computes for one element. A closed set of operations on binary32 and int32, each with
-// one meaning (docs/quantization.md): round to nearest even, no contraction, subnormals kept.
+// Scalar expressions: what a kernel computes for one element. A closed set of operations on binary32 and int32, each
+// with one meaning (docs/quantization.md): round to nearest even, no contraction, subnormals kept.
 #pragma once
 
 #include <array>
@@ -21,13 +21,34 @@ enum class ScalarOp : uint8_t {
   constant_f32,
   constant_s32,
   // binary32.
-  add, sub, mul, div, fma, sqrt, neg, abs, floor, ceil,
+  add,
+  sub,
+  mul,
+  div,
+  fma,
+  sqrt,
+  neg,
+  abs,
+  floor,
+  ceil,
   greater,  // a > b ? a : b
   less,     // a < b ? a : b
   // int32; additions, subtractions and products wrap, shifts are by 0 … 31.
-  add_s32, sub_s32, mul_s32, and_s32, or_s32, xor_s32, shift_left, shift_right, shift_right_signed,
+  add_s32,
+  sub_s32,
+  mul_s32,
+  and_s32,
+  or_s32,
+  xor_s32,
+  shift_left,
+  shift_right,
+  shift_right_signed,
   // Comparisons give a mask: −1 or 0 in s32. Comparisons with NaN are false.
-  is_greater, is_less, is_equal, is_greater_s32, is_equal_s32,
+  is_greater,
+  is_less,
+  is_equal,
+  is_greater_s32,
+  is_equal_s32,
   select,  // mask, a, b of one type: the bits of a where the mask is −1, of b where it is 0
   // Conversions.
   to_f32,        // s32, rounded to nearest even

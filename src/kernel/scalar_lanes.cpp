@@ -13,17 +13,18 @@ float real(uint32_t bits) { return std::bit_cast<float>(bits); }
 uint32_t bits(float value) { return std::bit_cast<uint32_t>(value); }
 uint32_t mask(bool holds) { return holds ? 0xffffffffu : 0u; }
 uint32_t to_integer(float integral) {
-  return integral >= -0x1p31f && integral < 0x1p31f ? static_cast<uint32_t>(static_cast<int32_t>(integral)) : 0x80000000u;
+  return integral >= -0x1p31f && integral < 0x1p31f ? static_cast<uint32_t>(static_cast<int32_t>(integral))
+                                                    : 0x80000000u;
 }
 
 }  // namespace
 
-#define CUPEL_LANES(name, expression)                       \
-  case ScalarOp::name:                                      \
-    for (int i = 0; i < count; ++i) {                       \
+#define CUPEL_LANES(name, expression)                                  \
+  case ScalarOp::name:                                                 \
+    for (int i = 0; i < count; ++i) {                                  \
       [[maybe_unused]] const uint32_t x = pa[i], y = pb[i], z = pc[i]; \
-      out[i] = expression;                                  \
-    }                                                       \
+      out[i] = expression;                                             \
+    }                                                                  \
     break;
 
 CUPEL_CLONES void compute_lanes(ScalarOp op, const Lanes& a, const Lanes& b, const Lanes& c, int count, Lanes& result) {
@@ -66,8 +67,7 @@ CUPEL_CLONES void compute_lanes(ScalarOp op, const Lanes& a, const Lanes& b, con
     case ScalarOp::accumulator:
     case ScalarOp::constant_f32:
     case ScalarOp::constant_s32:
-    case ScalarOp::table:
-      break;
+    case ScalarOp::table: break;
   }
 }
 #undef CUPEL_LANES

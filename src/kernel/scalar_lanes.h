@@ -35,20 +35,17 @@ class LaneEvaluator {
       const ScalarNode& node = expr_.nodes[i];
       switch (node.op) {
         case ScalarOp::constant_f32:
-        case ScalarOp::constant_s32:
-          break;
+        case ScalarOp::constant_s32: break;
         case ScalarOp::operand:
-        case ScalarOp::accumulator:
-          read(node, values_[i]);
-          break;
+        case ScalarOp::accumulator: read(node, values_[i]); break;
         case ScalarOp::table: {
           const uint8_t* entries = table(node);
           const Lanes& codes = argument(node, 0);
-          for (int j = 0; j < count; ++j) values_[i][static_cast<size_t>(j)] = entries[codes[static_cast<size_t>(j)] & 255];
+          for (int j = 0; j < count; ++j)
+            values_[i][static_cast<size_t>(j)] = entries[codes[static_cast<size_t>(j)] & 255];
           break;
         }
-        default:
-          compute_lanes(node.op, argument(node, 0), argument(node, 1), argument(node, 2), count, values_[i]);
+        default: compute_lanes(node.op, argument(node, 0), argument(node, 1), argument(node, 2), count, values_[i]);
       }
     }
     return values_.back();

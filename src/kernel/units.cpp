@@ -77,14 +77,10 @@ std::string name(const RowSpec& s, const RowSchedule&) {
 template <class Body>
 auto with_form(const Kernel& kernel, Body&& body) {
   switch (kernel.spec.index()) {
-    case 0:
-      return body(std::get<0>(kernel.spec), std::get<0>(kernel.schedule));
-    case 1:
-      return body(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
-    case 2:
-      return body(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
-    default:
-      return body(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
+    case 0: return body(std::get<0>(kernel.spec), std::get<0>(kernel.schedule));
+    case 1: return body(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
+    case 2: return body(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
+    default: return body(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
   }
 }
 

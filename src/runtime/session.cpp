@@ -51,7 +51,7 @@ CUPEL_SAME_PLACE(output_count);
 #undef CUPEL_SAME_PLACE
 
 // A part of a step that a further thread takes over is at least this long: less is done before the threads have met.
-constexpr int64_t kLeastOperations = int64_t{1} << 17;
+constexpr int64_t kLeastOperations = int64_t{1} << 15;
 // Beyond this the products of the thread pool could overflow.
 constexpr int64_t kMostUnits = int64_t{1} << 48;
 constexpr size_t kHugePage = size_t{1} << 21;

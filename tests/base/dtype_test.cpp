@@ -12,9 +12,9 @@
 namespace cupel {
 namespace {
 
-constexpr std::array kAll = {DType::f32, DType::f64, DType::f16, DType::bf16, DType::f8e4m3, DType::f8e5m2,
-                             DType::u8,  DType::s8,  DType::u16, DType::s16,  DType::u32,    DType::s32,
-                             DType::u64, DType::s64, DType::boolean, DType::u4, DType::s4};
+constexpr std::array kAll = {DType::f32, DType::f64, DType::f16,     DType::bf16, DType::f8e4m3, DType::f8e5m2,
+                             DType::u8,  DType::s8,  DType::u16,     DType::s16,  DType::u32,    DType::s32,
+                             DType::u64, DType::s64, DType::boolean, DType::u4,   DType::s4};
 
 TEST(DType, NamesComeBack) {
   for (DType t : kAll) EXPECT_EQ(dtype_from_name(dtype_name(t)), t);
@@ -104,7 +104,9 @@ TEST(F8, PatternsMeanWhatTheFormatSays) {
     const auto byte = static_cast<uint8_t>(bits);
     // E4M3FN uses the top exponent for numbers: only its last mantissa is NaN.
     const bool top = (bits & 0x78) == 0x78;
-    const double e4m3 = (bits & 0x7f) == 0x7f ? std::nan("") : top ? (bits & 0x80 ? -1 : 1) * (256.0 + 32.0 * (bits & 7)) : real_of(bits, 4, 3);
+    const double e4m3 = (bits & 0x7f) == 0x7f ? std::nan("")
+                        : top                 ? (bits & 0x80 ? -1 : 1) * (256.0 + 32.0 * (bits & 7))
+                                              : real_of(bits, 4, 3);
     const double e5m2 = real_of(bits, 5, 2);
     EXPECT_TRUE(f8e4m3_to_f32(byte) == e4m3 || (std::isnan(e4m3) && std::isnan(f8e4m3_to_f32(byte)))) << bits;
     EXPECT_TRUE(f8e5m2_to_f32(byte) == e5m2 || (std::isnan(e5m2) && std::isnan(f8e5m2_to_f32(byte)))) << bits;

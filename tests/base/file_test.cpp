@@ -35,7 +35,9 @@ class FileTest : public testing::Test {
   static std::string failure(const Result<T>& result) {
     return result ? "no error" : result.error().message();
   }
-  size_t entries() const { return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator())); }
+  size_t entries() const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+  }
 
   fs::path folder_;
 };
@@ -71,7 +73,8 @@ TEST_F(ReadFile, NamesWhatIsWrong) {
   const auto large = read_file(x, 4);
   EXPECT_EQ(failure(large), x + ": 5 bytes exceed the limit of 4\n  use a smaller file");
   EXPECT_EQ(large.error().kind, ErrorKind::resource);
-  EXPECT_EQ(failure(read_file(x + "/y")), x + "/y: cannot be opened: Not a directory\n  check the file and its permissions");
+  EXPECT_EQ(failure(read_file(x + "/y")),
+            x + "/y: cannot be opened: Not a directory\n  check the file and its permissions");
   EXPECT_EQ(failure(read_file("/dev/zero")), "/dev/zero: is not a regular file\n  name a file");
   EXPECT_EQ(failure(read_file(folder_ / "a\nb")), folder_.string() + "/a\\x0ab: no such file\n  check the path");
 }
@@ -93,7 +96,8 @@ TEST_F(Gzip, InflatesOrReturnsAsItIs) {
 }
 
 TEST_F(Gzip, ReadsAllMembers) {
-  EXPECT_EQ(text(read_file_maybe_gzip(make("a.gz", gzip("first ") + gzip("") + gzip("second"))).value()), "first second");
+  EXPECT_EQ(text(read_file_maybe_gzip(make("a.gz", gzip("first ") + gzip("") + gzip("second"))).value()),
+            "first second");
 }
 
 TEST_F(Gzip, RefusesEveryTruncation) {
@@ -102,7 +106,9 @@ TEST_F(Gzip, RefusesEveryTruncation) {
   const std::string whole = gzip(content);
   for (size_t size = 2; size < whole.size(); size += size < 40 || size + 40 > whole.size() ? 1 : 97) {
     const std::string path = make("cut.gz", whole.substr(0, size));
-    ASSERT_EQ(failure(read_file_maybe_gzip(path)), path + ": is not a complete gzip file\n  fetch or copy the file again") << size;
+    ASSERT_EQ(failure(read_file_maybe_gzip(path)),
+              path + ": is not a complete gzip file\n  fetch or copy the file again")
+        << size;
   }
 }
 
@@ -110,9 +116,11 @@ TEST_F(Gzip, RefusesDamageAndTrailingBytes) {
   std::string damaged = gzip(std::string(1000, 'a'));
   damaged[damaged.size() - 6] ^= 1;  // the checksum
   const std::string path = make("damaged.gz", damaged);
-  EXPECT_EQ(failure(read_file_maybe_gzip(path)), path + ": is not a complete gzip file\n  fetch or copy the file again");
+  EXPECT_EQ(failure(read_file_maybe_gzip(path)),
+            path + ": is not a complete gzip file\n  fetch or copy the file again");
   const std::string trailing = make("trailing.gz", gzip("a") + "garbage");
-  EXPECT_EQ(failure(read_file_maybe_gzip(trailing)), trailing + ": is not a complete gzip file\n  fetch or copy the file again");
+  EXPECT_EQ(failure(read_file_maybe_gzip(trailing)),
+            trailing + ": is not a complete gzip file\n  fetch or copy the file again");
 }
 
 TEST_F(Gzip, StopsAtTheLimit) {
@@ -136,13 +144,15 @@ TEST_F(WriteFile, NamesWhatIsWrong) {
   EXPECT_EQ(failure(write_file(folder_, "x")), folder_.string() + ": is a folder\n  name a file");
   const std::string nowhere = (folder_ / "no" / "x").string();
   const auto result = write_file(nowhere, "x");
-  EXPECT_EQ(failure(result), nowhere + ": cannot be written: No such file or directory\n  choose a place you can write to");
+  EXPECT_EQ(failure(result),
+            nowhere + ": cannot be written: No such file or directory\n  choose a place you can write to");
   EXPECT_EQ(result.error().kind, ErrorKind::usage);
 }
 
 TEST_F(WriteFile, AFullDeviceIsAResource) {
   const auto result = write_file("/dev/full", "x");
-  EXPECT_EQ(failure(result), "/dev/full: cannot be written: No space left on device\n  free some space or choose another place");
+  EXPECT_EQ(failure(result),
+            "/dev/full: cannot be written: No space left on device\n  free some space or choose another place");
   EXPECT_EQ(result.error().kind, ErrorKind::resource);
   EXPECT_TRUE(fs::is_character_file("/dev/full"));
 }
@@ -195,7 +205,8 @@ TEST_F(WriteFile, FoldersAreMade) {
 
 using ReadBeneath = FileTest;
 
-constexpr const char* kRule = "\n  external data must be a regular file inside the model's folder, reached without symbolic links";
+constexpr const char* kRule =
+    "\n  external data must be a regular file inside the model's folder, reached without symbolic links";
 
 TEST_F(ReadBeneath, GivesTheRange) {
   make("w/data.bin", "0123456789");
@@ -216,7 +227,8 @@ TEST_F(ReadBeneath, RefusesEveryWayOut) {
   ASSERT_EQ(mkfifo((model / "pipe").c_str(), 0600), 0);
   const auto refusal = [&](const std::string& name) { return failure(read_beneath(model, name, 0, 1)); };
   EXPECT_EQ(refusal("../outside"), std::string("../outside: leads outside the model's folder") + kRule);
-  EXPECT_EQ(refusal("data/../../outside"), "data/../../outside: cannot be opened: Not a directory\n  put the file beside the model");
+  EXPECT_EQ(refusal("data/../../outside"),
+            "data/../../outside: cannot be opened: Not a directory\n  put the file beside the model");
   EXPECT_EQ(refusal(outside), outside + ": is not a relative path" + kRule);
   EXPECT_EQ(refusal(""), std::string("is not a relative path") + kRule);
   EXPECT_EQ(refusal("link"), std::string("link: passes a symbolic link") + kRule);
@@ -225,18 +237,25 @@ TEST_F(ReadBeneath, RefusesEveryWayOut) {
   EXPECT_EQ(refusal("hard"), std::string("hard: has 2 hard links, expected 1") + kRule);
   EXPECT_EQ(refusal("pipe"), std::string("pipe: is not a regular file") + kRule);
   EXPECT_EQ(refusal("."), std::string(".: is not a regular file") + kRule);
-  EXPECT_EQ(refusal("missing"), "missing: cannot be opened: No such file or directory\n  put the file beside the model");
-  EXPECT_EQ(failure(read_beneath(folder_ / "none", "x", 0, 1)), (folder_ / "none").string() + ": cannot be opened: No such file or directory\n  check the folder");
+  EXPECT_EQ(refusal("missing"),
+            "missing: cannot be opened: No such file or directory\n  put the file beside the model");
+  EXPECT_EQ(failure(read_beneath(folder_ / "none", "x", 0, 1)),
+            (folder_ / "none").string() + ": cannot be opened: No such file or directory\n  check the folder");
 }
 
 TEST_F(ReadBeneath, ChecksTheRange) {
   make("data", "0123456789");
-  const auto refusal = [&](int64_t offset, int64_t length) { return failure(read_beneath(folder_, "data", offset, length)); };
+  const auto refusal = [&](int64_t offset, int64_t length) {
+    return failure(read_beneath(folder_, "data", offset, length));
+  };
   EXPECT_EQ(refusal(-1, 2), "data: offset -1 or length 2 is negative\n  export the model again");
   EXPECT_EQ(refusal(2, -1), "data: offset 2 or length -1 is negative\n  export the model again");
-  EXPECT_EQ(refusal(8, 3), "data: bytes 8 to 8+3 were expected, but the file has 10\n  export the model again; its data file is incomplete");
+  EXPECT_EQ(
+      refusal(8, 3),
+      "data: bytes 8 to 8+3 were expected, but the file has 10\n  export the model again; its data file is incomplete");
   EXPECT_EQ(refusal(INT64_MAX, INT64_MAX),
-            "data: bytes 9223372036854775807 to 9223372036854775807+9223372036854775807 were expected, but the file has 10\n  export the model again; its data file is incomplete");
+            "data: bytes 9223372036854775807 to 9223372036854775807+9223372036854775807 were expected, but the file "
+            "has 10\n  export the model again; its data file is incomplete");
 }
 
 }  // namespace

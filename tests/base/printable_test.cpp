@@ -23,14 +23,14 @@ TEST(Printable, EscapesControls) {
 
 TEST(Printable, EscapesInvalidUtf8) {
   EXPECT_EQ(printable("\x80"), "\\x80");
-  EXPECT_EQ(printable("\xc0\xaf"), "\\xc0\\xaf");              // overlong
-  EXPECT_EQ(printable("\xe0\x9f\xbf"), "\\xe0\\x9f\\xbf");      // overlong
+  EXPECT_EQ(printable("\xc0\xaf"), "\\xc0\\xaf");           // overlong
+  EXPECT_EQ(printable("\xe0\x9f\xbf"), "\\xe0\\x9f\\xbf");  // overlong
   EXPECT_EQ(printable("\xf0\x8f\xbf\xbf"), "\\xf0\\x8f\\xbf\\xbf");
-  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");      // a surrogate
+  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");           // a surrogate
   EXPECT_EQ(printable("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // beyond U+10FFFF
   EXPECT_EQ(printable("\xf5\x80\x80\x80"), "\\xf5\\x80\\x80\\x80");
   EXPECT_EQ(printable("\xff"), "\\xff");
-  EXPECT_EQ(printable("ab\xe2\x82"), "ab\\xe2\\x82");           // cut off
+  EXPECT_EQ(printable("ab\xe2\x82"), "ab\\xe2\\x82");  // cut off
   EXPECT_EQ(printable("\xe2(\xa1"), "\\xe2(\\xa1");
 }
 

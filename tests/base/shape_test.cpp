@@ -18,9 +18,12 @@ std::string failure(const Result<T>& result) {
 TEST(CheckedArithmetic, NamesTheOperands) {
   EXPECT_EQ(checked_mul(-4, 5), -20);
   EXPECT_EQ(checked_add(kGreatest, kLeast), -1);
-  EXPECT_EQ(failure(checked_mul(kGreatest, 2)), "shape arithmetic: 9223372036854775807 * 2 exceeds 64 bits\n  use a model with smaller tensors");
-  EXPECT_EQ(failure(checked_mul(kLeast, -1)), "shape arithmetic: -9223372036854775808 * -1 exceeds 64 bits\n  use a model with smaller tensors");
-  EXPECT_EQ(failure(checked_add(kGreatest, 1)), "shape arithmetic: 9223372036854775807 + 1 exceeds 64 bits\n  use a model with smaller tensors");
+  EXPECT_EQ(failure(checked_mul(kGreatest, 2)),
+            "shape arithmetic: 9223372036854775807 * 2 exceeds 64 bits\n  use a model with smaller tensors");
+  EXPECT_EQ(failure(checked_mul(kLeast, -1)),
+            "shape arithmetic: -9223372036854775808 * -1 exceeds 64 bits\n  use a model with smaller tensors");
+  EXPECT_EQ(failure(checked_add(kGreatest, 1)),
+            "shape arithmetic: 9223372036854775807 + 1 exceeds 64 bits\n  use a model with smaller tensors");
   EXPECT_EQ(checked_mul(kGreatest, 2).error().exit_code(), 6);
 }
 
@@ -34,13 +37,21 @@ TEST(Dims, MultiplyAddAndDivide) {
   EXPECT_EQ(dim_div_exact(Dim(6, "batch"), kBatch), Dim(6));
   EXPECT_EQ(dim_div_exact(Dim(6), Dim(-1)), Dim(-6));
   EXPECT_EQ(failure(dim_mul(kBatch, kLength)),
-            "shape arithmetic: batch * length multiplies two symbolic dimensions\n  export the model with only its batch dimension symbolic");
-  EXPECT_EQ(failure(dim_add(kBatch, Dim(1))), "shape arithmetic: batch + 1 adds to a symbolic dimension\n  export the model with only its batch dimension symbolic");
-  EXPECT_EQ(failure(dim_div_exact(Dim(6), Dim(0))), "shape arithmetic: division of 6 by 0\n  correct the model's shapes");
-  EXPECT_EQ(failure(dim_div_exact(Dim(7, "batch"), Dim(2))), "shape arithmetic: 7*batch is not a multiple of 2\n  correct the model's shapes");
-  EXPECT_EQ(failure(dim_div_exact(Dim(6), kBatch)), "shape arithmetic: 6 is not a multiple of batch\n  correct the model's shapes");
-  EXPECT_EQ(failure(dim_div_exact(Dim(kLeast), Dim(-1))), "shape arithmetic: -9223372036854775808 * -1 exceeds 64 bits\n  use a model with smaller tensors");
-  EXPECT_EQ(failure(dim_mul(Dim(kGreatest), Dim(3, "batch"))), "shape arithmetic: 9223372036854775807 * 3 exceeds 64 bits\n  use a model with smaller tensors");
+            "shape arithmetic: batch * length multiplies two symbolic dimensions\n  export the model with only its "
+            "batch dimension symbolic");
+  EXPECT_EQ(failure(dim_add(kBatch, Dim(1))),
+            "shape arithmetic: batch + 1 adds to a symbolic dimension\n  export the model with only its batch "
+            "dimension symbolic");
+  EXPECT_EQ(failure(dim_div_exact(Dim(6), Dim(0))),
+            "shape arithmetic: division of 6 by 0\n  correct the model's shapes");
+  EXPECT_EQ(failure(dim_div_exact(Dim(7, "batch"), Dim(2))),
+            "shape arithmetic: 7*batch is not a multiple of 2\n  correct the model's shapes");
+  EXPECT_EQ(failure(dim_div_exact(Dim(6), kBatch)),
+            "shape arithmetic: 6 is not a multiple of batch\n  correct the model's shapes");
+  EXPECT_EQ(failure(dim_div_exact(Dim(kLeast), Dim(-1))),
+            "shape arithmetic: -9223372036854775808 * -1 exceeds 64 bits\n  use a model with smaller tensors");
+  EXPECT_EQ(failure(dim_mul(Dim(kGreatest), Dim(3, "batch"))),
+            "shape arithmetic: 9223372036854775807 * 3 exceeds 64 bits\n  use a model with smaller tensors");
 }
 
 TEST(Shapes, CountTheirElements) {
@@ -49,15 +60,20 @@ TEST(Shapes, CountTheirElements) {
   EXPECT_EQ(count_elements({int64_t{1} << 34}), int64_t{1} << 34);
   EXPECT_EQ(shape_elements({kBatch, 3, 4}), Dim(12, "batch"));
   EXPECT_EQ(failure(count_elements({2, -1})), "shape [2,-1]: a dimension is negative\n  correct the model's shapes");
-  EXPECT_EQ(failure(count_elements({(int64_t{1} << 34) + 1})), "shape [17179869185]: 17179869185 elements exceed the limit of 17179869184\n  use a model with smaller tensors");
-  EXPECT_EQ(failure(count_elements({kGreatest, 2, 0})), "shape arithmetic: 9223372036854775807 * 2 exceeds 64 bits\n  use a model with smaller tensors");
-  EXPECT_EQ(failure(count_elements(Dims(9, 1))), "shape [1,1,1,1,1,1,1,1,1]: rank 9 exceeds 8\n  reshape the tensor to fewer dimensions");
+  EXPECT_EQ(
+      failure(count_elements({(int64_t{1} << 34) + 1})),
+      "shape [17179869185]: 17179869185 elements exceed the limit of 17179869184\n  use a model with smaller tensors");
+  EXPECT_EQ(failure(count_elements({kGreatest, 2, 0})),
+            "shape arithmetic: 9223372036854775807 * 2 exceeds 64 bits\n  use a model with smaller tensors");
+  EXPECT_EQ(failure(count_elements(Dims(9, 1))),
+            "shape [1,1,1,1,1,1,1,1,1]: rank 9 exceeds 8\n  reshape the tensor to fewer dimensions");
 }
 
 TEST(Shapes, BindTheirSymbol) {
   EXPECT_EQ(bind_shape({Dim(7, "batch"), 3}, 4), (Dims{28, 3}));
   EXPECT_EQ(bind_shape({kBatch}, 0), Dims{0});
-  EXPECT_EQ(failure(bind_shape({Dim(int64_t{1} << 40, "batch")}, int64_t{1} << 40)), "shape arithmetic: 1099511627776 * 1099511627776 exceeds 64 bits\n  use a model with smaller tensors");
+  EXPECT_EQ(failure(bind_shape({Dim(int64_t{1} << 40, "batch")}, int64_t{1} << 40)),
+            "shape arithmetic: 1099511627776 * 1099511627776 exceeds 64 bits\n  use a model with smaller tensors");
 }
 
 TEST(Shapes, Broadcast) {
@@ -65,7 +81,8 @@ TEST(Shapes, Broadcast) {
   EXPECT_EQ(broadcast_shapes({1}, {kBatch}), Shape{kBatch});
   EXPECT_EQ(broadcast_shapes({0}, {1}), Shape{0});
   EXPECT_EQ(broadcast_shapes({}, {}), Shape{});
-  EXPECT_EQ(failure(broadcast_shapes({2, 3}, {kBatch, 3})), "shapes [2,3] and [batch,3] do not broadcast\n  correct the model's shapes");
+  EXPECT_EQ(failure(broadcast_shapes({2, 3}, {kBatch, 3})),
+            "shapes [2,3] and [batch,3] do not broadcast\n  correct the model's shapes");
 }
 
 TEST(Shapes, NormalizeAnAxis) {

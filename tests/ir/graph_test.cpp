@@ -13,8 +13,8 @@ const TensorType kPair{DType::f32, {2}, {}};
 
 TEST(Graph, NamesAreMadeUnique) {
   Graph g;
-  const ValueId a = g.add_input("x", kPair), b = g.add_input("x", kPair), c = g.add_constant("", Tensor::scalar(1.0f)), d = g.add_constant("x_2", Tensor::scalar(1.0f)),
-                e = g.add_input("x", kPair);
+  const ValueId a = g.add_input("x", kPair), b = g.add_input("x", kPair), c = g.add_constant("", Tensor::scalar(1.0f)),
+                d = g.add_constant("x_2", Tensor::scalar(1.0f)), e = g.add_input("x", kPair);
   EXPECT_EQ(g.value(a).name, "x");
   EXPECT_EQ(g.value(b).name, "x_1");
   EXPECT_EQ(g.value(c).name, "v");
@@ -62,7 +62,9 @@ TEST(Graph, ErrorsLeaveTheGraphAsItWas) {
   const auto result = g.add_node(*find_op("MatMul"), "bad\nname", {x, x}, {{"alpha", 1.0f}}, {"y"});
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind, ErrorKind::unsupported);
-  EXPECT_EQ(result.error().message(), "node bad\\x0aname (MatMul): attribute alpha is not known for MatMul\n  remove the attribute or export the model differently");
+  EXPECT_EQ(result.error().message(),
+            "node bad\\x0aname (MatMul): attribute alpha is not known for MatMul\n  remove the attribute or export the "
+            "model differently");
   EXPECT_TRUE(g == before);
   EXPECT_EQ(g.values().size(), 1u);
 }
@@ -87,7 +89,8 @@ TEST(Graph, KnownContentsFollowShapeArithmetic) {
 }
 
 TEST(Graph, StagesHaveNames) {
-  for (Stage s : {Stage::imported, Stage::simplified, Stage::quantized, Stage::integer, Stage::fused}) EXPECT_EQ(stage_from_name(stage_name(s)), s);
+  for (Stage s : {Stage::imported, Stage::simplified, Stage::quantized, Stage::integer, Stage::fused})
+    EXPECT_EQ(stage_from_name(stage_name(s)), s);
   EXPECT_EQ(stage_from_name("Integer"), std::nullopt);
 }
 
@@ -104,8 +107,10 @@ TEST(Graph, EqualityTellsNumbersByTheirBits) {
 }
 
 TEST(Types, PrintShortForPeople) {
-  EXPECT_EQ(to_text(TensorType{DType::u8, {Dim(1, "batch"), 3}, QuantParams{{0.5f}, {128}, -1}}), "u8[batch,3] quant(scale=0.5, zero_point=128)");
-  EXPECT_EQ(to_text(TensorType{DType::s8, {2}, QuantParams{{0.5f, 0.25f}, {0, 1}, 0}}), "s8[2] quant(axis=0, scale=0.5…, zero_point=0…)");
+  EXPECT_EQ(to_text(TensorType{DType::u8, {Dim(1, "batch"), 3}, QuantParams{{0.5f}, {128}, -1}}),
+            "u8[batch,3] quant(scale=0.5, zero_point=128)");
+  EXPECT_EQ(to_text(TensorType{DType::s8, {2}, QuantParams{{0.5f, 0.25f}, {0, 1}, 0}}),
+            "s8[2] quant(axis=0, scale=0.5…, zero_point=0…)");
 }
 
 }  // namespace

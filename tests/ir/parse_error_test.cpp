@@ -19,7 +19,9 @@ std::string message_of(std::string_view text) {
 }
 
 // The error of one statement, whose first column is 1 of line 2.
-std::string in_graph(const std::string& statement) { return message_of("graph \"g\" stage imported opset 17 {\n" + statement + "\n}"); }
+std::string in_graph(const std::string& statement) {
+  return message_of("graph \"g\" stage imported opset 17 {\n" + statement + "\n}");
+}
 
 TEST(ParseErrors, OfTheFrame) {
   EXPECT_EQ(message_of(""), "t:1:1: expected 'graph'");
@@ -51,26 +53,33 @@ TEST(ParseErrors, OfNamesAndTypes) {
   EXPECT_EQ(in_graph("input %x : f32[1,]"), "t:2:18: expected a dimension");
   EXPECT_EQ(in_graph("input %x : f32[-1]"), "t:2:18: a dimension is negative");
   EXPECT_EQ(in_graph("input %x : f32[1,1,1,1,1,1,1,1,1]"), "t:2:34: rank 9 exceeds 8");
-  EXPECT_EQ(in_graph("input %x : f32[99999999999999]"), "t:2:31: shape [99999999999999]: 99999999999999 elements exceed the limit of 17179869184");
-  EXPECT_EQ(in_graph("input %x : f32[9223372036854775807,3]"), "t:2:38: shape arithmetic: 9223372036854775807 * 3 exceeds 64 bits");
+  EXPECT_EQ(in_graph("input %x : f32[99999999999999]"),
+            "t:2:31: shape [99999999999999]: 99999999999999 elements exceed the limit of 17179869184");
+  EXPECT_EQ(in_graph("input %x : f32[9223372036854775807,3]"),
+            "t:2:38: shape arithmetic: 9223372036854775807 * 3 exceeds 64 bits");
   EXPECT_EQ(in_graph("input %x : f32[1]\ninput %x : f32[1]"), "t:3:9: %x is defined twice");
   EXPECT_EQ(in_graph("input %\"a\\x0ab\" : f32[1]\ninput %\"a\\x0ab\" : f32[1]"), "t:3:16: %a\\x0ab is defined twice");
 }
 
 TEST(ParseErrors, OfQuantization) {
   EXPECT_EQ(in_graph("input %x : u8[2] quant"), "t:3:1: expected '('");
-  EXPECT_EQ(in_graph("input %x : u8[2] quant(axis=1, scale=[1], zero_point=[0])"), "t:2:30: the quantization axis is outside the shape");
+  EXPECT_EQ(in_graph("input %x : u8[2] quant(axis=1, scale=[1], zero_point=[0])"),
+            "t:2:30: the quantization axis is outside the shape");
   EXPECT_EQ(in_graph("input %x : u8[2] quant(zero_point=[0])"), "t:2:24: expected 'scale='");
   EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[1, 2], zero_point=[0])"), "t:2:36: 2 elements for f32[1]");
   EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[1])"), "t:2:33: expected ','");
   EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[1], scale=[1])"), "t:2:35: expected 'zero_point='");
   EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[1], zero_point=[256])"), "t:2:52: zero point 0 is 256, outside u8");
-  EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[0], zero_point=[0])"), "t:2:50: scale 0 is 0, expected a finite normal number above 0");
-  EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[1e-40], zero_point=[0])"), "t:2:54: scale 0 is 1e-40, expected a finite normal number above 0");
-  EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[nan], zero_point=[0])"), "t:2:52: scale 0 is nan, expected a finite normal number above 0");
+  EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[0], zero_point=[0])"),
+            "t:2:50: scale 0 is 0, expected a finite normal number above 0");
+  EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[1e-40], zero_point=[0])"),
+            "t:2:54: scale 0 is 1e-40, expected a finite normal number above 0");
+  EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[nan], zero_point=[0])"),
+            "t:2:52: scale 0 is nan, expected a finite normal number above 0");
   EXPECT_EQ(in_graph("input %x : f32[2] quant(scale=[1], zero_point=[0])"), "t:2:51: f32 cannot hold quantized codes");
   EXPECT_EQ(in_graph("input %x : s32[2] quant(scale=[1], zero_point=[1])"), "t:2:51: zero point 0 is 1, outside s32");
-  EXPECT_EQ(in_graph("input %x : u8[batch] quant(axis=0, scale=[1], zero_point=[0])"), "t:2:62: 1 scales for axis 0 of shape [batch], expected batch");
+  EXPECT_EQ(in_graph("input %x : u8[batch] quant(axis=0, scale=[1], zero_point=[0])"),
+            "t:2:62: 1 scales for axis 0 of shape [batch], expected batch");
 }
 
 TEST(ParseErrors, OfConstants) {
@@ -117,16 +126,20 @@ TEST(ParseErrors, OfNodesAndOutputs) {
   EXPECT_EQ(after_x("%y = LeakyRelu(%x) {alpha=[1 2]}"), "t:3:30: expected ','");
   EXPECT_EQ(after_x("%y = LeakyRelu(%x) {alpha=ints #ab}"), "t:3:35: constant #ab of s64 is not in the side file");
   EXPECT_EQ(after_x("%y = LeakyRelu(%x) {alpha=reals #ab}"), "t:3:36: constant #ab of f32 is not in the side file");
-  EXPECT_EQ(after_x("%y = Constant() {value=tensor f32[b] [1]}"), "t:3:37: a tensor attribute has a symbolic dimension");
-  EXPECT_EQ(after_x("%y = LeakyRelu(%x) {alpha=1}"), "t:4:1: node y (LeakyRelu): attribute alpha has the wrong kind of value");
-  EXPECT_EQ(after_x("%y = LeakyRelu(%x) {beta=1}"), "t:4:1: node y (LeakyRelu): attribute beta is not known for LeakyRelu");
+  EXPECT_EQ(after_x("%y = Constant() {value=tensor f32[b] [1]}"),
+            "t:3:37: a tensor attribute has a symbolic dimension");
+  EXPECT_EQ(after_x("%y = LeakyRelu(%x) {alpha=1}"),
+            "t:4:1: node y (LeakyRelu): attribute alpha has the wrong kind of value");
+  EXPECT_EQ(after_x("%y = LeakyRelu(%x) {beta=1}"),
+            "t:4:1: node y (LeakyRelu): attribute beta is not known for LeakyRelu");
   EXPECT_EQ(after_x("%y = Cast(%x)"), "t:4:1: node y (Cast): attribute to is missing");
   EXPECT_EQ(after_x("%y = Add(%x)"), "t:4:1: node y (Add): 1 operands, expected 2");
   EXPECT_EQ(after_x("%y = Add(_, %x)"), "t:4:1: node y (Add): operand 0 is missing");
   EXPECT_EQ(after_x("%y = Clip(%x, %x, %x, %x)"), "t:4:1: node y (Clip): 4 operands, expected 1 to 3");
   EXPECT_EQ(after_x("%y = Concat() {axis=0}"), "t:4:1: node y (Concat): 0 operands, expected at least 1");
   EXPECT_EQ(after_x("%y, %z = Relu(%x)"), "t:4:1: node y (Relu): 2 results, expected 1");
-  EXPECT_EQ(after_x("%y = MatMul(%x, %x) @\"a\\x1bb\""), "t:4:1: node a\\x1bb (MatMul): shapes [batch,2] and [batch,2] do not multiply");
+  EXPECT_EQ(after_x("%y = MatMul(%x, %x) @\"a\\x1bb\""),
+            "t:4:1: node a\\x1bb (MatMul): shapes [batch,2] and [batch,2] do not multiply");
   EXPECT_EQ(after_x("%y = Relu(%x) : f32[2], f32[2]"), "t:4:1: 2 types for 1 results");
   EXPECT_EQ(after_x("%y = Relu(%x) : f32[2]"), "t:4:1: %y is declared f32[2], but is f32[batch,2]");
   EXPECT_EQ(after_x("%y = Relu(%x) @y"), "t:3:16: expected '\"'");
@@ -161,7 +174,16 @@ TEST(HostileText, TwentyThousandMutationsNeverCrash) {
   const auto texts = corpus();
   std::mt19937_64 random(1);
   const auto below = [&](size_t bound) { return static_cast<size_t>(random() % bound); };
-  const std::vector<std::string> pieces = {"-1", "9223372036854775807", "0", "[", "]", "{", "}", "\"", "%", "batch", "nan", "1e308", "quant(", "#", "_", ",", "axis=", "\\x", "//", "9223372036854775807*batch"};
+  const std::vector<std::string> pieces = {"-1",     "9223372036854775807",
+                                           "0",      "[",
+                                           "]",      "{",
+                                           "}",      "\"",
+                                           "%",      "batch",
+                                           "nan",    "1e308",
+                                           "quant(", "#",
+                                           "_",      ",",
+                                           "axis=",  "\\x",
+                                           "//",     "9223372036854775807*batch"};
   int parsed = 0;
   for (int round = 0; round < 20000; ++round) {
     std::string text = texts[below(texts.size())];

@@ -15,7 +15,9 @@ Graph parsed(std::string_view text) {
 }
 
 ValueId value(const Graph& g, std::string_view name) { return g.find_value(name).value(); }
-NodeId producer(const Graph& g, std::string_view name) { return g.producers()[static_cast<size_t>(value(g, name).index)]; }
+NodeId producer(const Graph& g, std::string_view name) {
+  return g.producers()[static_cast<size_t>(value(g, name).index)];
+}
 
 std::string text_of(const Result<Graph>& graph) {
   if (!graph) return graph.error().message();
@@ -24,7 +26,9 @@ std::string text_of(const Result<Graph>& graph) {
   return print_graph(*graph);
 }
 
-std::string refusal(const std::string& cause) { return "patch: " + cause + "\n  this is a defect of Cupel; please report it with the model"; }
+std::string refusal(const std::string& cause) {
+  return "patch: " + cause + "\n  this is a defect of Cupel; please report it with the model";
+}
 
 constexpr std::string_view kChain = R"(graph "g" stage imported opset 17 {
   input %x : f32[batch,2]
@@ -148,7 +152,9 @@ TEST(Patch, OutputsKeepTheirNames) {
     p.replace(value(g, "y"), value(g, "x"));
     EXPECT_EQ(text_of(apply_patch(p)), refusal("output %y would lose its name to %x"));
   }
-  const Graph two = parsed("graph \"g\" stage imported opset 17 {\ninput %x : f32[2]\n%a = Relu(%x)\n%b = Sqrt(%x)\noutput %a\noutput %b\n}");
+  const Graph two = parsed(
+      "graph \"g\" stage imported opset 17 {\ninput %x : f32[2]\n%a = Relu(%x)\n%b = Sqrt(%x)\noutput %a\noutput "
+      "%b\n}");
   {
     Patch p(two);  // nor can one value take two names
     p.replace(value(two, "b"), value(two, "a"));
@@ -158,7 +164,8 @@ TEST(Patch, OutputsKeepTheirNames) {
     Patch p(two);  // new nodes that hold each other's names
     p.remove(producer(two, "a"));
     p.remove(producer(two, "b"));
-    const ValueId new_b = p.add_named("Tanh", "n1", "b", {value(two, "x")}), new_a = p.add_named("Exp", "n2", "a", {value(two, "x")});
+    const ValueId new_b = p.add_named("Tanh", "n1", "b", {value(two, "x")}),
+                  new_a = p.add_named("Exp", "n2", "a", {value(two, "x")});
     p.replace(value(two, "a"), new_b);
     p.replace(value(two, "b"), new_a);
     EXPECT_EQ(text_of(apply_patch(p)), R"(graph "g" stage imported opset 17 {
@@ -216,7 +223,9 @@ TEST(Patch, NodesWithSeveralResults) {
 
 TEST(Patch, OperandsComeBeforeTheirUsers) {
   // An early node reads a late one.
-  const Graph g = parsed("graph \"g\" stage imported opset 17 {\ninput %x : f32[2]\n%a = Relu(%x)\n%b = Sqrt(%x)\n%y = Add(%a, %b)\noutput %y\n}");
+  const Graph g = parsed(
+      "graph \"g\" stage imported opset 17 {\ninput %x : f32[2]\n%a = Relu(%x)\n%b = Sqrt(%x)\n%y = Add(%a, "
+      "%b)\noutput %y\n}");
   Patch p(g);
   p.replace_operand(producer(g, "a"), 0, value(g, "b"));
   EXPECT_EQ(text_of(apply_patch(p)), R"(graph "g" stage imported opset 17 {
@@ -291,7 +300,8 @@ TEST(Patch, ContradictionsAreInternalErrors) {
     Patch p(g);
     p.remove(producer(g, "b"));
     p.replace(value(g, "b"), p.add("MatMul", "new", {value(g, "x"), value(g, "x")}));
-    EXPECT_EQ(text_of(apply_patch(p)), "node new (MatMul): shapes [batch,2] and [batch,2] do not multiply\n  correct the model's shapes");
+    EXPECT_EQ(text_of(apply_patch(p)),
+              "node new (MatMul): shapes [batch,2] and [batch,2] do not multiply\n  correct the model's shapes");
   }
 }
 

@@ -1,4 +1,5 @@
-// Random graphs for property tests: weird names, constants of all dtypes, attributes of all kinds, codes, symbolic batch.
+// Random graphs for property tests: weird names, constants of all dtypes, attributes of all kinds, codes, symbolic
+// batch.
 #pragma once
 
 #include <array>
@@ -38,8 +39,9 @@ class RandomGraph {
   uint64_t below(uint64_t bound) { return random_() % bound; }
 
   std::string name() {
-    static const std::vector<std::string> kWeird = {"",  "_",  "//comment", "a b", "\"quoted\"", "line\nbreak", "größe", "\xff\xfe", "back\\slash",
-                                                    "#", "@x", "7",         "-",   "input",      "x:0",         "/a//b", "}",        std::string("nul\0l", 5)};
+    static const std::vector<std::string> kWeird = {
+        "",  "_",  "//comment", "a b", "\"quoted\"", "line\nbreak", "größe", "\xff\xfe", "back\\slash",
+        "#", "@x", "7",         "-",   "input",      "x:0",         "/a//b", "}",        std::string("nul\0l", 5)};
     if (below(2) == 0) return kWeird[below(kWeird.size())];
     std::string plain = "v";
     for (size_t i = below(6); i > 0; --i) plain += static_cast<char>(below(256));
@@ -64,11 +66,13 @@ class RandomGraph {
     }
   }
 
-  void add(const char* op, std::vector<ValueId> inputs, Attributes attributes, size_t results = 1, std::vector<TensorType> declared = {}) {
+  void add(const char* op, std::vector<ValueId> inputs, Attributes attributes, size_t results = 1,
+           std::vector<TensorType> declared = {}) {
     std::vector<std::string> names, origin;
     for (size_t i = 0; i < results; ++i) names.push_back(name());
     for (size_t i = below(3); i > 0; --i) origin.push_back(name());
-    const auto added = graph_.add_node(*find_op(op), name(), std::move(inputs), std::move(attributes), names, origin, std::move(declared));
+    const auto added = graph_.add_node(*find_op(op), name(), std::move(inputs), std::move(attributes), names, origin,
+                                       std::move(declared));
     if (!added) return;  // a shape that does not fit: the graph stays as it was
     for (ValueId id : graph_.node(*added).outputs) {
       if (graph_.type(id).dtype == DType::f32 && !graph_.type(id).shape.empty()) floats_.push_back(id);
@@ -89,24 +93,35 @@ class RandomGraph {
       }
       case 5: {
         const float scale = std::ldexp(1.0f + static_cast<float>(below(100)) / 128, -static_cast<int>(below(12)));
-        return add("QuantizeLinear", {x}, {{"scale", std::vector<float>{scale}}, {"zero_point", std::vector<int64_t>{static_cast<int64_t>(below(256))}}, {"dtype", std::string("u8")}});
+        return add("QuantizeLinear", {x},
+                   {{"scale", std::vector<float>{scale}},
+                    {"zero_point", std::vector<int64_t>{static_cast<int64_t>(below(256))}},
+                    {"dtype", std::string("u8")}});
       }
       case 6: {
         const ValueId low = below(2) ? graph_.add_constant(name(), Tensor::scalar(real())) : ValueId{};
         return add("Clip", {x, low, graph_.add_constant(name(), Tensor::scalar(real()))}, {});
       }
       case 7: {
-        constexpr std::array kTypes = {DType::f32, DType::f64, DType::f16, DType::bf16, DType::f8e4m3, DType::f8e5m2, DType::u8, DType::s8, DType::u16,
-                                       DType::s16, DType::u32, DType::s32, DType::u64,  DType::s64,    DType::boolean, DType::u4, DType::s4};
-        extra_outputs_.push_back(graph_.add_constant(name(), tensor(kTypes[below(kTypes.size())], {static_cast<int64_t>(below(5)), static_cast<int64_t>(below(8))})));
+        constexpr std::array kTypes = {DType::f32,    DType::f64, DType::f16, DType::bf16, DType::f8e4m3,
+                                       DType::f8e5m2, DType::u8,  DType::s8,  DType::u16,  DType::s16,
+                                       DType::u32,    DType::s32, DType::u64, DType::s64,  DType::boolean,
+                                       DType::u4,     DType::s4};
+        extra_outputs_.push_back(graph_.add_constant(
+            name(),
+            tensor(kTypes[below(kTypes.size())], {static_cast<int64_t>(below(5)), static_cast<int64_t>(below(8))})));
         return;
       }
       case 8: {
         const auto count = static_cast<int64_t>(below(20));
         switch (below(4)) {
           case 0: return add("Constant", {}, {{"value", tensor(DType::f32, {count})}});
-          case 1: return add("Constant", {}, {{"value_ints", std::vector<int64_t>(static_cast<size_t>(count), -static_cast<int64_t>(below(1000)))}});
-          case 2: return add("Constant", {}, {{"value_floats", std::vector<float>(static_cast<size_t>(count), real())}});
+          case 1:
+            return add(
+                "Constant", {},
+                {{"value_ints", std::vector<int64_t>(static_cast<size_t>(count), -static_cast<int64_t>(below(1000)))}});
+          case 2:
+            return add("Constant", {}, {{"value_floats", std::vector<float>(static_cast<size_t>(count), real())}});
           default: return add("Constant", {}, {{"value_float", real()}});
         }
       }
@@ -116,7 +131,10 @@ class RandomGraph {
         for (int64_t i = 0; i < count; ++i) q.scale.push_back(std::ldexp(1.0f + static_cast<float>(i) / 64, -7));
         if (count == 0) return;
         const ValueId codes = graph_.add_constant(name(), tensor(DType::s8, {count, 2}), q);
-        return add("DequantizeLinear", {codes}, {{"axis", int64_t{0}}, {"scale", q.scale}, {"zero_point", std::vector<int64_t>(static_cast<size_t>(count), -3)}});
+        return add("DequantizeLinear", {codes},
+                   {{"axis", int64_t{0}},
+                    {"scale", q.scale},
+                    {"zero_point", std::vector<int64_t>(static_cast<size_t>(count), -3)}});
       }
       default: return add("Transpose", {x}, {});
     }

@@ -63,12 +63,14 @@ TEST(GraphText, TwoThousandRandomGraphsComeBack) {
 
 TEST(GraphText, KeepsTheBitsOfEveryNumber) {
   Graph g;
-  const uint32_t bits[] = {0x7fc00000, 0xffc00000, 0x7f800001, 0xffbfffff, 0x7f800000, 0xff800000, 0x80000000, 0x00000001, 0x7f7fffff};
+  const uint32_t bits[] = {0x7fc00000, 0xffc00000, 0x7f800001, 0xffbfffff, 0x7f800000,
+                           0xff800000, 0x80000000, 0x00000001, 0x7f7fffff};
   for (uint32_t b : bits) g.add_output(g.add_constant("c", Tensor::scalar(b).bit_cast_to(DType::f32)));
   g.add_output(g.add_constant("u", Tensor::scalar<uint64_t>(~uint64_t{0})));
   const auto back = parse_graph(print_graph(g));
   ASSERT_TRUE(back) << failure(back);
-  for (size_t i = 0; i < std::size(bits); ++i) EXPECT_EQ(*back->value(back->outputs()[i]).constant, Tensor::scalar(bits[i]).bit_cast_to(DType::f32)) << i;
+  for (size_t i = 0; i < std::size(bits); ++i)
+    EXPECT_EQ(*back->value(back->outputs()[i]).constant, Tensor::scalar(bits[i]).bit_cast_to(DType::f32)) << i;
   EXPECT_TRUE(*back == g);
 }
 
@@ -123,12 +125,15 @@ TEST(SideFile, HoldsConstantsOfMoreThanSixteenElements) {
   const std::string hash = content_hash(ramp(17));
   EXPECT_NE(text.find("constant %large : f32[17] = #" + hash + "\n"), std::string::npos);
   EXPECT_TRUE(*parse_graph(text, store) == g);
-  EXPECT_EQ(failure(parse_graph(text)), "graph text:3:48: constant #" + hash + " is not in the side file\n  correct the graph text");
-  EXPECT_EQ(failure(parse_graph(text, {{hash, ramp(18)}})), "graph text:3:48: constant #" + hash + " is f32[18], expected f32[17]\n  correct the graph text");
+  EXPECT_EQ(failure(parse_graph(text)),
+            "graph text:3:48: constant #" + hash + " is not in the side file\n  correct the graph text");
+  EXPECT_EQ(failure(parse_graph(text, {{hash, ramp(18)}})),
+            "graph text:3:48: constant #" + hash + " is f32[18], expected f32[17]\n  correct the graph text");
 }
 
 TEST(SideFile, IsCheckedOnReading) {
-  ConstantStore store = {{content_hash(ramp(3)), ramp(3)}, {content_hash(Tensor(DType::u4, {2, 0})), Tensor(DType::u4, {2, 0})}};
+  ConstantStore store = {{content_hash(ramp(3)), ramp(3)},
+                         {content_hash(Tensor(DType::u4, {2, 0})), Tensor(DType::u4, {2, 0})}};
   const std::string good = print_constants(store);
   ASSERT_EQ(parse_constants(good).value(), store);
   const std::string head = "cupel constants 1\n", hash = content_hash(ramp(3));
@@ -143,7 +148,8 @@ TEST(SideFile, IsCheckedOnReading) {
   EXPECT_EQ(failure(parse_constants(head + "abc f32[1] 4\n   ")), message("ends inside an entry"));
   EXPECT_EQ(failure(parse_constants(head + "abc f32[1] 4\n    \n")), message("constant #abc does not match its hash"));
   EXPECT_EQ(failure(parse_constants(head + "abc f32[99999999999999] 4\n    \n")),
-            "constants: shape [99999999999999]: 99999999999999 elements exceed the limit of 17179869184\n  use a model with smaller tensors");
+            "constants: shape [99999999999999]: 99999999999999 elements exceed the limit of 17179869184\n  use a model "
+            "with smaller tensors");
   std::string damaged = good;
   damaged[good.find('\n', head.size() + 1) + 2] ^= 1;
   EXPECT_FALSE(parse_constants(damaged));
@@ -165,10 +171,18 @@ TEST(GraphHash, ChangesWithAnyChange) {
   const std::string first = hash_of(base);
   EXPECT_EQ(first.size(), 64u);
   EXPECT_EQ(hash_of(base), first);
-  const std::vector<std::pair<std::string, std::string>> changes = {
-      {"\"g\"", "\"h\""},       {"imported", "quantized"}, {"opset 17", "opset 18"},     {"quant(scale=[0x1p-3]", "quant(scale=[0x1p-4]"}, {"[7])", "[8])"},
-      {"6.0", "6.5"},           {"%w : f32[2,3]", "%w : f32[3]"}, {"node", "edge"},      {"one", "two"},                                    {"Add", "Sub"},
-      {"Add(%d, %w)", "Add(%w, %d)"}, {"output %y", "output %d"}};
+  const std::vector<std::pair<std::string, std::string>> changes = {{"\"g\"", "\"h\""},
+                                                                    {"imported", "quantized"},
+                                                                    {"opset 17", "opset 18"},
+                                                                    {"quant(scale=[0x1p-3]", "quant(scale=[0x1p-4]"},
+                                                                    {"[7])", "[8])"},
+                                                                    {"6.0", "6.5"},
+                                                                    {"%w : f32[2,3]", "%w : f32[3]"},
+                                                                    {"node", "edge"},
+                                                                    {"one", "two"},
+                                                                    {"Add", "Sub"},
+                                                                    {"Add(%d, %w)", "Add(%w, %d)"},
+                                                                    {"output %y", "output %d"}};
   for (const auto& [from, to] : changes) {
     std::string text = base;
     text.replace(text.find(from), from.size(), to);

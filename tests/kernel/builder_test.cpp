@@ -48,8 +48,10 @@ struct Row {
   float (*number)(float);
 };
 
-#define CUPEL_ROW(name) \
-  Row { #name, [](Scalar x) { return name(x); }, [](float x) { return name##_f32(x); } }
+#define CUPEL_ROW(name)                                                            \
+  Row {                                                                            \
+    #name, [](Scalar x) { return name(x); }, [](float x) { return name##_f32(x); } \
+  }
 const Row kRows[] = {
     CUPEL_ROW(exp),
     CUPEL_ROW(log),
@@ -62,7 +64,8 @@ const Row kRows[] = {
     CUPEL_ROW(hard_swish),
     CUPEL_ROW(softplus),
     CUPEL_ROW(round_half_even),
-    {"hard_sigmoid", [](Scalar x) { return hard_sigmoid(x, 0.25f, 0.4f); }, [](float x) { return hard_sigmoid_f32(x, 0.25f, 0.4f); }},
+    {"hard_sigmoid", [](Scalar x) { return hard_sigmoid(x, 0.25f, 0.4f); },
+     [](float x) { return hard_sigmoid_f32(x, 0.25f, 0.4f); }},
     {"relu", [](Scalar x) { return relu(x); }, [](float x) { return 0.0f > x ? 0.0f : x; }},
     {"leaky_relu", [](Scalar x) { return leaky_relu(x, 0.1f); }, [](float x) { return x < 0.0f ? 0.1f * x : x; }},
     {"clip", [](Scalar x) { return clip(x, -1.0f, 6.0f); },
@@ -107,12 +110,14 @@ TEST(Builder, FloorAndCeilGiveTheReferencesNumbers) {
 
 TEST(Builder, ToCodeGivesTheCodesOfTheReference) {
   const std::vector<uint32_t> inputs = sample_inputs();
-  for (const auto& [type, zero] : {std::pair(DType::u8, 0), {DType::u8, 7}, {DType::u8, 255}, {DType::s8, 0}, {DType::s8, -128}}) {
+  for (const auto& [type, zero] :
+       {std::pair(DType::u8, 0), {DType::u8, 7}, {DType::u8, 255}, {DType::s8, 0}, {DType::s8, -128}}) {
     ExprBuilder b;
     const auto found = evaluate(b.finish(to_code(b.operand(0, DType::f32), type, zero)), inputs);
     const ops::CodeRange range(type, zero);
     for (size_t i = 0; i < inputs.size(); ++i)
-      ASSERT_EQ(static_cast<int32_t>(found[i]), ops::to_code(std::bit_cast<float>(inputs[i]), range)) << std::hex << inputs[i];
+      ASSERT_EQ(static_cast<int32_t>(found[i]), ops::to_code(std::bit_cast<float>(inputs[i]), range))
+          << std::hex << inputs[i];
   }
   ExprBuilder b;
   const auto numbers = evaluate(b.finish(from_code(b.operand(0, DType::u8), 130, 0.37f)), {0, 130, 255});
@@ -184,14 +189,16 @@ TEST(Builder, OperationsOnConstantsAreComputed) {
 
 TEST(Builder, AppendedExpressionsTakeTheirSourcesFromTheOuterOne) {
   ExprBuilder inner;
-  const ScalarExpr part = inner.finish(inner.table(1, round_s32(inner.operand(0, DType::f32) * inner.accumulator(0, ScalarType::f32))));
+  const ScalarExpr part =
+      inner.finish(inner.table(1, round_s32(inner.operand(0, DType::f32) * inner.accumulator(0, ScalarType::f32))));
   ExprBuilder outer;
   const Scalar code = outer.operand(2, DType::u8);
   const Scalar result = outer.append(part, {{to_f32(code), 0}, {2.0f}, {-1, 5}});
   const ScalarExpr expr = outer.finish(result + 1);
   const std::string expected =
       "kernel map\n  space 1\n  out u8 offset 0 item 0 strides\n  value\n"
-      "    %0 = operand 2\n    %1 = to_f32 %0\n    %2 = constant_f32 0x1p+1\n    %3 = mul %1 %2\n    %4 = round_s32 %3\n"
+      "    %0 = operand 2\n    %1 = to_f32 %0\n    %2 = constant_f32 0x1p+1\n    %3 = mul %1 %2\n    %4 = round_s32 "
+      "%3\n"
       "    %5 = table 5 %4\n    %6 = constant_s32 1\n    %7 = add_s32 %5 %6\n  schedule vector_dimension -1\nend\n";
   EXPECT_EQ(print_kernel({MapSpec{.space = {1}, .value = expr}, MapSchedule()}), expected);
 }

@@ -52,8 +52,9 @@ struct Conv {
 Conv random_conv(Random& random) {
   Conv c{};
   do {
-    c = {pick(random, 1, 2), pick(random, 1, 9), pick(random, 1, 9), pick(random, 1, 3), pick(random, 1, 9), pick(random, 1, 20),
-         pick(random, 1, 3), pick(random, 1, 3), pick(random, 1, 2), pick(random, 1, 2), pick(random, 0, 2),   pick(random, 1, 2)};
+    c = {pick(random, 1, 2), pick(random, 1, 9),  pick(random, 1, 9), pick(random, 1, 3),
+         pick(random, 1, 9), pick(random, 1, 20), pick(random, 1, 3), pick(random, 1, 3),
+         pick(random, 1, 2), pick(random, 1, 2),  pick(random, 0, 2), pick(random, 1, 2)};
   } while (c.in_h + 2 * c.pad < c.dilation * (c.kh - 1) + 1 || c.in_w + 2 * c.pad < c.dilation * (c.kw - 1) + 1);
   return c;
 }
@@ -72,7 +73,11 @@ ContractSpec conv_spec(const Conv& c, DType type, DType weights, DType out) {
   s.start = {type == DType::f32 ? DType::f32 : DType::s32, true, 0, 0, {up16(c.oc) * 4, 0, 0, 4}};
   s.loops = {{c.kh, c.dilation * line}, {c.kw, c.dilation * pixel}};
   s.run = c.ic;
-  s.out = {out, false, 0, c.out_h() * c.out_w() * out_pixel, {up16(c.oc) * out_size, c.out_w() * out_pixel, out_pixel, out_size}};
+  s.out = {out,
+           false,
+           0,
+           c.out_h() * c.out_w() * out_pixel,
+           {up16(c.oc) * out_size, c.out_w() * out_pixel, out_pixel, out_size}};
   return s;
 }
 // The image with its halo, `fill` around it.
@@ -83,7 +88,8 @@ std::vector<T> with_halo(const Conv& c, const std::vector<T>& x, T fill) {
   for (int64_t n = 0; n < c.batch; ++n)
     for (int64_t y = 0; y < c.in_h; ++y)
       for (int64_t z = 0; z < c.in_w * channels; ++z)
-        padded[static_cast<size_t>(((n * h + y + c.pad) * w + c.pad) * channels + z)] = x[static_cast<size_t>((n * c.in_h + y) * c.in_w * channels + z)];
+        padded[static_cast<size_t>(((n * h + y + c.pad) * w + c.pad) * channels + z)] =
+            x[static_cast<size_t>((n * c.in_h + y) * c.in_w * channels + z)];
   return padded;
 }
 // Packs the weights of all groups; each group's are [oc][kh][kw][ic].
@@ -92,7 +98,8 @@ std::vector<std::byte> packed_groups(const Conv& c, const std::vector<T>& weight
   std::vector<std::byte> all;
   const int64_t depth = c.kh * c.kw * c.ic;
   for (int64_t g = 0; g < c.groups; ++g) {
-    const Tensor group = Tensor::of<T>({c.oc, depth}, std::span(&weights[static_cast<size_t>(g * c.oc * depth)], static_cast<size_t>(c.oc * depth)));
+    const Tensor group = Tensor::of<T>(
+        {c.oc, depth}, std::span(&weights[static_cast<size_t>(g * c.oc * depth)], static_cast<size_t>(c.oc * depth)));
     const Tensor packed = std::is_same_v<T, float> ? pack_weights_f32(group) : pack_weights_s8(group, c.ic);
     all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());
   }
@@ -106,7 +113,8 @@ void for_each_output(const Conv& c, Body&& body) {
       for (int64_t y = 0; y < c.out_h(); ++y)
         for (int64_t x = 0; x < c.out_w(); ++x)
           for (int64_t o = 0; o < c.oc; ++o)
-            body(n, g, y, x, o, static_cast<size_t>((((n * c.out_h() + y) * c.out_w() + x) * c.groups + g) * up16(c.oc) + o),
+            body(n, g, y, x, o,
+                 static_cast<size_t>((((n * c.out_h() + y) * c.out_w() + x) * c.groups + g) * up16(c.oc) + o),
                  static_cast<size_t>(g * up16(c.oc) + o));
 }
 // Calls body(input index or −1 in the padding, weight index) for the products of one output, in their defined order.
@@ -127,7 +135,8 @@ TEST(EvaluateContract, QuantizedConvolutionsWithResidualAreThoseOfPlainLoops) {
   for (int round = 0; round < 60; ++round) {
     const Conv c = random_conv(random);
     SCOPED_TRACE(round);
-    const int32_t zx = static_cast<int32_t>(pick(random, 0, 255)), zy = static_cast<int32_t>(pick(random, 0, 255)), zr = 11;
+    const int32_t zx = static_cast<int32_t>(pick(random, 0, 255)), zy = static_cast<int32_t>(pick(random, 0, 255)),
+                  zr = 11;
     const float residual_scale = 0.75f;
     const bool is_signed = round % 2 == 1;  // s8 activations are stored as code + 128
     const auto x = random_values<uint8_t>(random, c.batch * c.in_h * c.in_w * c.groups * c.ic);
@@ -140,7 +149,8 @@ TEST(EvaluateContract, QuantizedConvolutionsWithResidualAreThoseOfPlainLoops) {
     ContractSpec s = conv_spec(c, DType::u8, DType::s8, is_signed ? DType::s8 : DType::u8);
     const DType out_type = s.out.dtype;
     const int32_t z = is_signed ? zy - 128 : zy;
-    s.operands = {{DType::f32, true, 0, 0, {up16(c.oc) * 4, 0, 0, 4}}, {DType::u8, false, 0, s.out.item_stride, s.out.strides}};
+    s.operands = {{DType::f32, true, 0, 0, {up16(c.oc) * 4, 0, 0, 4}},
+                  {DType::u8, false, 0, s.out.item_stride, s.out.strides}};
     ExprBuilder b;
     const Scalar v = to_f32(b.accumulator(0, ScalarType::s32)) * b.operand(0, DType::f32);
     s.epilogue = b.finish(to_code(relu(fma(to_f32(b.operand(1, DType::u8) - zr), residual_scale, v)), out_type, z));
@@ -149,10 +159,12 @@ TEST(EvaluateContract, QuantizedConvolutionsWithResidualAreThoseOfPlainLoops) {
     for (int64_t g = 0; g < c.groups; ++g)
       for (int64_t o = 0; o < c.oc; ++o)
         for (int64_t k = 0; k < c.kh * c.kw * c.ic; ++k)
-          start[static_cast<size_t>(g * up16(c.oc) + o)] -= zx * w[static_cast<size_t>((g * c.oc + o) * c.kh * c.kw * c.ic + k)];
+          start[static_cast<size_t>(g * up16(c.oc) + o)] -=
+              zx * w[static_cast<size_t>((g * c.oc + o) * c.kh * c.kw * c.ic + k)];
     std::vector<uint8_t> padded = with_halo(c, x, static_cast<uint8_t>(zx)), out(residual.size());
     std::vector<std::byte> packed = packed_groups(c, w);
-    run({s, ContractSchedule()}, {bytes(out), bytes(padded), packed.data(), bytes(start), bytes(m), bytes(residual)}, c.batch);
+    run({s, ContractSchedule()}, {bytes(out), bytes(padded), packed.data(), bytes(start), bytes(m), bytes(residual)},
+        c.batch);
 
     const ops::CodeRange range(out_type, z);
     for_each_output(c, [&](int64_t n, int64_t g, int64_t y, int64_t xx, int64_t o, size_t at, size_t column) {
@@ -170,7 +182,8 @@ TEST(EvaluateContract, QuantizedConvolutionsWithResidualAreThoseOfPlainLoops) {
 
 TEST(EvaluateContract, HalfWordWeightsGiveTheSumsOfBytes) {
   for (uint64_t seed = 0; seed < 100; ++seed) {
-    RandomKernel whole = make_random_kernel(KernelForm::contract, seed), half = make_random_kernel(KernelForm::contract, seed, {.s16_weights = true});
+    RandomKernel whole = make_random_kernel(KernelForm::contract, seed),
+                 half = make_random_kernel(KernelForm::contract, seed, {.s16_weights = true});
     if (std::get<ContractSpec>(whole.kernel.spec).b.dtype != DType::s8) continue;
     ASSERT_EQ(std::get<ContractSpec>(half.kernel.spec).b.dtype, DType::s16);
     EXPECT_EQ(compare_results(half, expected_result(whole), expected_result(half)), "");
@@ -188,12 +201,15 @@ TEST(EvaluateContract, FloatConvolutionsAreOneChainOfFma) {
     ContractSpec s = conv_spec(c, DType::f32, DType::f32, DType::f32);
     ExprBuilder b;
     s.epilogue = b.finish(silu(b.accumulator(0, ScalarType::f32)));
-    std::vector<float> padded = with_halo(c, x, 0.0f), out(static_cast<size_t>(c.batch * c.out_h() * c.out_w() * c.groups * up16(c.oc)));
+    std::vector<float> padded = with_halo(c, x, 0.0f),
+                       out(static_cast<size_t>(c.batch * c.out_h() * c.out_w() * c.groups * up16(c.oc)));
     std::vector<std::byte> packed = packed_groups(c, w);
     run({s, ContractSchedule()}, {bytes(out), bytes(padded), packed.data(), bytes(bias)}, c.batch);
     for_each_output(c, [&](int64_t n, int64_t g, int64_t y, int64_t xx, int64_t o, size_t at, size_t column) {
       float acc = bias[column];
-      for_each_product(c, n, g, y, xx, o, [&](int64_t i, size_t k) { acc = std::fma(i < 0 ? 0.0f : x[static_cast<size_t>(i)], w[k], acc); });
+      for_each_product(c, n, g, y, xx, o, [&](int64_t i, size_t k) {
+        acc = std::fma(i < 0 ? 0.0f : x[static_cast<size_t>(i)], w[k], acc);
+      });
       ASSERT_EQ(std::bit_cast<uint32_t>(out[at]), std::bit_cast<uint32_t>(silu_f32(acc)));
     });
   }
@@ -210,7 +226,8 @@ struct Pool {
   }
 };
 WindowSpec pool_spec(const Pool& p, WindowKind kind, DType type, DType out) {
-  const int64_t size = dtype_bits(type) / 8, out_size = dtype_bits(out) / 8, pixel = p.pitch() * size, line = p.in_w() * pixel;
+  const int64_t size = dtype_bits(type) / 8, out_size = dtype_bits(out) / 8, pixel = p.pitch() * size,
+                line = p.in_w() * pixel;
   WindowSpec s{.kind = kind, .space = {p.out_h, p.out_w, p.channels}};
   s.a = {type, false, 0, 0, {p.stride * line, p.stride * pixel, size}};
   s.loops = {{p.kh, line}, {p.kw, pixel}};
@@ -227,7 +244,8 @@ void for_each_pooled(const Pool& p, Body&& body) {
 TEST(EvaluateWindow, DotSumAndMaxOfCodesAreThoseOfPlainLoops) {
   Random random(3);
   for (int round = 0; round < 60; ++round) {
-    const Pool p{pick(random, 1, 6), pick(random, 1, 6), pick(random, 1, 90), pick(random, 1, 4), pick(random, 1, 4), pick(random, 1, 2)};
+    const Pool p{pick(random, 1, 6), pick(random, 1, 6), pick(random, 1, 90),
+                 pick(random, 1, 4), pick(random, 1, 4), pick(random, 1, 2)};
     auto codes = random_values<int8_t>(random, p.in_h() * p.in_w() * p.pitch());
     auto weights = random_values<int8_t>(random, p.kh * p.kw * p.pitch());
     auto start = random_values<int32_t>(random, p.pitch());
@@ -235,7 +253,9 @@ TEST(EvaluateWindow, DotSumAndMaxOfCodesAreThoseOfPlainLoops) {
     ExprBuilder b;
     const ScalarExpr plain = b.finish(b.accumulator(0, ScalarType::s32));
     std::vector<int32_t> dots(static_cast<size_t>(p.out_h * p.out_w * p.pitch())), sums(dots), greatest(dots);
-    WindowSpec dot = pool_spec(p, WindowKind::dot, DType::u8, DType::s32), sum = pool_spec(p, WindowKind::sum, DType::s8, DType::s32), max = pool_spec(p, WindowKind::max, DType::s8, DType::s32);
+    WindowSpec dot = pool_spec(p, WindowKind::dot, DType::u8, DType::s32),
+               sum = pool_spec(p, WindowKind::sum, DType::s8, DType::s32),
+               max = pool_spec(p, WindowKind::max, DType::s8, DType::s32);
     dot.weights = {DType::s8, true, 0, 0, {0, 0, 1}};
     dot.weights_tap_stride = p.pitch();
     dot.start = {DType::s32, true, 0, 0, {0, 0, 4}};
@@ -262,15 +282,19 @@ TEST(EvaluateWindow, DotSumAndMaxOfCodesAreThoseOfPlainLoops) {
 TEST(EvaluateWindow, FloatsGoThroughTheTapsInOrder) {
   Random random(4);
   for (int round = 0; round < 30; ++round) {
-    const Pool p{pick(random, 1, 4), pick(random, 1, 4), pick(random, 1, 40), pick(random, 1, 4), pick(random, 1, 4), pick(random, 1, 2)};
+    const Pool p{pick(random, 1, 4), pick(random, 1, 4), pick(random, 1, 40),
+                 pick(random, 1, 4), pick(random, 1, 4), pick(random, 1, 2)};
     auto numbers = random_values<float>(random, p.in_h() * p.in_w() * p.pitch());
     for (float& value : numbers)
       if (random() % 16 == 0) value = random() % 2 == 0 ? std::numeric_limits<float>::quiet_NaN() : -0.0f;
-    auto weights = random_values<float>(random, p.kh * p.kw * p.pitch()), start = random_values<float>(random, p.pitch());
+    auto weights = random_values<float>(random, p.kh * p.kw * p.pitch()),
+         start = random_values<float>(random, p.pitch());
     ExprBuilder b;
     const ScalarExpr plain = b.finish(b.accumulator(0, ScalarType::f32));
     std::vector<float> dots(static_cast<size_t>(p.out_h * p.out_w * p.pitch())), sums(dots), greatest(dots);
-    WindowSpec dot = pool_spec(p, WindowKind::dot, DType::f32, DType::f32), sum = pool_spec(p, WindowKind::sum, DType::f32, DType::f32), max = pool_spec(p, WindowKind::max, DType::f32, DType::f32);
+    WindowSpec dot = pool_spec(p, WindowKind::dot, DType::f32, DType::f32),
+               sum = pool_spec(p, WindowKind::sum, DType::f32, DType::f32),
+               max = pool_spec(p, WindowKind::max, DType::f32, DType::f32);
     dot.weights = {DType::f32, true, 0, 0, {0, 0, 4}};
     dot.weights_tap_stride = p.pitch() * 4;
     dot.start = {DType::f32, true, 0, 0, {0, 0, 4}};
@@ -304,7 +328,8 @@ TEST(EvaluateMap, TransposesAndReversesByStrides) {
   std::vector<uint8_t> x(2 * 3 * 5), y(x.size());
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<uint8_t>(i);
   // [2][3][5] to [5][2][3], the last dimension read backwards.
-  const MapSpec s = copy_spec(DType::u8, {5, 2, 3}, {DType::u8, false, 10, 0, {1, 15, -5}}, {DType::u8, false, 0, 0, {6, 3, 1}});
+  const MapSpec s =
+      copy_spec(DType::u8, {5, 2, 3}, {DType::u8, false, 10, 0, {1, 15, -5}}, {DType::u8, false, 0, 0, {6, 3, 1}});
   run({s, MapSchedule()}, {bytes(y), bytes(x)});
   for (size_t i = 0; i < 5; ++i)
     for (size_t j = 0; j < 2; ++j)
@@ -315,12 +340,17 @@ TEST(EvaluateMap, BroadcastsByStrideZeroAndAddsAsDocumented) {
   std::vector<uint8_t> a = {1, 2, 3, 4, 5, 6}, row = {10, 20, 30}, out(6);
   ExprBuilder b;
   const Scalar t = from_code(b.operand(0, DType::u8), 2, 0.5f);
-  MapSpec s{{2, 3}, {{DType::u8, false, 0, 0, {3, 1}}, {DType::u8, true, 0, 0, {0, 1}}}, {}, {DType::u8, false, 0, 0, {3, 1}}};
+  MapSpec s{{2, 3},
+            {{DType::u8, false, 0, 0, {3, 1}}, {DType::u8, true, 0, 0, {0, 1}}},
+            {},
+            {DType::u8, false, 0, 0, {3, 1}}};
   s.value = b.finish(to_code(fma(to_f32(b.operand(1, DType::u8) - 5), 0.25f, t), DType::u8, 100));
   run({s, MapSchedule()}, {bytes(out), bytes(a), bytes(row)});
   const ops::CodeRange range(DType::u8, 100);
   for (size_t i = 0; i < 6; ++i)
-    EXPECT_EQ(out[i], ops::to_code(std::fma(static_cast<float>(row[i % 3] - 5), 0.25f, static_cast<float>(a[i] - 2) * 0.5f), range));
+    EXPECT_EQ(
+        out[i],
+        ops::to_code(std::fma(static_cast<float>(row[i % 3] - 5), 0.25f, static_cast<float>(a[i] - 2) * 0.5f), range));
 }
 
 TEST(EvaluateMap, FillsAndWritesSlicesAndLooksUpTables) {
@@ -328,21 +358,26 @@ TEST(EvaluateMap, FillsAndWritesSlicesAndLooksUpTables) {
   ExprBuilder b;
   run({MapSpec{{2, 8}, {}, b.finish(-3), {DType::s8, false, 0, 0, {8, 1}}}, MapSchedule()}, {bytes(out)});
   EXPECT_EQ(out, std::vector<int8_t>(16, -3));
-  run({copy_spec(DType::s8, {2, 3}, {DType::s8, false, 0, 0, {3, 1}}, {DType::s8, false, 4, 0, {8, 1}}), MapSchedule()}, {bytes(out), bytes(part)});
+  run({copy_spec(DType::s8, {2, 3}, {DType::s8, false, 0, 0, {3, 1}}, {DType::s8, false, 4, 0, {8, 1}}), MapSchedule()},
+      {bytes(out), bytes(part)});
   EXPECT_EQ(out, (std::vector<int8_t>{-3, -3, -3, -3, 5, -6, 7, -3, -3, -3, -3, -3, -128, 127, 0, -3}));
 
   std::vector<uint8_t> table(256);
   for (size_t i = 0; i < 256; ++i) table[i] = static_cast<uint8_t>(255 - i);
   std::vector<uint8_t> found(6);
   ExprBuilder t;
-  const MapSpec look{{6}, {{DType::s8, false, 0, 0, {1}}, {DType::u8, true, 0, 0, {0}}}, t.finish(t.table(1, t.operand(0, DType::s8))), {DType::u8, false, 0, 0, {1}}};
+  const MapSpec look{{6},
+                     {{DType::s8, false, 0, 0, {1}}, {DType::u8, true, 0, 0, {0}}},
+                     t.finish(t.table(1, t.operand(0, DType::s8))),
+                     {DType::u8, false, 0, 0, {1}}};
   run({look, MapSchedule()}, {bytes(found), bytes(part), bytes(table)});
   for (size_t i = 0; i < 6; ++i) EXPECT_EQ(found[i], table[static_cast<uint8_t>(part[i])]);
 }
 
 TEST(EvaluateMap, WalksBatchItemsByTheirStrides) {
   std::vector<float> x = {1, 2, 3, 4, 5, 6}, y(9, -1.0f);
-  run({copy_spec(DType::f32, {2}, {DType::f32, false, 0, 8, {4}}, {DType::f32, false, 4, 12, {4}}), MapSchedule()}, {bytes(y), bytes(x)}, 3);
+  run({copy_spec(DType::f32, {2}, {DType::f32, false, 0, 8, {4}}, {DType::f32, false, 4, 12, {4}}), MapSchedule()},
+      {bytes(y), bytes(x)}, 3);
   EXPECT_EQ(y, (std::vector<float>{-1, 1, 2, -1, 3, 4, -1, 5, 6}));
 }
 
@@ -350,19 +385,24 @@ TEST(EvaluateMap, WalksBatchItemsByTheirStrides) {
 TEST(EvaluateRow, SoftmaxAndLayerNormalizationAreTheReferences) {
   Random random(5);
   for (const int64_t n : {1, 2, 63, 64, 65, 128, 197, 1000}) {
-    auto x = random_values<float>(random, 3 * n), scale = random_values<float>(random, n), bias = random_values<float>(random, n);
+    auto x = random_values<float>(random, 3 * n), scale = random_values<float>(random, n),
+         bias = random_values<float>(random, n);
     const Access all{DType::f32, false, 0, 0, {n * 4, 4}}, shared{DType::f32, true, 0, 0, {0, 4}};
     const auto count = static_cast<float>(n);
     ExprBuilder b0, b1, b2, c0, c0f, c1, c1f, c2;
-    RowSpec softmax{.space = {3, n}, .operands = {all}, .out = all}, norm{.space = {3, n}, .operands = {all, shared, shared}, .out = all};
+    RowSpec softmax{.space = {3, n}, .operands = {all}, .out = all},
+        norm{.space = {3, n}, .operands = {all, shared, shared}, .out = all};
     softmax.steps.push_back({RowReduction::greatest, b0.finish(b0.operand(0, DType::f32)), {}});
     const auto power = [](ExprBuilder& b) { return exp(b.operand(0, DType::f32) - b.accumulator(0, ScalarType::f32)); };
     softmax.steps.push_back({RowReduction::sum64, b1.finish(power(b1)), {}});
     softmax.value = b2.finish(power(b2) / b2.accumulator(1, ScalarType::f32));
     const auto centered = [](ExprBuilder& b) { return b.operand(0, DType::f32) - b.accumulator(0, ScalarType::f32); };
-    norm.steps.push_back({RowReduction::sum64, c0.finish(c0.operand(0, DType::f32)), c0f.finish(c0f.accumulator(0, ScalarType::f32) / count)});
-    norm.steps.push_back({RowReduction::squares64, c1.finish(centered(c1)), c1f.finish(1.0f / sqrt(c1f.accumulator(1, ScalarType::f32) / count + 1e-5f))});
-    norm.value = c2.finish(fma(centered(c2) * c2.accumulator(1, ScalarType::f32), c2.operand(1, DType::f32), c2.operand(2, DType::f32)));
+    norm.steps.push_back({RowReduction::sum64, c0.finish(c0.operand(0, DType::f32)),
+                          c0f.finish(c0f.accumulator(0, ScalarType::f32) / count)});
+    norm.steps.push_back({RowReduction::squares64, c1.finish(centered(c1)),
+                          c1f.finish(1.0f / sqrt(c1f.accumulator(1, ScalarType::f32) / count + 1e-5f))});
+    norm.value = c2.finish(
+        fma(centered(c2) * c2.accumulator(1, ScalarType::f32), c2.operand(1, DType::f32), c2.operand(2, DType::f32)));
     std::vector<float> soft(x.size()), normal(x.size());
     run({softmax, RowSchedule()}, {bytes(soft), bytes(x)});
     run({norm, RowSchedule()}, {bytes(normal), bytes(x), bytes(scale), bytes(bias)});
@@ -373,7 +413,8 @@ TEST(EvaluateRow, SoftmaxAndLayerNormalizationAreTheReferences) {
       for (int64_t i = 0; i < n; ++i) m = values[i] > m ? values[i] : m;
       std::vector<float> powers, d;
       for (int64_t i = 0; i < n; ++i) powers.push_back(exp_f32(values[i] - m));
-      const float total = ops::sum64(powers.data(), n, ops::PlainSum{}), mean = ops::sum64(values, n, ops::PlainSum{}) / count;
+      const float total = ops::sum64(powers.data(), n, ops::PlainSum{}),
+                  mean = ops::sum64(values, n, ops::PlainSum{}) / count;
       for (int64_t i = 0; i < n; ++i) d.push_back(values[i] - mean);
       const float v = ops::sum64(d.data(), n, [](float partial, float y) { return std::fma(y, y, partial); });
       const float r = 1.0f / std::sqrt(v / count + 1e-5f);
@@ -412,7 +453,8 @@ TEST(Evaluate, ComparisonFindsADifferentElementAndAStrayByte) {
   wrong.data()[out.offset] ^= std::byte{1};
   stray.data()[stray.size() - 1] ^= std::byte{1};
   EXPECT_TRUE(compare_results(random, expected, wrong).starts_with("item 0 at [0"));
-  EXPECT_EQ(compare_results(random, expected, stray), fmt::format("byte {} is no element of the result and was written", stray.size() - 1));
+  EXPECT_EQ(compare_results(random, expected, stray),
+            fmt::format("byte {} is no element of the result and was written", stray.size() - 1));
 }
 
 }  // namespace

@@ -62,15 +62,19 @@ constexpr TextError kTextErrors[] = {
     {"%1 = constant", "%2 = constant", "kernel text:7: found %2, expected %1"},
     {"%1 = constant_f32", "%1 : constant_f32", "kernel text:7: found :, expected ="},
     {"%1 = constant_f32 0x1.8p-3", "%1 = constant_f32 0.1", "kernel text:7: found 0.1, expected a hexadecimal number"},
-    {"%1 = constant_f32 0x1.8p-3", "%1 = constant_f32 0x1p+400", "kernel text:7: found 0x1p+400, expected a hexadecimal number"},
-    {"%1 = constant_f32 0x1.8p-3", "%1 = constant_f32 0x-1", "kernel text:7: found 0x-1, expected a hexadecimal number"},
-    {"%1 = constant_f32 0x1.8p-3", "%1 = constant_f32 nan(0x7f800000)", "kernel text:7: found nan(0x7f800000), expected a number"},
-    {"%1 = constant_f32 0x1.8p-3", "%1 = constant_s32 2147483648", "kernel text:7: found 2147483648, expected an integer of 32 bits"},
+    {"%1 = constant_f32 0x1.8p-3", "%1 = constant_f32 0x1p+400",
+     "kernel text:7: found 0x1p+400, expected a hexadecimal number"},
+    {"%1 = constant_f32 0x1.8p-3", "%1 = constant_f32 0x-1",
+     "kernel text:7: found 0x-1, expected a hexadecimal number"},
+    {"%1 = constant_f32 0x1.8p-3", "%1 = constant_f32 nan(0x7f800000)",
+     "kernel text:7: found nan(0x7f800000), expected a number"},
+    {"%1 = constant_f32 0x1.8p-3", "%1 = constant_s32 2147483648",
+     "kernel text:7: found 2147483648, expected an integer of 32 bits"},
     {"%2 = mul %0 %1", "%2 = times %0 %1", "kernel text:8: found times, expected an operation"},
     {"%2 = mul %0 %1", "%2 = mul %0", "kernel text:8: found the end of the line, expected a node, %0 or a later one"},
     {"%2 = mul %0 %1", "%2 = mul %0 1", "kernel text:8: found 1, expected a node, %0 or a later one"},
     {"%2 = mul %0 %1", "%2 = mul %0 %1 %1", "kernel text:8: found %1, expected the end of the line"},
-    {"  out", "  in\x1b", "kernel text:9: found in\\x1B, expected out"},
+    {"  out", "  in\x1b", "kernel text:9: found in\\x1b, expected out"},
     {"  schedule\nend\n", "", "kernel text:11: found the end of the text, expected schedule"},
     {"end\n", "end\nend\n", "kernel text:14: text after the kernel"},
 };
@@ -87,7 +91,8 @@ TEST(KernelText, ErrorsNameTheLine) {
     EXPECT_EQ(parsed.error().kind, ErrorKind::bad_input);
     EXPECT_EQ(parsed.error().message(), std::string(error.message) + "\n  correct the kernel text");
   }
-  EXPECT_EQ(parse_kernel("").error().message(), "kernel text:0: found the end of the text, expected kernel\n  correct the kernel text");
+  EXPECT_EQ(parse_kernel("").error().message(),
+            "kernel text:0: found the end of the text, expected kernel\n  correct the kernel text");
 }
 
 TEST(KernelText, EveryNumberPrintsAndParsesBackToItsBits) {
@@ -97,10 +102,15 @@ TEST(KernelText, EveryNumberPrintsAndParsesBackToItsBits) {
     if (i % 8 == 0) bits |= 0x7f800000u;
     if (i % 8 == 1) bits &= 0x807fffffu;
     if (i < 2) bits = 0x7f800000u | static_cast<uint32_t>(i) << 31;
-    const Kernel kernel{MapSpec{{1}, {}, {{{.op = ScalarOp::constant_f32, .value = std::bit_cast<float>(bits)}}}, {DType::f32, false, 0, 0, {4}}}, MapSchedule()};
+    const Kernel kernel{MapSpec{{1},
+                                {},
+                                {{{.op = ScalarOp::constant_f32, .value = std::bit_cast<float>(bits)}}},
+                                {DType::f32, false, 0, 0, {4}}},
+                        MapSchedule()};
     const auto parsed = parse_kernel(print_kernel(kernel));
     ASSERT_TRUE(parsed) << parsed.error().message();
-    ASSERT_EQ(std::bit_cast<uint32_t>(std::get<MapSpec>(parsed->spec).value.nodes[0].value), bits) << print_kernel(kernel);
+    ASSERT_EQ(std::bit_cast<uint32_t>(std::get<MapSpec>(parsed->spec).value.nodes[0].value), bits)
+        << print_kernel(kernel);
   }
 }
 
@@ -119,28 +129,39 @@ TEST(KernelText, DifferentKernelsHaveDifferentHashes) {
 TEST(KernelText, DamagedTextNeverDoesHarm) {
   std::mt19937 random(2);
   const auto below = [&](size_t n) { return static_cast<size_t>(random()) % n; };
-  constexpr std::string_view kPieces[] = {"0", "-1", "9223372036854775807", "-9223372036854775808", "99999999999", "%0", "%99", "\n", " ",
-                                          "end", "operand", "loop 3 4\n", "f32", "u8", "constant", "nan(0x7fffffff)", "select", "\0"};
+  constexpr std::string_view kPieces[] = {"0",
+                                          "-1",
+                                          "9223372036854775807",
+                                          "-9223372036854775808",
+                                          "99999999999",
+                                          "%0",
+                                          "%99",
+                                          "\n",
+                                          " ",
+                                          "end",
+                                          "operand",
+                                          "loop 3 4\n",
+                                          "f32",
+                                          "u8",
+                                          "constant",
+                                          "nan(0x7fffffff)",
+                                          "select",
+                                          "\0"};
   int valid = 0;
   for (uint64_t seed = 0; seed < 4000; ++seed) {
     std::string text = print_kernel(make_random_kernel(kKernelForms[seed % 4], seed % 64).kernel);
     for (size_t changes = 1 + below(3); changes > 0; --changes) {
       const size_t at = below(text.size());
       switch (below(4)) {
-        case 0:
-          text[at] = static_cast<char>(random());
-          break;
-        case 1:
-          text.erase(at, 1 + below(20));
-          break;
-        case 2:
-          text.insert(at, kPieces[below(std::size(kPieces))]);
-          break;
+        case 0: text[at] = static_cast<char>(random()); break;
+        case 1: text.erase(at, 1 + below(20)); break;
+        case 2: text.insert(at, kPieces[below(std::size(kPieces))]); break;
         default: {  // a whole word
           const size_t begin = text.find(' ', at);
           if (begin == std::string::npos) break;
           const size_t end = text.find_first_of(" \n", begin + 1);
-          text.replace(begin + 1, (end == std::string::npos ? text.size() : end) - begin - 1, kPieces[below(std::size(kPieces))]);
+          text.replace(begin + 1, (end == std::string::npos ? text.size() : end) - begin - 1,
+                       kPieces[below(std::size(kPieces))]);
         }
       }
       if (text.empty()) text = " ";

@@ -10,7 +10,8 @@ namespace {
 
 Tensor numbered(int64_t columns, int64_t depth) {
   Tensor weights(DType::s8, {columns, depth});
-  for (int64_t i = 0; i < weights.size(); ++i) weights.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(1 + i % 127);
+  for (int64_t i = 0; i < weights.size(); ++i)
+    weights.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(1 + i % 127);
   return weights;
 }
 
@@ -41,7 +42,8 @@ TEST(Packing, FloatsLieInRowsOfSixteenColumns) {
   EXPECT_EQ(packed.bytes_size(), 2 * block_bytes_f32(1, 5));
   for (int64_t column = 0; column < 32; ++column)
     for (int64_t k = 0; k < 5; ++k)
-      EXPECT_EQ(packed.at((column / 16 * 5 + k) * 16 + column % 16), column < 17 ? static_cast<double>(column * 5 + k + 1) : 0.0);
+      EXPECT_EQ(packed.at((column / 16 * 5 + k) * 16 + column % 16),
+                column < 17 ? static_cast<double>(column * 5 + k + 1) : 0.0);
 }
 
 }  // namespace

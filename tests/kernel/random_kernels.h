@@ -27,7 +27,8 @@
 namespace cupel {
 
 enum class KernelForm : uint8_t { contract, window, map, row };
-inline constexpr KernelForm kKernelForms[] = {KernelForm::contract, KernelForm::window, KernelForm::map, KernelForm::row};
+inline constexpr KernelForm kKernelForms[] = {KernelForm::contract, KernelForm::window, KernelForm::map,
+                                              KernelForm::row};
 
 inline std::string_view kernel_form_name(KernelForm form) {
   constexpr std::string_view kNames[] = {"contract", "window", "map", "row"};
@@ -104,7 +105,8 @@ T element(const AlignedBytes& buffer, int64_t offset) {
 
 // "" when every element of the result agrees and no byte outside what may be written has changed; otherwise the first
 // difference. Any NaN equals any NaN.
-inline std::string compare_results(const RandomKernel& random, const AlignedBytes& expected, const AlignedBytes& actual) {
+inline std::string compare_results(const RandomKernel& random, const AlignedBytes& expected,
+                                   const AlignedBytes& actual) {
   const Access& out = *accesses_of(random.kernel.spec)[0];
   Dims dims = space_of(random.kernel.spec);
   const int64_t last = dims.back(), size = dtype_bits(out.dtype) / 8;
@@ -124,9 +126,11 @@ inline std::string compare_results(const RandomKernel& random, const AlignedByte
         values = fmt::format("expected {:a} ({:08x}), found {:a} ({:08x})", static_cast<double>(e),
                              std::bit_cast<uint32_t>(e), static_cast<double>(a), std::bit_cast<uint32_t>(a));
       } else if (out.dtype == DType::s32) {
-        values = fmt::format("expected {}, found {}", element<int32_t>(expected, offset), element<int32_t>(actual, offset));
+        values =
+            fmt::format("expected {}, found {}", element<int32_t>(expected, offset), element<int32_t>(actual, offset));
       } else {
-        values = fmt::format("expected {}, found {}", element<uint8_t>(expected, offset), element<uint8_t>(actual, offset));
+        values =
+            fmt::format("expected {}, found {}", element<uint8_t>(expected, offset), element<uint8_t>(actual, offset));
       }
       difference = fmt::format("item {} at {}: {}", item, to_text(at), values);
     });
@@ -155,18 +159,10 @@ class KernelGenerator {
     items_ = pick(1, 3);
     RandomKernel random;
     switch (form) {
-      case KernelForm::contract:
-        random.kernel = contract();
-        break;
-      case KernelForm::window:
-        random.kernel = window();
-        break;
-      case KernelForm::map:
-        random.kernel = map();
-        break;
-      case KernelForm::row:
-        random.kernel = row();
-        break;
+      case KernelForm::contract: random.kernel = contract(); break;
+      case KernelForm::window: random.kernel = window(); break;
+      case KernelForm::map: random.kernel = map(); break;
+      case KernelForm::row: random.kernel = row(); break;
     }
     random.items = items_;
     fill(random);
@@ -196,7 +192,10 @@ class KernelGenerator {
 
   // Strides that keep all elements apart, dimensions nested in `order` (innermost first); `last`: room in the last one.
   Access apart(DType type, const Dims& dims, const std::vector<size_t>& order, int64_t last, bool constant = false) {
-    Access access{.dtype = type, .constant = constant, .offset = pick(0, 3) * one_of<int64_t>({4, 16, 64}), .strides = Dims(dims.size())};
+    Access access{.dtype = type,
+                  .constant = constant,
+                  .offset = pick(0, 3) * one_of<int64_t>({4, 16, 64}),
+                  .strides = Dims(dims.size())};
     const int64_t size = size_of(type);
     int64_t inner = size;
     for (const size_t d : order) {
@@ -264,11 +263,13 @@ class KernelGenerator {
     operands.push_back(table_access(rank));
     return b.table(static_cast<int32_t>(operands.size()) - 1, code);
   }
-  ScalarExpr epilogue(const Dims& space, ScalarType accumulator, double sum_size, DType type, std::vector<Access>& operands) {
+  ScalarExpr epilogue(const Dims& space, ScalarType accumulator, double sum_size, DType type,
+                      std::vector<Access>& operands) {
     ExprBuilder b;
     const int64_t room = (space.back() + 15) / 16 * 16;
     const Scalar acc = b.accumulator(0, accumulator);
-    if (type == DType::s32 && accumulator == ScalarType::s32) return b.finish(chance(0.5) ? acc : acc + static_cast<int32_t>(pick(-9, 9)));
+    if (type == DType::s32 && accumulator == ScalarType::s32)
+      return b.finish(chance(0.5) ? acc : acc + static_cast<int32_t>(pick(-9, 9)));
     const auto operand = [&](Access access) {
       operands.push_back(std::move(access));
       return b.operand(static_cast<int32_t>(operands.size()) - 1, operands.back().dtype);
@@ -333,7 +334,8 @@ class KernelGenerator {
 
     const int64_t kh = one_of<int64_t>({1, 1, 2, 3}), kw = one_of<int64_t>({1, 1, 3, 5});
     const int64_t stride_h = pick(1, 2), stride_w = pick(1, 3), dilation = one_of<int64_t>({1, 1, 2});
-    const int64_t channels = one_of<int64_t>({1, 3, 4, 5, 8, 15, 16, 33, pick(1, 70), kh * kw == 1 ? pick(100, 600) : 7});
+    const int64_t channels =
+        one_of<int64_t>({1, 3, 4, 5, 8, 15, 16, 33, pick(1, 70), kh * kw == 1 ? pick(100, 600) : 7});
     const bool joined = chance(0.3);  // a row of taps as one run
     const int64_t pixel = joined ? channels * size : (channels * outer + pick(0, 5)) * size;
     const int64_t reach = joined ? (kw - 1) + 1 : (kw - 1) * dilation + 1;
@@ -353,7 +355,11 @@ class KernelGenerator {
     }
     const int64_t steps = joined ? kh : kh * kw;
 
-    s.b = {.dtype = floats ? DType::f32 : options_.s16_weights ? DType::s16 : DType::s8, .constant = chance(0.9), .strides = Dims(rank, 0)};
+    s.b = {.dtype = floats                 ? DType::f32
+                    : options_.s16_weights ? DType::s16
+                                           : DType::s8,
+           .constant = chance(0.9),
+           .strides = Dims(rank, 0)};
     const int64_t block = floats                 ? block_bytes_f32(steps, s.run)
                           : options_.s16_weights ? block_bytes_s16(steps, s.run)
                                                  : block_bytes_s8(steps, s.run);
@@ -365,8 +371,10 @@ class KernelGenerator {
     s.start = per_column(floats ? DType::f32 : DType::s32, s.space, s.b.constant || chance(0.5));
     s.start.offset = s.start.offset / 64 * 64;
 
-    const DType out = floats ? one_of({DType::f32, DType::f32, DType::u8}) : one_of({DType::u8, DType::u8, DType::s8, DType::s32, DType::f32});
-    const double sum_size = floats ? std::sqrt(static_cast<double>(steps * s.run)) * 4 : static_cast<double>(steps * s.run) * 128 * 40;
+    const DType out = floats ? one_of({DType::f32, DType::f32, DType::u8})
+                             : one_of({DType::u8, DType::u8, DType::s8, DType::s32, DType::f32});
+    const double sum_size =
+        floats ? std::sqrt(static_cast<double>(steps * s.run)) * 4 : static_cast<double>(steps * s.run) * 128 * 40;
     s.out = result_access(out, s.space);
     s.epilogue = epilogue(s.space, floats ? ScalarType::f32 : ScalarType::s32, sum_size, out, s.operands);
 
@@ -388,12 +396,14 @@ class KernelGenerator {
     const DType type = dot ? one_of({DType::u8, DType::u8, DType::f32}) : one_of({DType::u8, DType::s8, DType::f32});
     const bool floats = type == DType::f32;
     const int64_t size = size_of(type);
-    const int64_t h = pick(1, 9), w = pick(1, 12), channels = one_of<int64_t>({1, 8, 16, 17, 32, 40, 64, 100, pick(1, 80)});
+    const int64_t h = pick(1, 9), w = pick(1, 12),
+                  channels = one_of<int64_t>({1, 8, 16, 17, 32, 40, 64, 100, pick(1, 80)});
     if (chance(0.2)) s.space.push_back(pick(1, 2));
     s.space.insert(s.space.end(), {h, w, channels});
     const size_t rank = s.space.size();
     const int64_t room = (channels + 15) / 16 * 16;
-    const int64_t kh = pick(1, 5), kw = pick(1, 5), stride_h = pick(1, 2), stride_w = pick(1, 2), dilation = one_of<int64_t>({1, 1, 2});
+    const int64_t kh = pick(1, 5), kw = pick(1, 5), stride_h = pick(1, 2), stride_w = pick(1, 2),
+                  dilation = one_of<int64_t>({1, 1, 2});
     const int64_t pixel = (room + (chance(0.3) ? pick(0, 3) : 0)) * size;
     const int64_t line = ((w - 1) * stride_w + (kw - 1) * dilation + 1) * pixel;
     const int64_t plane = ((h - 1) * stride_h + (kh - 1) * dilation + 1) * line;
@@ -415,7 +425,10 @@ class KernelGenerator {
     }
     const DType out = one_of({DType::u8, DType::u8, DType::s8, DType::s32, DType::f32});
     const auto taps = static_cast<double>(kh * kw);
-    const double sum_size = floats ? 4 * std::sqrt(taps) : dot ? taps * 128 * 40 : s.kind == WindowKind::sum ? taps * 200 : 200;
+    const double sum_size = floats                      ? 4 * std::sqrt(taps)
+                            : dot                       ? taps * 128 * 40
+                            : s.kind == WindowKind::sum ? taps * 200
+                                                        : 200;
     s.out = result_access(out, s.space);
     s.epilogue = epilogue(s.space, floats ? ScalarType::f32 : ScalarType::s32, sum_size, out, s.operands);
     schedule.tile_w = pick(1, std::min<int64_t>(w, 6));
@@ -501,7 +514,9 @@ class KernelGenerator {
     } else if (operands == 1 && scalar_type_of(type) == scalar_type_of(s.operands[0].dtype) && chance(0.5)) {
       s.value = b.finish(b.operand(0, s.operands[0].dtype));  // a copy
     } else {
-      if (reals.empty()) reals.push_back(chance(0.5) ? to_f32(wholes[0]) : from_code(wholes[0], static_cast<int32_t>(pick(0, 200)), real_scale()));
+      if (reals.empty())
+        reals.push_back(chance(0.5) ? to_f32(wholes[0])
+                                    : from_code(wholes[0], static_cast<int32_t>(pick(0, 200)), real_scale()));
       if (wholes.empty()) wholes.push_back(round_s32(in_range(reals[0], 1000.0f)));
       if (chance(0.2)) {
         s.operands.push_back(table_access(rank));
@@ -526,7 +541,8 @@ class KernelGenerator {
     const auto rank = static_cast<size_t>(pick(1, 4));
     for (size_t d = 0; d + 1 < rank; ++d) s.space.push_back(pick(1, 4));
     s.space.push_back(one_of<int64_t>({1, 10, 63, 64, 65, 128, 130, 200, pick(1, 300)}));
-    const DType in = one_of({DType::f32, DType::f32, DType::u8, DType::s32}), out = one_of({DType::f32, DType::f32, DType::u8, DType::s8});
+    const DType in = one_of({DType::f32, DType::f32, DType::u8, DType::s32}),
+                out = one_of({DType::f32, DType::f32, DType::u8, DType::s8});
     s.operands.push_back(apart(in, s.space, shuffled(rank), s.space.back()));
     ExprBuilder b;
     const auto input = [&](ExprBuilder& builder) {
@@ -537,7 +553,8 @@ class KernelGenerator {
       RowStep made{.kind = kind};
       ExprBuilder inner, scalars;
       made.value = inner.finish(value(inner));
-      if constexpr (!std::is_null_pointer_v<std::decay_t<decltype(finish)>>) made.finish = scalars.finish(finish(scalars));
+      if constexpr (!std::is_null_pointer_v<std::decay_t<decltype(finish)>>)
+        made.finish = scalars.finish(finish(scalars));
       s.steps.push_back(std::move(made));
     };
     const auto acc = [](ExprBuilder& builder, int32_t i) { return builder.accumulator(i, ScalarType::f32); };
@@ -550,8 +567,9 @@ class KernelGenerator {
       v = pattern == 0 ? exp(input(b) - acc(b, 0)) / acc(b, 1) : (input(b) - acc(b, 0)) - log(acc(b, 1));
     } else if (pattern == 2) {  // layer normalization
       step(RowReduction::sum64, input, [&](ExprBuilder& e) { return acc(e, 0) / n; });
-      step(RowReduction::squares64, [&](ExprBuilder& e) { return input(e) - acc(e, 0); },
-           [&](ExprBuilder& e) { return 1.0f / sqrt(acc(e, 1) / n + 1e-5f); });
+      step(
+          RowReduction::squares64, [&](ExprBuilder& e) { return input(e) - acc(e, 0); },
+          [&](ExprBuilder& e) { return 1.0f / sqrt(acc(e, 1) / n + 1e-5f); });
       const auto affine = [&] {
         Access access = apart(DType::f32, s.space, nested(rank), s.space.back(), true);
         for (size_t d = 0; d + 1 < rank; ++d) access.strides[d] = 0;
@@ -566,7 +584,8 @@ class KernelGenerator {
         const auto kind = one_of({RowReduction::greatest, RowReduction::sum64, RowReduction::squares64});
         const auto value = [&](ExprBuilder& e) { return i == 0 ? input(e) : activation(input(e) - acc(e, i - 1)); };
         if (chance(0.5)) {
-          step(kind, value, [&](ExprBuilder& e) { return i == 0 ? acc(e, 0) * 0.25f : acc(e, i) / (abs(acc(e, i - 1)) + 1.0f); });
+          step(kind, value,
+               [&](ExprBuilder& e) { return i == 0 ? acc(e, 0) * 0.25f : acc(e, i) / (abs(acc(e, i - 1)) + 1.0f); });
         } else {
           step(kind, value, nullptr);
         }
@@ -592,7 +611,9 @@ class KernelGenerator {
         const auto x = static_cast<int32_t>(pick(-(1 << 20), 1 << 20));
         std::memcpy(at + i, &x, 4);
       } else {
-        at[i] = mode == 0 ? std::byte{type == DType::s8 ? uint8_t{127} : uint8_t{255}} : mode == 1 ? std::byte{type == DType::s8 ? uint8_t{128} : uint8_t{0}} : static_cast<std::byte>(rng_());
+        at[i] = mode == 0   ? std::byte{type == DType::s8 ? uint8_t{127} : uint8_t{255}}
+                : mode == 1 ? std::byte{type == DType::s8 ? uint8_t{128} : uint8_t{0}}
+                            : static_cast<std::byte>(rng_());
       }
     }
   }
@@ -609,13 +630,16 @@ class KernelGenerator {
     const auto* contraction = std::get_if<ContractSpec>(&spec);
     const auto* windowed = std::get_if<WindowSpec>(&spec);
     const std::vector<const Access*> accesses = accesses_of(spec);
-    const size_t first_operand = spec.index() == 0 ? 4 : spec.index() == 1 ? (windowed->kind == WindowKind::dot ? 4 : 2) : 1;
+    const size_t first_operand = spec.index() == 0   ? 4
+                                 : spec.index() == 1 ? (windowed->kind == WindowKind::dot ? 4 : 2)
+                                                     : 1;
     for (size_t i = 0; i < accesses.size(); ++i) {
       const Access& access = *accesses[i];
       const bool reduced = spec.index() < 2 && i == 1;
       int64_t behind = 0;
       if (reduced)
-        for (const ReductionLoop& loop : contraction != nullptr ? contraction->loops : windowed->loops) behind += (loop.count - 1) * loop.stride;
+        for (const ReductionLoop& loop : contraction != nullptr ? contraction->loops : windowed->loops)
+          behind += (loop.count - 1) * loop.stride;
       if (reduced && contraction != nullptr) behind += (contraction->run + 3) * size_of(access.dtype);
       if (windowed != nullptr && i == 2 && windowed->kind == WindowKind::dot) {
         int64_t taps = 1;
@@ -623,7 +647,8 @@ class KernelGenerator {
         behind += taps * windowed->weights_tap_stride;
       }
       if (contraction != nullptr && i == 2) behind += contraction->b_block_stride * ((space.back() + 15) / 16);
-      const bool table = access.constant && access.dtype == DType::u8 && std::all_of(access.strides.begin(), access.strides.end(), [](int64_t x) { return x == 0; });
+      const bool table = access.constant && access.dtype == DType::u8 &&
+                         std::all_of(access.strides.begin(), access.strides.end(), [](int64_t x) { return x == 0; });
       if (table) behind += 256;
       AlignedBytes buffer(bytes_of(access, space, written_extent(spec), behind) + 64);
       double magnitude = 4;
@@ -653,14 +678,18 @@ class KernelGenerator {
           for (float& w : weights.mutable_data<float>()) w = real(1.0);
         } else {
           for (int8_t& w : weights.mutable_data<int8_t>())
-            w = static_cast<int8_t>(mode == 0 ? -128 : mode == 1 ? 127 : mode == 2 ? (chance(0.5) ? -128 : 127) : pick(-127, 127));
+            w = static_cast<int8_t>(mode == 0   ? -128
+                                    : mode == 1 ? 127
+                                    : mode == 2 ? (chance(0.5) ? -128 : 127)
+                                                : pick(-127, 127));
         }
         const Tensor packed = s.b.dtype == DType::f32   ? pack_weights_f32(weights)
                               : s.b.dtype == DType::s16 ? pack_weights_s16(weights, s.run)
                                                         : pack_weights_s8(weights, s.run);
         const int64_t blocks = packed.dims()[0], block = packed.bytes_size() / blocks;
         std::byte* to = buffer.data() + s.b.offset + item * s.b.item_stride + (outer > 1 ? o * s.b.strides[0] : 0);
-        for (int64_t i = 0; i < blocks; ++i) std::memcpy(to + i * s.b_block_stride, packed.bytes().data() + i * block, static_cast<size_t>(block));
+        for (int64_t i = 0; i < blocks; ++i)
+          std::memcpy(to + i * s.b_block_stride, packed.bytes().data() + i * block, static_cast<size_t>(block));
       }
   }
 
@@ -668,7 +697,7 @@ class KernelGenerator {
   RandomOptions options_;
   bool specials_ = false;
   int64_t items_ = 1;
-  std::vector<size_t> multipliers_;         // operands that scale an accumulator
+  std::vector<size_t> multipliers_;  // operands that scale an accumulator
   std::vector<double> multiplier_sizes_;
 };
 

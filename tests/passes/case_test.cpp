@@ -1,6 +1,8 @@
-// Runs every tests/passes/<pass>/<case>.graph: a line "pass: NAME" (or several names, run in order), the input graph, a line
-// "---" and the exact outcome: the printed output graph, then one line "remark NODE: REASON" for each remark; or "error: "
-// with the kind and the whole message. CUPEL_UPDATE_CASES=1 in the environment rewrites the outcomes; review the diff.
+// Runs every tests/passes/<pass>/<case>.graph: a line "pass: NAME" (or several names, run in order), the input graph, a
+// line
+// "---" and the exact outcome: the printed output graph, then one line "remark NODE: REASON" for each remark; or
+// "error: " with the kind and the whole message. CUPEL_UPDATE_CASES=1 in the environment rewrites the outcomes; review
+// the diff.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

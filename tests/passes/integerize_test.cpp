@@ -1,5 +1,5 @@
-// The integer form: each op against the formulas of docs/quantization.md 3, and against the Graph with Q/DQ nodes that it
-// came from, one op at a time.
+// The integer form: each op against the formulas of docs/quantization.md 3, and against the Graph with Q/DQ nodes that
+// it came from, one op at a time.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -29,8 +29,9 @@ constexpr float kSx = 0x1.234p-5f, kSz = 0x1.9p-6f, kSy = 0x1.7p-5f;
 constexpr int32_t kZx = 117, kZz = 3, kZy = 90;
 
 std::string quantized_pair(const std::string& to, const std::string& from, const std::string& scale, int32_t zero) {
-  return "%" + to + "q = QuantizeLinear(%" + from + ") {scale=reals [" + scale + "], zero_point=[" + std::to_string(zero) + "]}\n%" + to + " = DequantizeLinear(%" + to + "q) {scale=reals [" +
-         scale + "], zero_point=[" + std::to_string(zero) + "]}\n";
+  return "%" + to + "q = QuantizeLinear(%" + from + ") {scale=reals [" + scale + "], zero_point=[" +
+         std::to_string(zero) + "]}\n%" + to + " = DequantizeLinear(%" + to + "q) {scale=reals [" + scale +
+         "], zero_point=[" + std::to_string(zero) + "]}\n";
 }
 
 // to_code in double, by the definition.
@@ -48,9 +49,11 @@ struct SingleOp {
 
 // Runs "%c = <statement of %xd and %zd>" between codes; `op` must then be one node on codes.
 SingleOp run_single(const std::string& statement, const std::string& op, const std::string& shape = "[batch,3,4]") {
-  const Graph g = network("input %x : f32" + shape + "\ninput %z : f32" + shape + "\n" + quantized_pair("xd", "x", "0x1.234p-5", kZx) + quantized_pair("zd", "z", "0x1.9p-6", kZz) + statement +
-                              "\n%y = QuantizeLinear(%c) {scale=reals [0x1.7p-5], zero_point=[90]}\noutput %y\noutput %xdq\noutput %zdq",
-                          Stage::quantized);
+  const Graph g = network(
+      "input %x : f32" + shape + "\ninput %z : f32" + shape + "\n" + quantized_pair("xd", "x", "0x1.234p-5", kZx) +
+          quantized_pair("zd", "z", "0x1.9p-6", kZz) + statement +
+          "\n%y = QuantizeLinear(%c) {scale=reals [0x1.7p-5], zero_point=[90]}\noutput %y\noutput %xdq\noutput %zdq",
+      Stage::quantized);
   ThreadPool threads(2);
   const auto integer = integer_form(g, threads);
   EXPECT_TRUE(integer) << integer.error().message();
@@ -67,26 +70,32 @@ SingleOp run_single(const std::string& statement, const std::string& op, const s
 }
 
 TEST(IntegerOps, Quantize) {
-  const Graph g = network("input %x : f32[batch,3]\n%y = QuantizeLinear(%x) {scale=reals [0x1.234p-5], zero_point=[117]}\noutput %y", Stage::quantized);
+  const Graph g = network(
+      "input %x : f32[batch,3]\n%y = QuantizeLinear(%x) {scale=reals [0x1.234p-5], zero_point=[117]}\noutput %y",
+      Stage::quantized);
   ThreadPool threads(1);
   const auto inputs = samples::make_inputs(g, 500, {.low = -6, .high = 7});
   const auto out = interpret(integer_form(g, threads).value(), inputs, threads);
   for (int64_t i = 0; i < inputs[0].size(); ++i)
-    ASSERT_EQ((*out)[0].int_at(i), code(inputs[0].data<float>()[static_cast<size_t>(i)] * narrow(1 / static_cast<double>(kSx)), kZx));
+    ASSERT_EQ((*out)[0].int_at(i),
+              code(inputs[0].data<float>()[static_cast<size_t>(i)] * narrow(1 / static_cast<double>(kSx)), kZx));
 }
 
 TEST(IntegerOps, Add) {
   const SingleOp s = run_single("%c = Add(%xd, %zd)", "Add");
   for (size_t i = 0; i < s.x.size(); ++i) {
     const float t = static_cast<float>(s.x[i] - kZx) * narrow(static_cast<double>(kSx) / kSy);
-    ASSERT_EQ(s.y.int_at(static_cast<int64_t>(i)), code(std::fma(static_cast<float>(s.z[i] - kZz), narrow(static_cast<double>(kSz) / kSy), t), kZy));
+    ASSERT_EQ(s.y.int_at(static_cast<int64_t>(i)),
+              code(std::fma(static_cast<float>(s.z[i] - kZz), narrow(static_cast<double>(kSz) / kSy), t), kZy));
   }
 }
 
 TEST(IntegerOps, Mul) {
   const SingleOp s = run_single("%c = Mul(%xd, %zd)", "Mul");
   for (size_t i = 0; i < s.x.size(); ++i)
-    ASSERT_EQ(s.y.int_at(static_cast<int64_t>(i)), code(static_cast<float>((s.x[i] - kZx) * (s.z[i] - kZz)) * narrow(static_cast<double>(kSx) * kSz / kSy), kZy));
+    ASSERT_EQ(
+        s.y.int_at(static_cast<int64_t>(i)),
+        code(static_cast<float>((s.x[i] - kZx) * (s.z[i] - kZz)) * narrow(static_cast<double>(kSx) * kSz / kSy), kZy));
 }
 
 TEST(IntegerOps, Mean) {
@@ -94,7 +103,8 @@ TEST(IntegerOps, Mean) {
   for (int64_t row = 0; row < s.y.size(); ++row) {
     int sum = 0;
     for (int i = 0; i < 4; ++i) sum += s.x[static_cast<size_t>(row * 4 + i)] - kZx;
-    ASSERT_EQ(s.y.int_at(row), code(static_cast<float>(sum) * narrow(static_cast<double>(kSx) / (static_cast<double>(kSy) * 4)), kZy));
+    ASSERT_EQ(s.y.int_at(row),
+              code(static_cast<float>(sum) * narrow(static_cast<double>(kSx) / (static_cast<double>(kSy) * 4)), kZy));
   }
 }
 
@@ -103,7 +113,8 @@ TEST(IntegerOps, Concat) {
   for (int64_t row = 0; row < s.y.size() / 8; ++row)
     for (int64_t i = 0; i < 8; ++i) {
       const auto at = static_cast<size_t>(row * 4 + i % 4);
-      const float v = i < 4 ? static_cast<float>(s.x[at] - kZx) * narrow(static_cast<double>(kSx) / kSy) : static_cast<float>(s.z[at] - kZz) * narrow(static_cast<double>(kSz) / kSy);
+      const float v = i < 4 ? static_cast<float>(s.x[at] - kZx) * narrow(static_cast<double>(kSx) / kSy)
+                            : static_cast<float>(s.z[at] - kZz) * narrow(static_cast<double>(kSz) / kSy);
       ASSERT_EQ(s.y.int_at(row * 8 + i), code(v, kZy));
     }
 }
@@ -112,13 +123,16 @@ TEST(IntegerOps, Table) {
   const SingleOp s = run_single("%c = LeakyRelu(%xd) {alpha=0.25}", "LeakyRelu");
   for (size_t i = 0; i < s.x.size(); ++i) {
     const float v = static_cast<float>(s.x[i] - kZx) * kSx;
-    ASSERT_EQ(s.y.int_at(static_cast<int64_t>(i)), code((v < 0 ? 0.25f * v : v) * narrow(1 / static_cast<double>(kSy)), kZy));
+    ASSERT_EQ(s.y.int_at(static_cast<int64_t>(i)),
+              code((v < 0 ? 0.25f * v : v) * narrow(1 / static_cast<double>(kSy)), kZy));
   }
 }
 
 TEST(IntegerOps, Requantize) {
   const SingleOp s = run_single("constant %shape : s64[3] = [-1, 4, 3]\n%c = Reshape(%xd, %shape)", "Requantize");
-  for (size_t i = 0; i < s.x.size(); ++i) ASSERT_EQ(s.y.int_at(static_cast<int64_t>(i)), code(static_cast<float>(s.x[i] - kZx) * narrow(static_cast<double>(kSx) / kSy), kZy));
+  for (size_t i = 0; i < s.x.size(); ++i)
+    ASSERT_EQ(s.y.int_at(static_cast<int64_t>(i)),
+              code(static_cast<float>(s.x[i] - kZx) * narrow(static_cast<double>(kSx) / kSy), kZy));
 }
 
 TEST(IntegerOps, ProductOfActivations) {
@@ -170,15 +184,20 @@ output %xq)",
 std::string outcome_for(int64_t depth, int32_t bias, bool vector_weights = false) {
   Graph g;
   g.stage = Stage::quantized;
-  const auto linear = [](float scale, std::vector<int64_t> zero) { return Attributes{{"scale", std::vector<float>(zero.size(), scale)}, {"zero_point", zero}}; };
-  const auto add = [&](const char* op, std::vector<ValueId> inputs, Attributes a) { return g.node(g.add_node(*find_op(op), op, std::move(inputs), std::move(a), {""}).value()).outputs[0]; };
+  const auto linear = [](float scale, std::vector<int64_t> zero) {
+    return Attributes{{"scale", std::vector<float>(zero.size(), scale)}, {"zero_point", zero}};
+  };
+  const auto add = [&](const char* op, std::vector<ValueId> inputs, Attributes a) {
+    return g.node(g.add_node(*find_op(op), op, std::move(inputs), std::move(a), {""}).value()).outputs[0];
+  };
   const ValueId x = g.add_input("x", {DType::u8, {Dim(1, "batch"), depth}, QuantParams{{1.0f}, {0}, -1}});
   Tensor w(DType::s8, vector_weights ? Dims{depth} : Dims{depth, 1});
   for (int8_t& v : w.mutable_data<int8_t>()) v = 127;
   const ValueId wd = add("DequantizeLinear", {g.add_constant("w", w, QuantParams{{1.0f}, {0}, -1})}, linear(1, {0}));
   const ValueId b = g.add_constant("b", Tensor::of<int32_t>({1}, {bias}), QuantParams{{1.0f}, {0}, -1});
   const ValueId xd = add("DequantizeLinear", {x}, linear(1, {0}));
-  const ValueId y = vector_weights ? add("MatMul", {xd, wd}, {}) : add("Gemm", {xd, wd, add("DequantizeLinear", {b}, linear(1, {0}))}, {});
+  const ValueId y = vector_weights ? add("MatMul", {xd, wd}, {})
+                                   : add("Gemm", {xd, wd, add("DequantizeLinear", {b}, linear(1, {0}))}, {});
   g.add_output(y);
   ThreadPool threads(1);
   std::vector<Remark> remarks;
@@ -209,16 +228,20 @@ TEST(SumsThatCouldPassThirtyTwoBits, StayInFloat) {
 std::string random_network(uint64_t seed) {
   samples::Numbers n(seed + 1000);
   int64_t channels = n.between(1, 4), size = n.between(4, 9);
-  std::string body = "input %x : f32[batch," + std::to_string(channels) + "," + std::to_string(size) + "," + std::to_string(size) + "]\n", current = "x";
+  std::string body = "input %x : f32[batch," + std::to_string(channels) + "," + std::to_string(size) + "," +
+                     std::to_string(size) + "]\n",
+              current = "x";
   int made = 0;
   const auto name = [&] { return "v" + std::to_string(++made); };
   const auto convolution = [&](const std::string& from, int64_t out, int64_t kernel) {
     const std::string w = name(), b = name(), y = name();
     const bool bias = n.between(0, 1) == 1;
-    body += "weights %" + w + " [" + std::to_string(out) + "," + std::to_string(channels) + "," + std::to_string(kernel) + "," + std::to_string(kernel) + "] 0.5\n";
+    body += "weights %" + w + " [" + std::to_string(out) + "," + std::to_string(channels) + "," +
+            std::to_string(kernel) + "," + std::to_string(kernel) + "] 0.5\n";
     if (bias) body += "weights %" + b + " [" + std::to_string(out) + "] 0.3\n";
     const std::string pad = std::to_string(kernel / 2);
-    body += "%" + y + " = Conv(%" + from + ", %" + w + (bias ? ", %" + b : "") + ") {pads=[" + pad + "," + pad + "," + pad + "," + pad + "]}\n";
+    body += "%" + y + " = Conv(%" + from + ", %" + w + (bias ? ", %" + b : "") + ") {pads=[" + pad + "," + pad + "," +
+            pad + "," + pad + "]}\n";
     return y;
   };
   const auto unary = [&](const std::string& op, const std::string& from, const std::string& attributes = "") {
@@ -226,7 +249,8 @@ std::string random_network(uint64_t seed) {
     body += "%" + y + " = " + op + "(%" + from + ")" + attributes + "\n";
     return y;
   };
-  const auto binary = [&](const std::string& op, const std::string& a, const std::string& b, const std::string& attributes = "") {
+  const auto binary = [&](const std::string& op, const std::string& a, const std::string& b,
+                          const std::string& attributes = "") {
     const std::string y = name();
     body += "%" + y + " = " + op + "(%" + a + ", %" + b + ")" + attributes + "\n";
     return y;
@@ -254,13 +278,17 @@ std::string random_network(uint64_t seed) {
         channels += out;
         break;
       }
-      case 5: current = binary("Mul", current, unary("Sigmoid", convolution(unary("GlobalAveragePool", current), channels, 1))); break;
+      case 5:
+        current =
+            binary("Mul", current, unary("Sigmoid", convolution(unary("GlobalAveragePool", current), channels, 1)));
+        break;
       case 6: current = unary("HardSwish", convolution(current, channels, 1)); break;
       default: current = unary("Transpose", current, " {perm=[0,1,3,2]}");
     }
   }
   const std::string flat = unary("Flatten", unary("GlobalAveragePool", current)), w = name(), b = name();
-  body += "weights %" + w + " [" + std::to_string(channels) + ",3] 0.7\nweights %" + b + " [3] 0.1\n%y = Gemm(%" + flat + ", %" + w + ", %" + b + ")\noutput %y";
+  body += "weights %" + w + " [" + std::to_string(channels) + ",3] 0.7\nweights %" + b + " [3] 0.1\n%y = Gemm(%" +
+          flat + ", %" + w + ", %" + b + ")\noutput %y";
   return body;
 }
 
@@ -313,13 +341,17 @@ void compare_node_by_node(const std::string& body, uint64_t seed) {
     const Value& result = integer->value(node.outputs[0]);
     known[result.name] = (*results)[0];
     const auto theirs = expected.find(result.name);
-    if (theirs == expected.end() || theirs->second.dtype() != result.type.dtype || theirs->second.dims() != (*results)[0].dims()) continue;
+    if (theirs == expected.end() || theirs->second.dtype() != result.type.dtype ||
+        theirs->second.dims() != (*results)[0].dims())
+      continue;
     ++compared;
     double largest = 0;
     for (int64_t i = 0; i < theirs->second.size(); ++i) largest = std::max(largest, std::abs(theirs->second.at(i)));
     const double allowed = result.type.quant ? 1 : 1e-5 * largest;
     for (int64_t i = 0; i < theirs->second.size(); ++i)
-      ASSERT_LE(std::abs(theirs->second.at(i) - (*results)[0].at(i)), allowed) << node_place(node) << " element " << i << "\n" << text;
+      ASSERT_LE(std::abs(theirs->second.at(i) - (*results)[0].at(i)), allowed)
+          << node_place(node) << " element " << i << "\n"
+          << text;
     known[result.name] = theirs->second;
   }
   EXPECT_GE(compared, 2) << text;
@@ -330,7 +362,8 @@ void compare_node_by_node(const std::string& body, uint64_t seed) {
 }
 
 TEST(IntegerNetworks, DifferByOneStepPerOpFromQdq) {
-  for (const char* body : {networks::kResidual, networks::kSqueezeAndExcitation, networks::kBranches, networks::kAttention})
+  for (const char* body :
+       {networks::kResidual, networks::kSqueezeAndExcitation, networks::kBranches, networks::kAttention})
     for (uint64_t seed : {1, 2}) compare_node_by_node(body, seed);
 }
 

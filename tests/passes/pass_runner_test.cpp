@@ -38,14 +38,19 @@ class PassRunner : public testing::Test {
     content << file.rdbuf();
     return content.str();
   }
-  Result<Graph> run(const Graph& g, std::vector<std::string_view> names, PassOptions& options) { return run_passes(g, names, {threads_}, options); }
+  Result<Graph> run(const Graph& g, std::vector<std::string_view> names, PassOptions& options) {
+    return run_passes(g, names, {threads_}, options);
+  }
 
   fs::path folder_;
   ThreadPool threads_{1};
 };
 
 TEST_F(PassRunner, DumpsAreNumberedThroughAndComeBack) {
-  const Graph g = networks::network("input %x : f32[batch,5]\nweights %w [5,5] 1\n%t = Transpose(%w)\n%i = Identity(%x)\n%y = MatMul(%i, %t)\noutput %y", Stage::imported);
+  const Graph g = networks::network(
+      "input %x : f32[batch,5]\nweights %w [5,5] 1\n%t = Transpose(%w)\n%i = Identity(%x)\n%y = MatMul(%i, %t)\noutput "
+      "%y",
+      Stage::imported);
   PassOptions options;
   options.dump_folder = folder_ / "deep";
   folder_ /= "deep";
@@ -56,7 +61,8 @@ TEST_F(PassRunner, DumpsAreNumberedThroughAndComeBack) {
   ASSERT_TRUE(first) << first.error().message();
   const auto second = run(*first, {"finish_simplify"}, options);
   ASSERT_TRUE(second);
-  EXPECT_EQ(files(), (std::vector<std::string>{"00-import.graph", "01-fold_constants.graph", "02-drop_identities.graph", "03-finish_simplify.graph", "constants.bin"}));
+  EXPECT_EQ(files(), (std::vector<std::string>{"00-import.graph", "01-fold_constants.graph", "02-drop_identities.graph",
+                                               "03-finish_simplify.graph", "constants.bin"}));
   const auto store = parse_constants(text("constants.bin"));
   ASSERT_TRUE(store);
   EXPECT_EQ(store->size(), 2u) << "the weights and their transpose";
@@ -72,7 +78,8 @@ TEST_F(PassRunner, DumpsAreNumberedThroughAndComeBack) {
 }
 
 TEST_F(PassRunner, StopsAfterAPass) {
-  const Graph g = networks::network("input %x : f32[batch,5]\n%i = Identity(%x)\n%y = Relu(%i)\noutput %y", Stage::imported);
+  const Graph g =
+      networks::network("input %x : f32[batch,5]\n%i = Identity(%x)\n%y = Relu(%i)\noutput %y", Stage::imported);
   PassOptions options;
   options.stop_after = "drop_identities";
   const auto out = run(g, {"drop_identities", "finish_simplify"}, options);
@@ -88,13 +95,16 @@ TEST_F(PassRunner, ErrorsNameThePass) {
   const Graph g = networks::network("input %x : f32[batch,5]\n%y = Relu(%x)\noutput %y", Stage::imported);
   const auto unknown = run(g, {"fold"}, options);
   ASSERT_FALSE(unknown);
-  EXPECT_EQ(unknown.error().message(), "pass fold: no such pass\n  this is a defect of Cupel; please report it with the model");
+  EXPECT_EQ(unknown.error().message(),
+            "pass fold: no such pass\n  this is a defect of Cupel; please report it with the model");
   // A graph that breaks the contract of its stage before the pass breaks it after, and is in the dump folder.
   Graph broken = networks::network("input %x : f32[batch,5]\n%s = Shape(%x)\noutput %s", Stage::imported);
   broken.stage = Stage::simplified;
   const auto out = run(broken, {"recognise_gelu"}, options);
   ASSERT_FALSE(out);
-  EXPECT_EQ(out.error().message(), "after pass recognise_gelu: verifier, stage simplified: node s (Shape): simplify must remove this op\n  this is a defect of Cupel; please report it with the model");
+  EXPECT_EQ(out.error().message(),
+            "after pass recognise_gelu: verifier, stage simplified: node s (Shape): simplify must remove this op\n  "
+            "this is a defect of Cupel; please report it with the model");
   EXPECT_EQ(files(), (std::vector<std::string>{"00-recognise_gelu.graph", "constants.bin"}));
   options.dump_folder = folder_ / "00-recognise_gelu.graph";
   const auto unwritable = run(g, {"recognise_gelu"}, options);
@@ -119,10 +129,12 @@ TEST(PassesKeepTheMeaning, OfEverySample) {
       ASSERT_TRUE(out) << pass.name << " on " << s.graph.name << ": " << out.error().message();
       ASSERT_EQ(out->inputs().size(), s.graph.inputs().size());
       ASSERT_EQ(out->outputs().size(), s.graph.outputs().size());
-      for (size_t i = 0; i < out->outputs().size(); ++i) ASSERT_EQ(out->value(out->outputs()[i]).name, s.graph.value(s.graph.outputs()[i]).name);
+      for (size_t i = 0; i < out->outputs().size(); ++i)
+        ASSERT_EQ(out->value(out->outputs()[i]).name, s.graph.value(s.graph.outputs()[i]).name);
       const auto found = interpret(*out, inputs, threads);
       ASSERT_TRUE(found) << found.error().message();
-      for (size_t i = 0; i < found->size(); ++i) ASSERT_TRUE((*found)[i] == (*expected)[i]) << pass.name << " on " << s.graph.name;
+      for (size_t i = 0; i < found->size(); ++i)
+        ASSERT_TRUE((*found)[i] == (*expected)[i]) << pass.name << " on " << s.graph.name;
     }
   }
 }
@@ -131,15 +143,23 @@ TEST(PassesKeepTheMeaning, OfEverySample) {
 TEST(PassesKeepTheMeaning, OfWhatTheyRecognise) {
   ThreadPool threads(2);
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"fold_batch_norm", "input %x : f32[batch,3,5,5]\nweights %w [4,3,3,3] 1\nweights %b [4] 1\nweights %g [4] 2\nweights %s [4] 1\nweights %m [4] 1\nconstant %v : f32[4] = [0.5, 1.0, 2.0, 0.1]\n"
-                          "%c = Conv(%x, %w, %b)\n%y = BatchNormalization(%c, %g, %s, %m, %v)\noutput %y"},
-      {"recognise_gelu", "input %x : f32[batch,3]\nconstant %r : f32[] = [0x1.6a09e6p+0]\nconstant %one : f32[] = [1.0]\nconstant %half : f32[] = [0.5]\n"
-                         "%d = Div(%x, %r)\n%e = Erf(%d)\n%a = Add(%e, %one)\n%m = Mul(%x, %a)\n%y = Mul(%m, %half)\noutput %y"},
-      {"recognise_layer_norm", "input %x : f32[batch,3,8]\nconstant %axes : s64[1] = [-1]\nconstant %two : f32[] = [2.0]\nconstant %epsilon : f32[] = [0x1p-17]\nweights %w [8] 1\nweights %b [8] 1\n"
-                               "%m = ReduceMean(%x, %axes)\n%d = Sub(%x, %m)\n%q = Pow(%d, %two)\n%v = ReduceMean(%q, %axes)\n%e = Add(%v, %epsilon)\n%r = Sqrt(%e)\n%n = Div(%d, %r)\n"
-                               "%s = Mul(%n, %w)\n%y = Add(%s, %b)\noutput %y"},
+      {"fold_batch_norm",
+       "input %x : f32[batch,3,5,5]\nweights %w [4,3,3,3] 1\nweights %b [4] 1\nweights %g [4] 2\nweights %s [4] "
+       "1\nweights %m [4] 1\nconstant %v : f32[4] = [0.5, 1.0, 2.0, 0.1]\n"
+       "%c = Conv(%x, %w, %b)\n%y = BatchNormalization(%c, %g, %s, %m, %v)\noutput %y"},
+      {"recognise_gelu",
+       "input %x : f32[batch,3]\nconstant %r : f32[] = [0x1.6a09e6p+0]\nconstant %one : f32[] = [1.0]\nconstant %half "
+       ": f32[] = [0.5]\n"
+       "%d = Div(%x, %r)\n%e = Erf(%d)\n%a = Add(%e, %one)\n%m = Mul(%x, %a)\n%y = Mul(%m, %half)\noutput %y"},
+      {"recognise_layer_norm",
+       "input %x : f32[batch,3,8]\nconstant %axes : s64[1] = [-1]\nconstant %two : f32[] = [2.0]\nconstant %epsilon : "
+       "f32[] = [0x1p-17]\nweights %w [8] 1\nweights %b [8] 1\n"
+       "%m = ReduceMean(%x, %axes)\n%d = Sub(%x, %m)\n%q = Pow(%d, %two)\n%v = ReduceMean(%q, %axes)\n%e = Add(%v, "
+       "%epsilon)\n%r = Sqrt(%e)\n%n = Div(%d, %r)\n"
+       "%s = Mul(%n, %w)\n%y = Add(%s, %b)\noutput %y"},
       {"recognise_activations", "input %x : f32[batch,9]\n%s = Sigmoid(%x)\n%y = Mul(%x, %s)\noutput %y"},
-      {"recognise_activations", "input %x : f32[batch,9]\n%s = HardSigmoid(%x) {alpha=0x1.555556p-3, beta=0.5}\n%y = Mul(%x, %s)\noutput %y"}};
+      {"recognise_activations",
+       "input %x : f32[batch,9]\n%s = HardSigmoid(%x) {alpha=0x1.555556p-3, beta=0.5}\n%y = Mul(%x, %s)\noutput %y"}};
   for (const auto& [name, body] : cases) {
     const Graph g = networks::network(body, Stage::imported);
     PassOptions options;

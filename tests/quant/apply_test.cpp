@@ -49,7 +49,8 @@ TEST_P(Apply, IsVerifiedComesBackFromTextAndStaysNear) {
   EXPECT_TRUE(parse_graph(text, store).value() == q->graph);
   for (ValueId id : q->graph.outputs()) EXPECT_FALSE(q->graph.type(id).quant) << "outputs stay numbers";
   ASSERT_EQ(q->graph.outputs().size(), g.outputs().size());
-  for (size_t i = 0; i < g.outputs().size(); ++i) EXPECT_EQ(q->graph.value(q->graph.outputs()[i]).name, g.value(g.outputs()[i]).name);
+  for (size_t i = 0; i < g.outputs().size(); ++i)
+    EXPECT_EQ(q->graph.value(q->graph.outputs()[i]).name, g.value(g.outputs()[i]).name);
 
   const auto expected = interpret(g, inputs, threads), found = interpret(q->graph, inputs, threads);
   ASSERT_TRUE(expected);
@@ -71,21 +72,26 @@ TEST_P(Apply, EveryNodeKeepsAnOriginOfTheFloatGraph) {
   std::set<std::string> known;
   for (const Node& node : g.nodes()) known.insert(node.origin.begin(), node.origin.end());
   for (const Node& node : q->graph.nodes())
-    for (const std::string& origin : node.origin) EXPECT_TRUE(known.contains(origin)) << node.name << " from " << origin;
+    for (const std::string& origin : node.origin)
+      EXPECT_TRUE(known.contains(origin)) << node.name << " from " << origin;
 }
 
 std::string network_name(const testing::TestParamInfo<const char*>& parameter) {
   const char* names[] = {"Residual", "SqueezeAndExcitation", "Branches", "Attention"};
   return names[parameter.index];
 }
-INSTANTIATE_TEST_SUITE_P(Networks, Apply, testing::Values(networks::kResidual, networks::kSqueezeAndExcitation, networks::kBranches, networks::kAttention), network_name);
+INSTANTIATE_TEST_SUITE_P(Networks, Apply,
+                         testing::Values(networks::kResidual, networks::kSqueezeAndExcitation, networks::kBranches,
+                                         networks::kAttention),
+                         network_name);
 
 TEST(ApplyPlan, WritesCodesAsTheDefinitionSays) {
   ThreadPool threads(1);
   Graph g;
   g.stage = Stage::simplified;
   const ValueId x = g.add_input("x", {DType::f32, {Dim(1, "batch"), 2}, {}});
-  const ValueId w = g.add_constant("w", Tensor::of<float>({2, 2}, {1.27f, -0.015f, 0.0f, 254.0f})), b = g.add_constant("b", Tensor::of<float>({2}, {0.5f, -3.0f}));
+  const ValueId w = g.add_constant("w", Tensor::of<float>({2, 2}, {1.27f, -0.015f, 0.0f, 254.0f})),
+                b = g.add_constant("b", Tensor::of<float>({2}, {0.5f, -3.0f}));
   const NodeId n = g.add_node(*find_op("Gemm"), "fc", {x, w, b}, {{"transB", int64_t{1}}}, {"y"}).value();
   g.add_output(g.node(n).outputs[0]);
   QuantPlan plan;

@@ -34,7 +34,9 @@ inline Graph network(const std::string& body, Stage stage = Stage::simplified) {
     }
     const float amplitude = std::stof(line.substr(close + 1));
     Graph holder;
-    holder.add_output(holder.add_constant(name.substr(1), samples::make_tensor({DType::f32, to_shape(dims), {}}, 1, ++seed, {.low = -amplitude, .high = amplitude})));
+    holder.add_output(holder.add_constant(
+        name.substr(1),
+        samples::make_tensor({DType::f32, to_shape(dims), {}}, 1, ++seed, {.low = -amplitude, .high = amplitude})));
     const std::string printed = print_graph(holder, &store);
     const size_t from = printed.find("  constant"), to = printed.find('\n', from);
     text += printed.substr(from, to - from) + "\n";

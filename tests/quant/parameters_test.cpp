@@ -24,7 +24,8 @@ TEST(ActivationParameters, FollowTheFormula) {
     EXPECT_TRUE(q.per_tensor());
     return std::pair(q.scale[0], q.zero_point[0]);
   };
-  EXPECT_EQ(params(-1, 1), std::pair(static_cast<float>(2 / 255.0), 127)) << "the scale is rounded up, 1 / scale lies below 127.5";
+  EXPECT_EQ(params(-1, 1), std::pair(static_cast<float>(2 / 255.0), 127))
+      << "the scale is rounded up, 1 / scale lies below 127.5";
   EXPECT_EQ(params(-0.5f, 254.5f), std::pair(1.0f, 0)) << "half goes to the even zero point";
   EXPECT_EQ(params(-1.5f, 253.5f), std::pair(1.0f, 2));
   EXPECT_EQ(params(-1, 254), std::pair(1.0f, 1));
@@ -35,7 +36,8 @@ TEST(ActivationParameters, FollowTheFormula) {
   EXPECT_EQ(params(0, 1e-40f), std::pair(1.0f, 0)) << "the scale would not be normal";
   EXPECT_EQ(params(-1e-37f, 1e-37f), std::pair(1.0f, 0)) << "7.8e-40 is not normal";
   EXPECT_EQ(params(0, 255 * kLeast), std::pair(kLeast, 0));
-  EXPECT_EQ(params(-kGreatest, kGreatest), std::pair(static_cast<float>(2 * static_cast<double>(kGreatest) / 255), 128));
+  EXPECT_EQ(params(-kGreatest, kGreatest),
+            std::pair(static_cast<float>(2 * static_cast<double>(kGreatest) / 255), 128));
   EXPECT_EQ(params(-kGreatest, 0).second, 255);
 }
 
@@ -43,7 +45,8 @@ TEST(ActivationParameters, FollowTheFormula) {
 Result<QuantPlan> plan_of(std::initializer_list<float> weights, std::initializer_list<float> bias, Range input) {
   Graph g;
   g.stage = Stage::simplified;
-  const ValueId x = g.add_input("x", {DType::f32, {Dim(1, "batch"), 2}, {}}), w = g.add_constant("w\n", Tensor::of<float>({2, 2}, weights));
+  const ValueId x = g.add_input("x", {DType::f32, {Dim(1, "batch"), 2}, {}}),
+                w = g.add_constant("w\n", Tensor::of<float>({2, 2}, weights));
   std::vector<ValueId> inputs = {x, w};
   if (bias.size() > 0) inputs.push_back(g.add_constant("b", Tensor::of<float>({2}, bias)));
   const NodeId n = g.add_node(*find_op("Gemm"), "fc", inputs, {{"transB", int64_t{1}}}, {"y"}).value();
@@ -52,13 +55,15 @@ Result<QuantPlan> plan_of(std::initializer_list<float> weights, std::initializer
 }
 
 TEST(WeightParameters, FollowTheFormula) {
-  const auto scales = [](std::initializer_list<float> weights, std::initializer_list<float> bias = {}, Range input = {0, 255}) {
+  const auto scales = [](std::initializer_list<float> weights, std::initializer_list<float> bias = {},
+                         Range input = {0, 255}) {
     const auto plan = plan_of(weights, bias, input);
     EXPECT_TRUE(plan) << plan.error().message();
     EXPECT_EQ(plan->weights[0].axis, 0);
     return plan->weights[0].scale;
   };
-  EXPECT_EQ(scales({1.27f, -2.54f, 0.5f, 0.25f}), (std::vector<float>{static_cast<float>(static_cast<double>(2.54f) / 127), static_cast<float>(0.5 / 127)}));
+  EXPECT_EQ(scales({1.27f, -2.54f, 0.5f, 0.25f}),
+            (std::vector<float>{static_cast<float>(static_cast<double>(2.54f) / 127), static_cast<float>(0.5 / 127)}));
   EXPECT_EQ(scales({0, -0.0f, 1, 0}), (std::vector<float>{1, static_cast<float>(1 / 127.0)})) << "a channel of zeros";
   EXPECT_EQ(scales({1e-40f, 0, -1e-44f, 0}), (std::vector<float>{kLeast, kLeast})) << "the least normal number";
 }
@@ -77,11 +82,15 @@ TEST(WeightParameters, ABiasBeyondThirtyBitsRaisesTheScale) {
 TEST(WeightParameters, ErrorsNameTheNode) {
   const auto message = [](const Result<QuantPlan>& plan) { return plan ? "no error" : plan.error().message(); };
   const std::string remedy = "\n  train or export the model again";
-  EXPECT_EQ(message(plan_of({1, kInfinity, 1, 1}, {}, {0, 1})), "node fc (Gemm): weight 1 of w\\x0a is not finite" + remedy);
-  EXPECT_EQ(message(plan_of({1, 1, std::nanf(""), 1}, {}, {0, 1})), "node fc (Gemm): weight 2 of w\\x0a is not finite" + remedy);
+  EXPECT_EQ(message(plan_of({1, kInfinity, 1, 1}, {}, {0, 1})),
+            "node fc (Gemm): weight 1 of w\\x0a is not finite" + remedy);
+  EXPECT_EQ(message(plan_of({1, 1, std::nanf(""), 1}, {}, {0, 1})),
+            "node fc (Gemm): weight 2 of w\\x0a is not finite" + remedy);
   EXPECT_EQ(message(plan_of({1, 1, 1, 1}, {0, -kInfinity}, {0, 1})), "node fc (Gemm): bias 1 is not finite" + remedy);
-  EXPECT_EQ(message(plan_of({1, 1, 1, 1}, {0, kGreatest}, {0, 255 * kLeast})), "node fc (Gemm): the bias and weights of channel 1 are too large for the range of the input" + remedy);
-  EXPECT_EQ(message(plan_of({kGreatest, 1, 1, 1}, {0, 0}, {0, kGreatest})), "node fc (Gemm): the bias and weights of channel 0 are too large for the range of the input" + remedy);
+  EXPECT_EQ(message(plan_of({1, 1, 1, 1}, {0, kGreatest}, {0, 255 * kLeast})),
+            "node fc (Gemm): the bias and weights of channel 1 are too large for the range of the input" + remedy);
+  EXPECT_EQ(message(plan_of({kGreatest, 1, 1, 1}, {0, 0}, {0, kGreatest})),
+            "node fc (Gemm): the bias and weights of channel 0 are too large for the range of the input" + remedy);
 }
 
 // Batches of rows of one tensor, of the given sizes.
@@ -98,7 +107,9 @@ struct Calibrated {
   ThreadPool threads{2};
   Graph graph = network(networks::kResidual);
   Selection selection = select_values(graph);
-  Result<Ranges> run(const BatchSource& source) { return calibrate_min_max(graph, selection.activations, source, interpreter(threads)); }
+  Result<Ranges> run(const BatchSource& source) {
+    return calibrate_min_max(graph, selection.activations, source, interpreter(threads));
+  }
 };
 
 bool operator==(const Range& a, const Range& b) { return a.min == b.min && a.max == b.max; }
@@ -133,18 +144,24 @@ TEST(Calibrate, ErrorsSayWhere) {
   Calibrated c;
   const auto message = [](const Result<Ranges>& ranges) { return ranges ? "no error" : ranges.error().message(); };
   const std::string remedy = "\n  check the calibration data and its preprocessing, and the model's weights";
-  EXPECT_EQ(message(c.run(batches_of(Tensor(DType::f32, {0, 4, 6, 6}), {}))), "calibration: there is no sample\n  give the calibrate split at least one sample");
+  EXPECT_EQ(message(c.run(batches_of(Tensor(DType::f32, {0, 4, 6, 6}), {}))),
+            "calibration: there is no sample\n  give the calibrate split at least one sample");
   for (float bad : {std::nanf(""), kInfinity, -kInfinity}) {
     Tensor all(DType::f32, {3, 4, 6, 6});
     all.mutable_data<float>()[300] = bad;
-    EXPECT_EQ(message(c.run(batches_of(all, {1, 2}))), "input x: a value is NaN or infinite during calibration" + remedy);
+    EXPECT_EQ(message(c.run(batches_of(all, {1, 2}))),
+              "input x: a value is NaN or infinite during calibration" + remedy);
   }
   Tensor large(DType::f32, {1, 4, 6, 6});
   for (float& v : large.mutable_data<float>()) v = kGreatest;
-  EXPECT_EQ(message(c.run(batches_of(large, {1}))), "node c1 (Conv): a value is NaN or infinite during calibration" + remedy);
-  const BatchSource broken = []() -> Result<std::optional<std::vector<Tensor>>> { return bad_input("data", "unreadable", "fetch it"); };
+  EXPECT_EQ(message(c.run(batches_of(large, {1}))),
+            "node c1 (Conv): a value is NaN or infinite during calibration" + remedy);
+  const BatchSource broken = []() -> Result<std::optional<std::vector<Tensor>>> {
+    return bad_input("data", "unreadable", "fetch it");
+  };
   EXPECT_EQ(message(c.run(broken)), "data: unreadable\n  fetch it");
-  EXPECT_EQ(message(c.run(batches_of(Tensor(DType::f32, {1, 4, 5, 6}), {1}))), "input x: found f32[1,4,5,6], expected f32[batch,4,6,6]\n  give data of the model's type and shape");
+  EXPECT_EQ(message(c.run(batches_of(Tensor(DType::f32, {1, 4, 5, 6}), {1}))),
+            "input x: found f32[1,4,5,6], expected f32[batch,4,6,6]\n  give data of the model's type and shape");
 }
 
 TEST(Calibrate, EmptyValuesHoldNothingButZero) {

@@ -139,7 +139,9 @@ TEST(Select, WorkGrowsWithTheGraphAndNotWithItsPaths) {
   const Selection s = select_values(network(body + "%y = Conv(" + last + ", %w)\noutput %y"));
   EXPECT_EQ(s.activations.size(), static_cast<size_t>(layers) + 2);
   // A failing leaf at the bottom keeps all of them in float.
-  const Selection none = select_values(network("input %z : f32[batch,2,6]\n%x = Exp(%z)\n%e = Softmax(%x)\n" + body.substr(body.find("weights")) + "%sum = Add(" + last + ", %e)\n%y = Conv(%sum, %w)\noutput %y"));
+  const Selection none = select_values(network("input %z : f32[batch,2,6]\n%x = Exp(%z)\n%e = Softmax(%x)\n" +
+                                               body.substr(body.find("weights")) + "%sum = Add(" + last +
+                                               ", %e)\n%y = Conv(%sum, %w)\noutput %y"));
   EXPECT_EQ(none.kept.at("sum"), "an operand comes from a float op");
 }
 

@@ -45,10 +45,12 @@ std::vector<Sum> conv_sums(const Node& node, const Dims& x, const Dims& w, bool 
           for (int64_t ky = 0; ky < size_of(w, 0); ++ky)
             for (int64_t kx = 0; kx < size_of(w, 1); ++kx)
               for (int64_t i = 0; i < depth; ++i) {
-                const int64_t y = oy * stride[0] - pad[0] + ky * dilation[0], xx = ox * stride[1] - pad[1] + kx * dilation[1];
+                const int64_t y = oy * stride[0] - pad[0] + ky * dilation[0],
+                              xx = ox * stride[1] - pad[1] + kx * dilation[1];
                 const bool inside = y >= 0 && y < size_of(x, 0) && xx >= 0 && xx < size_of(x, 1);
                 const int64_t channel = c / channels * depth + i;
-                s.products.emplace_back(inside ? ((n * x[1] + channel) * size_of(x, 0) + y) * size_of(x, 1) + xx : -1, ((c * depth + i) * size_of(w, 0) + ky) * size_of(w, 1) + kx);
+                s.products.emplace_back(inside ? ((n * x[1] + channel) * size_of(x, 0) + y) * size_of(x, 1) + xx : -1,
+                                        ((c * depth + i) * size_of(w, 0) + ky) * size_of(w, 1) + kx);
               }
           sums.push_back(std::move(s));
         }
@@ -79,7 +81,8 @@ std::vector<Sum> matmul_sums(Dims a, Dims b, Dims out) {
   for (size_t i = 0; i < lead; ++i) batches *= out[i];
   std::vector<Sum> sums;
   for (int64_t i = 0; i < batches; ++i) {
-    const int64_t ai = lead_index(a, a.size() - 2, out, lead, i) * rows * depth, bi = lead_index(b, b.size() - 2, out, lead, i) * depth * columns;
+    const int64_t ai = lead_index(a, a.size() - 2, out, lead, i) * rows * depth,
+                  bi = lead_index(b, b.size() - 2, out, lead, i) * depth * columns;
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < columns; ++c) {
         Sum s{{}, c, -1};
@@ -97,7 +100,8 @@ std::vector<Sum> gemm_sums(const Node& node, const Dims& a, const Dims& b, const
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < columns; ++c) {
       Sum s{{}, c, -1};
-      for (int64_t k = 0; k < depth; ++k) s.products.emplace_back(ta ? k * rows + r : r * depth + k, tb ? c * depth + k : k * columns + c);
+      for (int64_t k = 0; k < depth; ++k)
+        s.products.emplace_back(ta ? k * rows + r : r * depth + k, tb ? c * depth + k : k * columns + c);
       if (c_operand) {
         const Dims& d = c_operand->dims();
         const int64_t width = d.empty() ? 1 : d.back(), height = d.size() < 2 ? 1 : d[0];
@@ -136,13 +140,17 @@ void check(const Graph& g, int64_t symbol, uint64_t seed) {
     if (tx.quant) {
       int64_t acc = s.start < 0 ? 0 : start->int_at(s.start);
       for (const auto& [xi, wi] : s.products)
-        if (xi >= 0) acc += (x.int_at(xi) - tx.quant->zero_point[0]) * (w.int_at(wi) - tw.quant->zero_point_at(s.channel));
-      const double product = static_cast<double>(tx.quant->scale[0]) * static_cast<double>(tw.quant->scale_at(s.channel));
+        if (xi >= 0)
+          acc += (x.int_at(xi) - tx.quant->zero_point[0]) * (w.int_at(wi) - tw.quant->zero_point_at(s.channel));
+      const double product =
+          static_cast<double>(tx.quant->scale[0]) * static_cast<double>(tw.quant->scale_at(s.channel));
       if (ty.quant) {
         const float m = static_cast<float>(product / static_cast<double>(ty.quant->scale[0]));
-        ASSERT_EQ(out.int_at(at), code_of(static_cast<float>(acc) * m, ty.dtype, ty.quant->zero_point[0])) << g.name << " element " << i;
+        ASSERT_EQ(out.int_at(at), code_of(static_cast<float>(acc) * m, ty.dtype, ty.quant->zero_point[0]))
+            << g.name << " element " << i;
       } else {
-        ASSERT_EQ(out.data<float>()[i], static_cast<float>(acc) * static_cast<float>(product)) << g.name << " element " << i;
+        ASSERT_EQ(out.data<float>()[i], static_cast<float>(acc) * static_cast<float>(product))
+            << g.name << " element " << i;
       }
       continue;
     }
@@ -151,7 +159,8 @@ void check(const Graph& g, int64_t symbol, uint64_t seed) {
     float chain = simple ? c : 0.0f;
     double exact = simple ? c : 0.0, magnitude = std::abs(c);
     for (const auto& [xi, wi] : s.products) {
-      const float a = xi < 0 ? 0.0f : x.data<float>()[static_cast<size_t>(xi)], b = w.data<float>()[static_cast<size_t>(wi)];
+      const float a = xi < 0 ? 0.0f : x.data<float>()[static_cast<size_t>(xi)],
+                  b = w.data<float>()[static_cast<size_t>(wi)];
       chain = std::fma(a, b, chain);
       exact += static_cast<double>(a) * b;
       magnitude += std::abs(static_cast<double>(a) * b);
@@ -186,20 +195,29 @@ Graph one_node(const std::string& body) {
 }
 
 TEST(Contractions, LargerAndOdderOnesMeetNaiveEvaluations) {
-  for (const std::string body : {
-           "input %x : f32[batch,5,9,8]\ninput %w : f32[10,5,5,4]\ninput %b : f32[10]\n%y = Conv(%x, %w, %b) {pads=[4,3,2,1], strides=[2,3], dilations=[1,2]}",
-           "input %x : f32[batch,8,7,300]\ninput %w : f32[16,2,1,3]\n%y = Conv(%x, %w) {group=4, pads=[0,1,0,1]}",
-           "input %x : f32[batch,3,1,1]\ninput %w : f32[2,3,3,3]\n%y = Conv(%x, %w) {pads=[1,1,1,1]}",
-           "input %x : u8[batch,6,9,11] quant(scale=[0x1.234p-6], zero_point=[255])\ninput %w : u8[9,2,3,2] quant(axis=0, scale=[0x1p-7, 0x1.8p-7, 0x1.4p-6, 0x1p-7, 0x1.8p-7, 0x1.4p-6, 0x1p-7, 0x1.8p-7, 0x1.4p-6], zero_point=[0, 1, 2, 3, 100, 200, 255, 128, 7])\ninput %b : s32[9]\n"
-           "%y = Conv(%x, %w, %b) {group=3, pads=[2,1,0,3], strides=[2,1]} : s8[batch,9,5,14] quant(scale=[0x1.1p-3], zero_point=[-128])",
-           "input %x : s8[batch,2,33] quant(scale=[0x1.234p-6], zero_point=[-128])\ninput %w : s8[3,2,5] quant(scale=[0x1p-7], zero_point=[127])\n%y = Conv(%x, %w) {pads=[2,2], dilations=[2]}",
-           "input %x : f32[2,1,batch,37]\ninput %w : f32[5,37,261]\n%y = MatMul(%x, %w)",
-           "input %x : f32[3,41]\ninput %w : f32[41]\n%y = MatMul(%x, %w)",
-           "input %x : f32[41]\ninput %w : f32[41]\n%y = MatMul(%x, %w)",
-           "input %x : u8[batch,3,300] quant(scale=[0x1.234p-6], zero_point=[3])\ninput %w : s8[300,5] quant(axis=1, scale=[0x1p-7, 0x1.8p-7, 0x1.4p-6, 0x1p-7, 0x1p-3], zero_point=[0, -1, 2, 3, 127])\n%y = MatMul(%x, %w) : u8[batch,3,5] quant(scale=[0x1p-2], zero_point=[0])",
-           "input %x : f32[batch,65]\ninput %w : f32[65,300]\ninput %b : f32[1,300]\n%y = Gemm(%x, %w, %b) {alpha=0.7, beta=-1.3}",
-           "input %x : f32[33,batch]\ninput %w : f32[7,33]\ninput %b : f32[]\n%y = Gemm(%x, %w, %b) {transA=1, transB=1}",
-           "input %x : u8[70,batch] quant(scale=[0x1.234p-6], zero_point=[3])\ninput %w : u8[70,5] quant(scale=[0x1p-7], zero_point=[99])\ninput %b : s32[1,5]\n%y = Gemm(%x, %w, %b) {transA=1}"})
+  for (const std::string body :
+       {"input %x : f32[batch,5,9,8]\ninput %w : f32[10,5,5,4]\ninput %b : f32[10]\n%y = Conv(%x, %w, %b) "
+        "{pads=[4,3,2,1], strides=[2,3], dilations=[1,2]}",
+        "input %x : f32[batch,8,7,300]\ninput %w : f32[16,2,1,3]\n%y = Conv(%x, %w) {group=4, pads=[0,1,0,1]}",
+        "input %x : f32[batch,3,1,1]\ninput %w : f32[2,3,3,3]\n%y = Conv(%x, %w) {pads=[1,1,1,1]}",
+        "input %x : u8[batch,6,9,11] quant(scale=[0x1.234p-6], zero_point=[255])\ninput %w : u8[9,2,3,2] quant(axis=0, "
+        "scale=[0x1p-7, 0x1.8p-7, 0x1.4p-6, 0x1p-7, 0x1.8p-7, 0x1.4p-6, 0x1p-7, 0x1.8p-7, 0x1.4p-6], zero_point=[0, 1, "
+        "2, 3, 100, 200, 255, 128, 7])\ninput %b : s32[9]\n"
+        "%y = Conv(%x, %w, %b) {group=3, pads=[2,1,0,3], strides=[2,1]} : s8[batch,9,5,14] quant(scale=[0x1.1p-3], "
+        "zero_point=[-128])",
+        "input %x : s8[batch,2,33] quant(scale=[0x1.234p-6], zero_point=[-128])\ninput %w : s8[3,2,5] "
+        "quant(scale=[0x1p-7], zero_point=[127])\n%y = Conv(%x, %w) {pads=[2,2], dilations=[2]}",
+        "input %x : f32[2,1,batch,37]\ninput %w : f32[5,37,261]\n%y = MatMul(%x, %w)",
+        "input %x : f32[3,41]\ninput %w : f32[41]\n%y = MatMul(%x, %w)",
+        "input %x : f32[41]\ninput %w : f32[41]\n%y = MatMul(%x, %w)",
+        "input %x : u8[batch,3,300] quant(scale=[0x1.234p-6], zero_point=[3])\ninput %w : s8[300,5] quant(axis=1, "
+        "scale=[0x1p-7, 0x1.8p-7, 0x1.4p-6, 0x1p-7, 0x1p-3], zero_point=[0, -1, 2, 3, 127])\n%y = MatMul(%x, %w) : "
+        "u8[batch,3,5] quant(scale=[0x1p-2], zero_point=[0])",
+        "input %x : f32[batch,65]\ninput %w : f32[65,300]\ninput %b : f32[1,300]\n%y = Gemm(%x, %w, %b) {alpha=0.7, "
+        "beta=-1.3}",
+        "input %x : f32[33,batch]\ninput %w : f32[7,33]\ninput %b : f32[]\n%y = Gemm(%x, %w, %b) {transA=1, transB=1}",
+        "input %x : u8[70,batch] quant(scale=[0x1.234p-6], zero_point=[3])\ninput %w : u8[70,5] quant(scale=[0x1p-7], "
+        "zero_point=[99])\ninput %b : s32[1,5]\n%y = Gemm(%x, %w, %b) {transA=1}"})
     for (uint64_t seed : {1, 2})
       for (int64_t batch : {1, 3, 40}) check(one_node(body), batch, seed);
 }

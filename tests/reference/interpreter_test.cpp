@@ -38,10 +38,13 @@ TEST(Interpreter, RefusesInputsThatDoNotFit) {
   const std::string remedy = "\n  give data of the model's type and shape";
   EXPECT_EQ(message_of({a, b}), "no error");
   EXPECT_EQ(message_of({a}), "inputs: 1 tensors are given, the model has 2 inputs\n  give one tensor for each input");
-  EXPECT_EQ(message_of({a, b, b}), "inputs: 3 tensors are given, the model has 2 inputs\n  give one tensor for each input");
-  EXPECT_EQ(message_of({Tensor(DType::f64, {3, 2}), b}), "input first\\x0a: found f64[3,2], expected f32[batch,2]" + remedy);
+  EXPECT_EQ(message_of({a, b, b}),
+            "inputs: 3 tensors are given, the model has 2 inputs\n  give one tensor for each input");
+  EXPECT_EQ(message_of({Tensor(DType::f64, {3, 2}), b}),
+            "input first\\x0a: found f64[3,2], expected f32[batch,2]" + remedy);
   EXPECT_EQ(message_of({Tensor(DType::f32, {3}), b}), "input first\\x0a: found f32[3], expected f32[batch,2]" + remedy);
-  EXPECT_EQ(message_of({Tensor(DType::f32, {3, 3}), b}), "input first\\x0a: found f32[3,3], expected f32[batch,2]" + remedy);
+  EXPECT_EQ(message_of({Tensor(DType::f32, {3, 3}), b}),
+            "input first\\x0a: found f32[3,3], expected f32[batch,2]" + remedy);
   EXPECT_EQ(message_of({a, Tensor(DType::u8, {5})}), "input b: found u8[5], expected u8[2*batch]" + remedy);
   EXPECT_EQ(message_of({a, Tensor(DType::u8, {8})}), "input b: batch is 4 here and 3 in an earlier input" + remedy);
   EXPECT_EQ(message_of({Tensor(DType::f32, {0, 2}), Tensor(DType::u8, {0})}), "no error");
@@ -80,7 +83,8 @@ TEST(Interpreter, TapSeesEveryValueOnceInOrder) {
 }
 
 TEST(Interpreter, AnErrorOfTheTapStopsTheRun) {
-  const Graph g = parsed("graph \"g\" stage imported opset 17 {\ninput %x : f32[2]\n%y = Relu(%x)\n%z = Sqrt(%y)\noutput %z\n}");
+  const Graph g =
+      parsed("graph \"g\" stage imported opset 17 {\ninput %x : f32[2]\n%y = Relu(%x)\n%z = Sqrt(%y)\noutput %z\n}");
   ThreadPool threads(1);
   int calls = 0;
   const Tap tap = [&](ValueId, const Tensor&) -> Status {
@@ -94,7 +98,9 @@ TEST(Interpreter, AnErrorOfTheTapStopsTheRun) {
 }
 
 TEST(Interpreter, ErrorsOfTheDataNameTheNode) {
-  const Graph g = parsed("graph \"g\" stage imported opset 17 {\ninput %i : s64[1]\nconstant %c : f32[3] = [1.0, 2.0, 3.0]\n%y = Gather(%c, %i) @\"pick\"\noutput %y\n}");
+  const Graph g = parsed(
+      "graph \"g\" stage imported opset 17 {\ninput %i : s64[1]\nconstant %c : f32[3] = [1.0, 2.0, 3.0]\n%y = "
+      "Gather(%c, %i) @\"pick\"\noutput %y\n}");
   ThreadPool threads(1);
   const auto out = interpret(g, std::vector<Tensor>{Tensor::of<int64_t>({1}, {7})}, threads);
   ASSERT_FALSE(out);
@@ -112,7 +118,9 @@ TEST(Interpreter, ValuesTooLargeForTheBatchAreResourceErrors) {
   ThreadPool threads(1);
   const auto out = interpret(g, std::vector<Tensor>{Tensor(DType::u8, {64, 1})}, threads);
   ASSERT_FALSE(out);
-  EXPECT_EQ(out.error().message(), "shape [64,1073741824]: 68719476736 elements exceed the limit of 17179869184\n  use a model with smaller tensors");
+  EXPECT_EQ(out.error().message(),
+            "shape [64,1073741824]: 68719476736 elements exceed the limit of 17179869184\n  use a model with smaller "
+            "tensors");
   EXPECT_EQ(out.error().kind, ErrorKind::resource);
 }
 

@@ -34,7 +34,9 @@ class Numbers {
     state_ ^= state_ << 17;
     return state_ * 0x2545f4914f6cdd1du >> 16;
   }
-  int64_t between(int64_t low, int64_t high) { return low + static_cast<int64_t>(next() % static_cast<uint64_t>(high - low + 1)); }
+  int64_t between(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(next() % static_cast<uint64_t>(high - low + 1));
+  }
   float real(float low, float high) { return low + (high - low) * static_cast<float>(next() % 65536) / 65535; }
 
  private:
@@ -49,7 +51,7 @@ struct InputRange {
 
 // What an op accepts without an error of the data.
 inline InputRange range_for(std::string_view op) {
-  if (op == "Gather") return {.least = 0, .greatest = 1};                   // indices
+  if (op == "Gather") return {.least = 0, .greatest = 1};                     // indices
   if (op == "Cast") return {.low = 0, .high = 4, .least = 0, .greatest = 9};  // fits every integer type
   if (op == "Div" || op == "Pow") return {.low = 0.5f, .least = 1, .greatest = 5};
   if (op == "BatchNormalization" || op == "Log") return {.low = 0.25f};
@@ -83,9 +85,11 @@ inline Tensor make_tensor(const TensorType& type, int64_t symbol, uint64_t seed,
   return t;
 }
 
-inline std::vector<Tensor> make_inputs(const Graph& graph, int64_t symbol, const InputRange& range = {}, uint64_t seed = 0) {
+inline std::vector<Tensor> make_inputs(const Graph& graph, int64_t symbol, const InputRange& range = {},
+                                       uint64_t seed = 0) {
   std::vector<Tensor> inputs;
-  for (ValueId id : graph.inputs()) inputs.push_back(make_tensor(graph.type(id), symbol, seed + static_cast<uint64_t>(id.index), range));
+  for (ValueId id : graph.inputs())
+    inputs.push_back(make_tensor(graph.type(id), symbol, seed + static_cast<uint64_t>(id.index), range));
   return inputs;
 }
 

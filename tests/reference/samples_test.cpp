@@ -39,7 +39,8 @@ TEST(Samples, EmptyBatchesAreLegal) {
   for (const Sample& s : samples::all_samples()) {
     if (!s.op->reference || !samples::has_symbol(s.graph)) continue;
     const auto outputs = run(s, samples::make_inputs(s.graph, 0, samples::range_for(s.op->name)), 2);
-    EXPECT_TRUE(outputs || outputs.error().kind != ErrorKind::internal) << title(s) << ": " << outputs.error().message();
+    EXPECT_TRUE(outputs || outputs.error().kind != ErrorKind::internal)
+        << title(s) << ": " << outputs.error().message();
   }
 }
 
@@ -53,7 +54,8 @@ TEST(Samples, ThreadsChangeNoBit) {
     for (int threads : {2, 3}) {
       const auto more = run(s, inputs, threads);
       ASSERT_TRUE(more) << title(s);
-      for (size_t i = 0; i < one->size(); ++i) ASSERT_TRUE((*one)[i] == (*more)[i]) << title(s) << ", output " << i << " on " << threads << " threads";
+      for (size_t i = 0; i < one->size(); ++i)
+        ASSERT_TRUE((*one)[i] == (*more)[i]) << title(s) << ", output " << i << " on " << threads << " threads";
     }
   }
 }
@@ -76,7 +78,8 @@ Tensor slice(const Tensor& t, int64_t axis, int64_t begin, int64_t count) {
   dims[at] = count;
   Tensor out(t.dtype(), dims);
   for (int64_t o = 0; o < outer; ++o)
-    std::memcpy(out.mutable_bytes().data() + o * count * inner, t.bytes().data() + (o * length + begin) * inner, static_cast<size_t>(count * inner));
+    std::memcpy(out.mutable_bytes().data() + o * count * inner, t.bytes().data() + (o * length + begin) * inner,
+                static_cast<size_t>(count * inner));
   return out;
 }
 
@@ -111,7 +114,8 @@ TEST(Samples, ASplitBatchGivesTheSameRows) {
         const Shape& shape = s.graph.type(s.graph.outputs()[i]).shape;
         const int64_t axis = symbolic_axis(shape);
         const int64_t factor = axis < 0 ? 0 : shape[static_cast<size_t>(axis)].factor;
-        same = same && (*part)[i] == (axis < 0 ? (*whole)[i] : slice((*whole)[i], axis, begin * factor, count * factor));
+        same =
+            same && (*part)[i] == (axis < 0 ? (*whole)[i] : slice((*whole)[i], axis, begin * factor, count * factor));
       }
     }
     const bool mixes = unused.erase(s.graph.name) > 0;

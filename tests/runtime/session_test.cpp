@@ -341,7 +341,7 @@ std::vector<std::pair<int64_t, int64_t>> ranges_of(int threads, int64_t batch, i
 
 TEST(Session, StepsAreSplitByTheirWork) {
   using Ranges = std::vector<std::pair<int64_t, int64_t>>;
-  const int64_t work = int64_t{1} << 17;  // of one part
+  const int64_t work = int64_t{1} << 15;  // of one part
   EXPECT_EQ(ranges_of(2, 1, 10, 2 * work), (Ranges{{0, 5}, {5, 10}}));
   EXPECT_EQ(ranges_of(2, 1, 10, 2 * work - 1), (Ranges{{0, 10}}));
   EXPECT_EQ(ranges_of(4, 1, 10, 2 * work), (Ranges{{0, 5}, {5, 10}}));

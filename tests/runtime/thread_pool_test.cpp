@@ -80,7 +80,8 @@ TEST(ThreadPool, ManyShortCallsAndLives) {
   std::atomic<int64_t> sum = 0;
   for (int life = 0; life < 50; ++life) {
     ThreadPool pool(4);
-    for (int call = 0; call < 200; ++call) pool.parallel_for(4, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
+    for (int call = 0; call < 200; ++call)
+      pool.parallel_for(4, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
   }
   EXPECT_EQ(sum, 50 * 200 * 4);
 }

@@ -173,7 +173,8 @@ def make_data():
     data_set("short_gzip.toml", images="short.idx.gz")
     data_set("few_labels.toml", labels="few_labels.idx")
     data_set("bad_labels.toml", labels="bad_labels.idx")
-    data_set("labels_beyond_model.toml", labels="bad_labels.idx", classes=None, report='{ source = "all", indices = "twenty.txt" }')
+    data_set("labels_beyond_model.toml", labels="bad_labels.idx", classes=None,
+             report='{ source = "all", indices = "twenty.txt" }')
     pathlib.Path("twenty.txt").write_text("20\n")
     data_set("unlabelled.toml", labels=None)
     data_set("wide.toml", images="wide.idx")
@@ -195,7 +196,8 @@ def make_data():
         reals[:, 0, 3, 2] = value
         np.savez(f"{name}.npz", x=reals, y=(np.arange(32) % CLASSES).astype(np.int64))
         pathlib.Path(f"{name}.toml").write_text(
-            f'[sources.all]\nformat = "npz"\nimages = "{name}.npz"\nimage_key = "x"\nlabel_key = "y"\nimage_layout = "none"\n[splits]\n'
+            f'[sources.all]\nformat = "npz"\nimages = "{name}.npz"\nimage_key = "x"\nlabel_key = "y"\n'
+            'image_layout = "none"\n[splits]\n'
             'calibrate = { source = "all", count = 8, seed = 1 }\nreport = { source = "all", count = 16, seed = 2 }\n')
         np.save(f"{name}_input.npy", reals[:2])
     np.save("input.npy", np.ones((2, 1, 4, 4), np.float32))

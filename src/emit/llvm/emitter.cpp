@@ -148,7 +148,7 @@ Value* Emitter::load_lanes(DType type, Value* from, int64_t stride, int64_t lane
 }
 
 Value* Emitter::load_first(DType type, Value* from, int64_t stride, int64_t lanes, int64_t valid) {
-  if (valid == lanes && (stride == 0 || stride == bytes_of(type))) return load_lanes(type, from, stride, lanes);
+  if (lanes == 1 || (valid == lanes && (stride == 0 || stride == bytes_of(type)))) return load_lanes(type, from, stride, lanes);
   llvm::Type* element = element_type(type);
   Value* whole = llvm::Constant::getNullValue(vector_type(element, lanes));
   if (stride == bytes_of(type)) {

@@ -1,0 +1,55 @@
+// Compiled models as engines: an Image loaded from memory or a file, and run like the interpreter.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/tensor.h"
+#include "ir/engine.h"
+#include "runtime/image.h"
+
+namespace cupel {
+
+// Sees the result of a step: elements in the graph's dimension order, the batch first; codes as they are stored.
+using ImageTap = std::function<Status(const CupelImageResult& result, const Tensor& elements)>;
+using ImageTimer = std::function<void(const CupelImageStep& step, int64_t time_ns)>;
+
+// An Image and a session for it. Models are independent of each other; one call at a time for each. Unloaded by the
+// destructor, after which nothing of image() may be used.
+class CompiledModel {
+ public:
+  // The bytes of a shared library with one Image in it, under the symbol cupel_<model>_image. `place` names it in errors:
+  // those of SharedLibrary; bad_input for tables of another version or none; unsupported when the CPU lacks a feature.
+  static Result<CompiledModel> load(std::span<const std::byte> library, const std::string& place, int threads);
+  static Result<CompiledModel> load_file(const std::filesystem::path& path, int threads);
+  CompiledModel(CompiledModel&&) noexcept;
+  CompiledModel& operator=(CompiledModel&&) noexcept;
+  ~CompiledModel();
+
+  const CupelImage& image() const;
+  // Inputs in the Image's order; gives the outputs in its order. bad_input when an input's dtype or dimensions do not fit.
+  // The tap's first error is the result; later steps are computed, but no longer tapped.
+  Result<std::vector<Tensor>> run(std::span<const Tensor> inputs, const ImageTap& tap = {});
+  // As RunGraph: `graph` is the one the Image was compiled from, in its names and types. The tap sees the inputs and the
+  // values that the Image keeps, with the graph's types; a value inside a kernel has no tap.
+  Result<std::vector<Tensor>> run(const Graph& graph, std::span<const Tensor> inputs, const Tap& tap);
+  // Called after each step of every further run; empty for none.
+  void set_timer(ImageTimer timer);
+  // Bytes of the arena for the largest batch so far.
+  int64_t arena_bytes() const;
+
+ private:
+  struct State;
+  explicit CompiledModel(std::unique_ptr<State> state);
+  static Result<CompiledModel> open(std::unique_ptr<State> state, const std::string& place, int threads);
+  std::unique_ptr<State> state_;
+};
+
+// `model` as the functions of quant and assess want it. It must outlive the result.
+RunGraph compiled(CompiledModel& model);
+
+}  // namespace cupel
