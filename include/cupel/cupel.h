@@ -17,10 +17,12 @@ enum {
 };
 
 // CupelPort.dtype. Codes of quantized values are u8 or s8.
+// clang-format off
 enum {
-  kCupelF32 = 0, kCupelF64 = 1, kCupelF16 = 2, kCupelBF16 = 3, kCupelU8 = 6, kCupelS8 = 7, kCupelU16 = 8, kCupelS16 = 9,
-  kCupelU32 = 10, kCupelS32 = 11, kCupelU64 = 12, kCupelS64 = 13, kCupelBoolean = 14
+  kCupelF32 = 0, kCupelF64 = 1, kCupelF16 = 2, kCupelBF16 = 3, kCupelU8 = 6, kCupelS8 = 7, kCupelU16 = 8,
+  kCupelS16 = 9, kCupelU32 = 10, kCupelS32 = 11, kCupelU64 = 12, kCupelS64 = 13, kCupelBoolean = 14
 };
+// clang-format on
 
 // An input or output: row-major, in the dimension order of the ONNX file.
 typedef struct CupelPort {
@@ -28,11 +30,11 @@ typedef struct CupelPort {
   int32_t dtype;
   int32_t rank;
   const int64_t* dims;  // −1: the batch
-  int64_t item_bytes;   // of one batch item; all of it where no dimension is the batch
+  int64_t item_bytes;   // of one batch item; all bytes where there is no batch
 } CupelPort;
 
 typedef struct CupelModel {
-  int32_t version;              // of these tables
+  int32_t version;  // of these tables
   const char* model;
   const char* target;           // "x86-64-v4+avx512vnni"
   const char* const* features;  // CPU features the code needs, null-terminated
@@ -45,18 +47,17 @@ typedef struct CupelModel {
 // Memory and threads of one caller. Sessions are independent of each other; one call at a time for each.
 typedef struct CupelSession CupelSession;
 
-// create: threads ≥ 1 counts the calling thread (at most 256 are used); results do not depend on it. On failure *session
-//   is null.
-// run: inputs and outputs in the order of the metadata, each with batch items one after another, aligned to its elements.
-//   An output may not overlap an input or another output. The first run of a batch size larger than before allocates.
+// create: threads ≥ 1 counts the calling thread (at most 256 are used); results do not depend on it. Null on failure.
+// run: inputs and outputs in the metadata's order, batch items one after another, aligned to their elements. An output
+// may not overlap an input or another output. The first run of a batch larger than all before allocates.
 // free: null is allowed.
 // error: why the last create or run that failed on this thread did so; "" when none did.
 // metadata: valid as long as the library is loaded.
-#define CUPEL_MODEL(name)                                                                              \
-  int cupel_##name##_create(int threads, CupelSession** session);                                      \
+#define CUPEL_MODEL(name)                                                                                        \
+  int cupel_##name##_create(int threads, CupelSession** session);                                                \
   int cupel_##name##_run(CupelSession* session, int64_t batch, const void* const* inputs, void* const* outputs); \
-  void cupel_##name##_free(CupelSession* session);                                                     \
-  const char* cupel_##name##_error(void);                                                              \
+  void cupel_##name##_free(CupelSession* session);                                                               \
+  const char* cupel_##name##_error(void);                                                                        \
   const CupelModel* cupel_##name##_metadata(void)
 
 #ifdef __cplusplus

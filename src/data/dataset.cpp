@@ -96,7 +96,7 @@ Status Dataset::State::check_labels() {
 
 // The type that all steps together make of `current`.
 Result<SampleType> Dataset::State::infer_from(SampleType current) const {
-  for (const Step& step : description.steps) {
+  for (const PreprocessStep& step : description.steps) {
     auto next = step.infer(current);
     if (!next)
       return std::unexpected(
@@ -131,7 +131,7 @@ Status Dataset::State::infer_type() {
     return fail(ErrorKind::resource, description.place,
                 fmt::format("samples {} and a batch exceed the limit of {} dimensions", to_text(sample_dims), kMaxRank),
                 "store samples of fewer dimensions");
-  for (const Step& step : description.steps) preprocessing.push_back(step.text);
+  for (const PreprocessStep& step : description.steps) preprocessing.push_back(step.text);
   if (type.image) preprocessing.push_back(channels_first ? "NCHW" : "NHWC");
   return {};
 }
@@ -147,7 +147,7 @@ Result<const Split*> Dataset::State::split(std::string_view name) const {
 
 Result<Tensor> Dataset::State::preprocessed(const Source& source, int64_t index) const {
   Tensor sample = CUPEL_TRY(source.sample(index));
-  for (const Step& step : description.steps) {
+  for (const PreprocessStep& step : description.steps) {
     auto next = step.apply(std::move(sample));
     if (!next)
       return std::unexpected(

@@ -32,7 +32,7 @@ struct DatasetDescription {
   std::filesystem::path folder;  // where it lies
   std::vector<SourceDescription> sources;
   std::vector<std::string> classes;
-  std::vector<Step> steps;
+  std::vector<PreprocessStep> steps;
   std::string steps_place;
   std::optional<ImageLayout> layout;
   std::vector<SplitDescription> splits;  // in the order of the file

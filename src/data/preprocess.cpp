@@ -28,7 +28,7 @@ struct StepRow {
   std::string_view form;
   size_t words;
   size_t lists;
-  Result<Step> (*make)(const Arguments& arguments);
+  Result<PreprocessStep> (*make)(const Arguments& arguments);
 };
 
 std::optional<float> parse_float(std::string_view text) {
@@ -67,8 +67,8 @@ double element(const Tensor& t, int64_t i) {
   return t.dtype() == DType::u8 ? t.data<uint8_t>()[static_cast<size_t>(i)] : t.at(i);
 }
 
-Result<Step> make_to_float(const Arguments&) {
-  return Step{
+Result<PreprocessStep> make_to_float(const Arguments&) {
+  return PreprocessStep{
       {},
       [](const SampleType& type) -> Result<SampleType> { return SampleType{DType::f32, type.dims, type.image}; },
       [](Tensor in) -> Result<Tensor> {
@@ -87,12 +87,12 @@ Result<Step> make_to_float(const Arguments&) {
       }};
 }
 
-Result<Step> make_scale(const Arguments& arguments) {
+Result<PreprocessStep> make_scale(const Arguments& arguments) {
   const std::optional<float> factor = parse_float(arguments.words[0]);
   if (!factor)
     return bad_input(arguments.place, fmt::format("\"{}\" is no finite number", printable(arguments.words[0])),
                      "write a decimal number");
-  return Step{{},
+  return PreprocessStep{{},
               [](const SampleType& type) -> Result<SampleType> {
                 CUPEL_TRY(check_f32(type));
                 return type;
@@ -103,7 +103,7 @@ Result<Step> make_scale(const Arguments& arguments) {
               }};
 }
 
-Result<Step> make_normalize(const Arguments& arguments) {
+Result<PreprocessStep> make_normalize(const Arguments& arguments) {
   if (!arguments.lists.contains("mean") || !arguments.lists.contains("std"))
     return bad_input(arguments.place, "mean or std is missing", "write normalize mean=[…] std=[…]");
   std::vector<float> mean = arguments.lists.at("mean"), deviation = arguments.lists.at("std");
@@ -112,7 +112,7 @@ Result<Step> make_normalize(const Arguments& arguments) {
   if (mean.size() != deviation.size())
     return bad_input(arguments.place, fmt::format("mean has {} values and std {}", mean.size(), deviation.size()),
                      "give both the same number of values");
-  return Step{{},
+  return PreprocessStep{{},
               [n = static_cast<int64_t>(mean.size())](const SampleType& type) -> Result<SampleType> {
                 CUPEL_TRY(check_f32(type));
                 if (n != 1 && !(type.image && type.dims[2] == n))
@@ -136,11 +136,11 @@ Result<const ResizeAlgorithm*> parse_algorithm(const Arguments& arguments, const
   return algorithm;
 }
 
-Result<Step> make_resize(const Arguments& arguments) {
+Result<PreprocessStep> make_resize(const Arguments& arguments) {
   const int64_t width = CUPEL_TRY(parse_side(arguments, arguments.words[0])),
                 height = CUPEL_TRY(parse_side(arguments, arguments.words[1]));
   const ResizeAlgorithm* algorithm = CUPEL_TRY(parse_algorithm(arguments, arguments.words[2]));
-  return Step{{},
+  return PreprocessStep{{},
               [=](const SampleType& type) -> Result<SampleType> {
                 CUPEL_TRY(check_image(type));
                 return SampleType{type.type, {height, width, type.dims[2]}, true};
@@ -151,14 +151,14 @@ Result<Step> make_resize(const Arguments& arguments) {
               }};
 }
 
-Result<Step> make_resize_shorter(const Arguments& arguments) {
+Result<PreprocessStep> make_resize_shorter(const Arguments& arguments) {
   const int64_t shorter = CUPEL_TRY(parse_side(arguments, arguments.words[0]));
   const ResizeAlgorithm* algorithm = CUPEL_TRY(parse_algorithm(arguments, arguments.words[1]));
   const auto sizes = [=](int64_t height, int64_t width) {
     return height <= width ? std::pair(shorter, shorter * width / height)
                            : std::pair(shorter * height / width, shorter);
   };
-  return Step{{},
+  return PreprocessStep{{},
               [=](const SampleType& type) -> Result<SampleType> {
                 CUPEL_TRY(check_image(type));
                 if (type.dims[0] < 0 || type.dims[1] < 0) return SampleType{type.type, {-1, -1, type.dims[2]}, true};
@@ -177,14 +177,14 @@ Result<Step> make_resize_shorter(const Arguments& arguments) {
               }};
 }
 
-Result<Step> make_center_crop(const Arguments& arguments) {
+Result<PreprocessStep> make_center_crop(const Arguments& arguments) {
   const int64_t width = CUPEL_TRY(parse_side(arguments, arguments.words[0])),
                 height = CUPEL_TRY(parse_side(arguments, arguments.words[1]));
   const auto too_small = [=](int64_t h, int64_t w) {
     return bad_input("", fmt::format("cannot cut {} x {} out of {} x {} (width x height)", width, height, w, h),
                      "resize to a larger size before it");
   };
-  return Step{{},
+  return PreprocessStep{{},
               [=](const SampleType& type) -> Result<SampleType> {
                 CUPEL_TRY(check_image(type));
                 if ((type.dims[0] >= 0 && type.dims[0] < height) || (type.dims[1] >= 0 && type.dims[1] < width))
@@ -210,8 +210,8 @@ Result<Step> make_center_crop(const Arguments& arguments) {
               }};
 }
 
-Result<Step> make_grayscale(const Arguments&) {
-  return Step{{},
+Result<PreprocessStep> make_grayscale(const Arguments&) {
+  return PreprocessStep{{},
               [](const SampleType& type) -> Result<SampleType> {
                 CUPEL_TRY(check_image(type));
                 if (type.dims[2] != 1 && type.dims[2] != 3) return refuse(type, "1 or 3 channels");
@@ -274,7 +274,7 @@ std::optional<std::vector<float>> parse_list(std::string_view text) {
 
 }  // namespace
 
-Result<Step> parse_step(const std::string& place, const std::string& text) {
+Result<PreprocessStep> parse_step(const std::string& place, const std::string& text) {
   const std::vector<std::string> words = split_words(text);
   const std::string step_place = fmt::format("{}: step \"{}\"", place, printable(text));
   const auto* row = words.empty() ? kSteps.end() : std::ranges::find(kSteps, words[0], &StepRow::name);
@@ -295,7 +295,7 @@ Result<Step> parse_step(const std::string& place, const std::string& text) {
     if (!values || !arguments.lists.emplace(words[i].substr(0, equal), *values).second) return malformed();
   }
   if (arguments.words.size() != row->words || arguments.lists.size() != row->lists) return malformed();
-  Step step = CUPEL_TRY(row->make(arguments));
+  PreprocessStep step = CUPEL_TRY(row->make(arguments));
   step.text = words[0];
   for (size_t i = 1; i < words.size(); ++i) step.text += " " + words[i];
   return step;

@@ -12,7 +12,7 @@
 namespace cupel {
 
 // One step with its parameters bound.
-struct Step {
+struct PreprocessStep {
   std::string text;  // as the file spells it
   // The type that the step makes of `type` (with -1 for sizes that differ from image to image), or why it cannot.
   std::function<Result<SampleType>(const SampleType& type)> infer;
@@ -31,7 +31,7 @@ struct Step {
 //   grayscale                       u8: (19595 r + 38470 g + 7471 b + 32768) >> 16;
 //                                   f32: (r · 0.299 + g · 0.587) + b · 0.114
 // X, mean and std are the binary32 values nearest to the text. bad_input at `place` otherwise.
-Result<Step> parse_step(const std::string& place, const std::string& text);
+Result<PreprocessStep> parse_step(const std::string& place, const std::string& text);
 
 // Where the elements of an image end up in the model's input.
 enum class ImageLayout { nchw, nhwc };

@@ -1,9 +1,13 @@
 #include "driver/compile.h"
 
+#include <memory>
+
 #include <fmt/format.h>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "driver/engine.h"
+#include "emit/image_builder.h"
 #include "onnx/reader.h"
 #include "reference/interpreter.h"
 
@@ -75,6 +79,26 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
   if (kept)
     for (Remark& remark : remarks) kept->insert_or_assign(std::move(remark.node), std::move(remark.reason));
   return program;
+}
+
+Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target, WorkerPool& workers,
+                            std::vector<FusionDecision>* decisions) {
+  // fuse and lower
+  const LowerTarget facts{target.byte_product == ByteProduct::four_u8_s8, target.vector_registers};
+  Lowered lowered = CUPEL_TRY(lower_graph(program, model, facts));
+  if (decisions) *decisions = std::move(lowered.decisions);
+
+  // emit and link
+  return build_image(lowered.program, target, workers);
+}
+
+Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads) {
+  if (kind == EngineKind::reference) return interpreter(threads);
+  const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
+  WorkerPool workers;
+  const Bytes image = CUPEL_TRY(compile_image(program, model, host, workers));
+  auto loaded = std::make_shared<CompiledModel>(CUPEL_TRY(CompiledModel::load(image, model, threads.size())));
+  return [loaded](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) { return loaded->run(graph, inputs, tap); };
 }
 
 }  // namespace cupel

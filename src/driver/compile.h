@@ -6,7 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
+#include "emit/emit_target.h"
+#include "emit/worker_pool.h"
+#include "ir/engine.h"
 #include "ir/graph.h"
+#include "kernel/lower.h"
 #include "passes/pass.h"
 #include "quant/plan.h"
 
@@ -44,5 +49,14 @@ Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& cal
 // The integer form of a Graph with Q/DQ nodes; reasons for what stays in float go to `kept`.
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
                                std::map<std::string, std::string>* kept);
+
+// lower → emit → link: the bytes of the Image, a shared library. `program`: stage simplified (float) or integer. Unsupported,
+// naming node and op, for an op without lowering. What was fused, and why the rest was not, goes to `decisions`.
+Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target, WorkerPool& workers,
+                            std::vector<FusionDecision>* decisions = nullptr);
+
+// How graphs are run: by the interpreter, or compiled for this machine, loaded and kept as long as the result lives.
+enum class EngineKind { reference, compiled };
+Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads);
 
 }  // namespace cupel

@@ -1,10 +1,10 @@
 #include "driver/engine.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 #include <new>
 #include <unordered_map>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 #include "driver/shared_library.h"
@@ -18,7 +18,10 @@ struct FreeSession {
   void operator()(CupelSession* session) const { cupel_session_free(session); }
 };
 
-std::unexpected<Error> out_of_memory() { return resource_error("memory", "the model's values do not fit into memory", "use a smaller batch (--batch) or raise --max-memory"); }
+std::unexpected<Error> out_of_memory() {
+  return resource_error("memory", "the model's values do not fit into memory",
+                        "use a smaller batch (--batch) or raise --max-memory");
+}
 
 std::unexpected<Error> from_session(int code, const std::string& place) {
   const std::string cause = printable(cupel_session_error(), 500);
@@ -39,42 +42,59 @@ int64_t element_bytes(int32_t dtype) { return dtype_bits(dtype_of(dtype)) / 8; }
 Shape port_shape(const CupelPort& port, int64_t batch) {
   Shape shape;
   for (int32_t d = 0; d < port.rank; ++d) {
-    if (port.dims[d] >= 0) shape.emplace_back(port.dims[d]);
-    else if (batch > 0) shape.emplace_back(batch);
-    else shape.emplace_back(1, "batch");
+    if (port.dims[d] >= 0)
+      shape.emplace_back(port.dims[d]);
+    else if (batch > 0)
+      shape.emplace_back(batch);
+    else
+      shape.emplace_back(1, "batch");
   }
   return shape;
 }
 
 // The bytes of a port's tensor are those that the session reads or writes.
 Status check_port(const CupelPort& port, int64_t fixed_batch, const std::string& place) {
-  const auto contradiction = [&] { return bad_input(place, fmt::format("its tables contradict each other at {}", printable(port.name == nullptr ? "" : port.name)), "compile the model again"); };
-  if (port.name == nullptr || !is_known(port.dtype) || port.rank < 0 || port.rank > kMaxRank || (port.rank > 0 && port.dims == nullptr)) return contradiction();
+  const auto contradiction = [&] {
+    return bad_input(
+        place, fmt::format("its tables contradict each other at {}", printable(port.name == nullptr ? "" : port.name)),
+        "compile the model again");
+  };
+  if (port.name == nullptr || !is_known(port.dtype) || port.rank < 0 || port.rank > kMaxRank ||
+      (port.rank > 0 && port.dims == nullptr))
+    return contradiction();
   Dims dims;
   int batches = 0;
   for (int32_t d = 0; d < port.rank; ++d) {
     if (port.dims[d] < -1) return contradiction();
-    if (port.dims[d] == -1) ++batches;
-    else dims.push_back(port.dims[d]);
+    if (port.dims[d] == -1)
+      ++batches;
+    else
+      dims.push_back(port.dims[d]);
   }
   const auto elements = count_elements(dims);
   if (batches > 1 || !elements) return contradiction();
   const int64_t bytes = *elements * element_bytes(port.dtype);
-  if (bytes == port.item_bytes || (batches == 0 && fixed_batch > 0 && bytes % fixed_batch == 0 && bytes / fixed_batch == port.item_bytes)) return {};
+  if (bytes == port.item_bytes ||
+      (batches == 0 && fixed_batch > 0 && bytes % fixed_batch == 0 && bytes / fixed_batch == port.item_bytes))
+    return {};
   return contradiction();
 }
 
 Status check_result(const CupelImageResult& r, const std::string& place) {
-  bool good = is_known(r.dtype) && r.rank >= 0 && r.rank < kMaxRank && (r.rank == 0 || (r.dims != nullptr && r.strides != nullptr));
+  bool good = is_known(r.dtype) && r.rank >= 0 && r.rank < kMaxRank &&
+              (r.rank == 0 || (r.dims != nullptr && r.strides != nullptr));
   good = good && count_elements(Dims(r.dims, r.dims + r.rank)).has_value();
   if (good) return {};
-  return bad_input(place, fmt::format("its tables contradict each other at {}", printable(r.value_name)), "compile the model again");
+  return bad_input(place, fmt::format("its tables contradict each other at {}", printable(r.value_name)),
+                   "compile the model again");
 }
 
 // Checks inputs against the ports and gives the number of batch items.
 Result<int64_t> bind_ports(const CupelImage& image, std::span<const Tensor> inputs) {
   if (inputs.size() != static_cast<size_t>(image.input_count))
-    return bad_input("inputs", fmt::format("{} tensors are given, the model has {} inputs", inputs.size(), image.input_count), "give one tensor for each input");
+    return bad_input("inputs",
+                     fmt::format("{} tensors are given, the model has {} inputs", inputs.size(), image.input_count),
+                     "give one tensor for each input");
   int64_t batch = image.fixed_batch;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const CupelPort& port = image.inputs[i];
@@ -85,12 +105,17 @@ Result<int64_t> bind_ports(const CupelImage& image, std::span<const Tensor> inpu
     for (int32_t d = 0; fits && d < port.rank; ++d) {
       const int64_t have = dims[static_cast<size_t>(d)];
       if (port.dims[d] == -1) found = have;
-      fits = port.dims[d] == -1 ? have > 0 && (image.fixed_batch == 0 || have == image.fixed_batch) : have == port.dims[d];
+      fits =
+          port.dims[d] == -1 ? have > 0 && (image.fixed_batch == 0 || have == image.fixed_batch) : have == port.dims[d];
     }
     if (!fits)
-      return bad_input(place, fmt::format("found {}{}, expected {}{}", dtype_name(inputs[i].dtype()), to_text(dims), dtype_name(dtype_of(port.dtype)), to_text(port_shape(port, image.fixed_batch))),
+      return bad_input(place,
+                       fmt::format("found {}{}, expected {}{}", dtype_name(inputs[i].dtype()), to_text(dims),
+                                   dtype_name(dtype_of(port.dtype)), to_text(port_shape(port, image.fixed_batch))),
                        "give data of the model's type and shape");
-    if (found > 0 && batch > 0 && found != batch) return bad_input(place, fmt::format("batch is {} here and {} in an earlier input", found, batch), "give data of the model's type and shape");
+    if (found > 0 && batch > 0 && found != batch)
+      return bad_input(place, fmt::format("batch is {} here and {} in an earlier input", found, batch),
+                       "give data of the model's type and shape");
     if (found > 0) batch = found;
   }
   return batch > 0 ? batch : 1;
@@ -99,12 +124,15 @@ Result<int64_t> bind_ports(const CupelImage& image, std::span<const Tensor> inpu
 // Copies a run of `count` elements that lie `stride` bytes apart.
 template <class T>
 void copy_run(const uint8_t* from, int64_t stride, int64_t count, std::byte* to) {
-  for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * static_cast<int64_t>(sizeof(T)), from + i * stride, sizeof(T));
+  for (int64_t i = 0; i < count; ++i)
+    std::memcpy(to + i * static_cast<int64_t>(sizeof(T)), from + i * stride, sizeof(T));
 }
 
-void copy_strided(const uint8_t* from, const int64_t* dims, const int64_t* strides, int32_t rank, int64_t bytes, std::byte*& to) {
+void copy_strided(const uint8_t* from, const int64_t* dims, const int64_t* strides, int32_t rank, int64_t bytes,
+                  std::byte*& to) {
   if (rank > 1) {
-    for (int64_t i = 0; i < dims[0]; ++i) copy_strided(from + i * strides[0], dims + 1, strides + 1, rank - 1, bytes, to);
+    for (int64_t i = 0; i < dims[0]; ++i)
+      copy_strided(from + i * strides[0], dims + 1, strides + 1, rank - 1, bytes, to);
     return;
   }
   const int64_t count = rank == 0 ? 1 : dims[0], stride = rank == 0 ? 0 : strides[0];
@@ -124,7 +152,8 @@ Result<Tensor> copy_result(const CupelImageResult& r, const uint8_t* buffer, int
   Tensor out(dtype_of(r.dtype), dims);
   if (out.empty()) return out;
   std::byte* to = out.mutable_bytes().data();
-  for (int64_t n = 0; n < batch; ++n) copy_strided(buffer + r.offset + n * r.item_stride, r.dims, r.strides, r.rank, element_bytes(r.dtype), to);
+  for (int64_t n = 0; n < batch; ++n)
+    copy_strided(buffer + r.offset + n * r.item_stride, r.dims, r.strides, r.rank, element_bytes(r.dtype), to);
   return out;
 }
 
@@ -139,38 +168,54 @@ void call_tap(void* context, const CupelImageStep* step, const uint8_t* buffer, 
   if (!call.status) return;
   try {
     auto elements = copy_result(step->result, buffer, batch);
-    if (elements) call.status = call.tap(step->result, *elements);
-    else call.status = std::unexpected(std::move(elements).error());
+    if (elements)
+      call.status = call.tap(step->result, *elements);
+    else
+      call.status = std::unexpected(std::move(elements).error());
   } catch (const std::bad_alloc&) {
     call.status = out_of_memory();
   }
 }
 
-void call_timer(void* context, const CupelImageStep* step, int64_t time_ns) { (*static_cast<const ImageTimer*>(context))(*step, time_ns); }
+void call_timer(void* context, const CupelImageStep* step, int64_t time_ns) {
+  (*static_cast<const ImageTimer*>(context))(*step, time_ns);
+}
 
 // The model's Image: the one object of the library that is called cupel_<model>_image.
 Result<const CupelImage*> find_image(const SharedLibrary& library, const std::string& place) {
   const SharedLibrary::Object* found = nullptr;
   for (const SharedLibrary::Object& object : library.objects()) {
     if (!object.name.starts_with("cupel_") || !object.name.ends_with("_image")) continue;
-    if (found != nullptr) return bad_input(place, fmt::format("holds two models, {} and {}, expected one", printable(found->name), printable(object.name)), "compile the model again");
+    if (found != nullptr)
+      return bad_input(
+          place,
+          fmt::format("holds two models, {} and {}, expected one", printable(found->name), printable(object.name)),
+          "compile the model again");
     found = &object;
   }
-  if (found == nullptr) return bad_input(place, "is a shared library without a compiled model: no symbol cupel_<model>_image", "name a file that cupel compile has written");
+  if (found == nullptr)
+    return bad_input(place, "is a shared library without a compiled model: no symbol cupel_<model>_image",
+                     "name a file that cupel compile has written");
   const auto* image = static_cast<const CupelImage*>(library.find(found->name));
-  if (image == nullptr || found->bytes < sizeof image->version) return bad_input(place, fmt::format("{} is empty", printable(found->name)), "compile the model again");
+  if (image == nullptr || found->bytes < sizeof image->version)
+    return bad_input(place, fmt::format("{} is empty", printable(found->name)), "compile the model again");
   if (image->version == kCupelImageVersion && found->bytes < sizeof(CupelImage))
-    return bad_input(place, fmt::format("{} has {} bytes, expected {}", printable(found->name), found->bytes, sizeof(CupelImage)), "compile the model again with this version of Cupel");
+    return bad_input(
+        place, fmt::format("{} has {} bytes, expected {}", printable(found->name), found->bytes, sizeof(CupelImage)),
+        "compile the model again with this version of Cupel");
   return image;
 }
 
 Status check_same_model(const CupelImage& image, const Graph& graph) {
-  const auto check = [&](const char* kind, const CupelPort* ports, int32_t count, const std::vector<ValueId>& values) -> Status {
+  const auto check = [&](const char* kind, const CupelPort* ports, int32_t count,
+                         const std::vector<ValueId>& values) -> Status {
     const std::string place = "image of " + printable(image.model == nullptr ? "" : image.model);
-    if (values.size() != static_cast<size_t>(count)) return internal_error(place, fmt::format("it has {} {}s, the graph {}", count, kind, values.size()));
+    if (values.size() != static_cast<size_t>(count))
+      return internal_error(place, fmt::format("it has {} {}s, the graph {}", count, kind, values.size()));
     for (size_t i = 0; i < values.size(); ++i)
       if (graph.value(values[i]).name != ports[i].name)
-        return internal_error(place, fmt::format("its {} {} is {}, in the graph it is {}", kind, i, printable(ports[i].name), printable(graph.value(values[i]).name)));
+        return internal_error(place, fmt::format("its {} {} is {}, in the graph it is {}", kind, i,
+                                                 printable(ports[i].name), printable(graph.value(values[i]).name)));
     return {};
   };
   CUPEL_TRY(check("input", image.inputs, image.input_count, graph.inputs()));
@@ -182,7 +227,9 @@ Result<Tensor> as_value(const Tensor& elements, const TensorType& type, int64_t 
   Dims dims = CUPEL_TRY(bind_shape(type.shape, symbol_value));
   const bool shifted = type.dtype == DType::s8 && elements.dtype() == DType::u8;
   if (elements.size() != element_count(dims) || (elements.dtype() != type.dtype && !shifted))
-    return internal_error("value " + printable(name), fmt::format("the image holds {}{}, the graph {}{}", dtype_name(elements.dtype()), to_text(elements.dims()), dtype_name(type.dtype), to_text(dims)));
+    return internal_error("value " + printable(name),
+                          fmt::format("the image holds {}{}, the graph {}{}", dtype_name(elements.dtype()),
+                                      to_text(elements.dims()), dtype_name(type.dtype), to_text(dims)));
   if (!shifted) return elements.reshaped(std::move(dims));
   Tensor codes(DType::s8, std::move(dims));
   const auto from = elements.data<uint8_t>();
@@ -211,7 +258,8 @@ Result<CompiledModel> CompiledModel::open(std::unique_ptr<State> state, const st
   state->place = place;
   state->image = CUPEL_TRY(find_image(state->library, place));
   CupelSession* session = nullptr;
-  if (const int code = cupel_session_create(state->image, threads, &session); code != kCupelOk) return from_session(code, place);
+  if (const int code = cupel_session_create(state->image, threads, &session); code != kCupelOk)
+    return from_session(code, place);
   state->session.reset(session);
   const CupelImage& image = *state->image;
   for (int32_t i = 0; i < image.input_count; ++i) CUPEL_TRY(check_port(image.inputs[i], image.fixed_batch, place));
@@ -269,16 +317,21 @@ Result<std::vector<Tensor>> CompiledModel::run(const Graph& graph, std::span<con
   if (!tap) return run(inputs);
   for (size_t i = 0; i < inputs.size(); ++i) CUPEL_TRY(tap(graph.inputs()[i], inputs[i]));
   std::unordered_map<std::string_view, ValueId> ids;
-  for (size_t i = 0; i < graph.values().size(); ++i) ids.emplace(graph.values()[i].name, ValueId{static_cast<int32_t>(i)});
+  for (size_t i = 0; i < graph.values().size(); ++i)
+    ids.emplace(graph.values()[i].name, ValueId{static_cast<int32_t>(i)});
   return run(inputs, [&](const CupelImageResult& result, const Tensor& elements) -> Status {
     const auto id = ids.find(result.value_name);
-    if (id == ids.end()) return internal_error("value " + printable(result.value_name), "the image taps it, and the graph has no such value");
+    if (id == ids.end())
+      return internal_error("value " + printable(result.value_name),
+                            "the image taps it, and the graph has no such value");
     return tap(id->second, CUPEL_TRY(as_value(elements, graph.type(id->second), symbol, result.value_name)));
   });
 }
 
 RunGraph compiled(CompiledModel& model) {
-  return [&model](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) { return model.run(graph, inputs, tap); };
+  return [&model](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) {
+    return model.run(graph, inputs, tap);
+  };
 }
 
 }  // namespace cupel

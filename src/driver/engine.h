@@ -22,8 +22,9 @@ using ImageTimer = std::function<void(const CupelImageStep& step, int64_t time_n
 // destructor, after which nothing of image() may be used.
 class CompiledModel {
  public:
-  // The bytes of a shared library with one Image in it, under the symbol cupel_<model>_image. `place` names it in errors:
-  // those of SharedLibrary; bad_input for tables of another version or none; unsupported when the CPU lacks a feature.
+  // The bytes of a shared library with one Image in it, under the symbol cupel_<model>_image. `place` names it in
+  // errors: those of SharedLibrary; bad_input for tables of another version or none; unsupported when the CPU lacks a
+  // feature.
   static Result<CompiledModel> load(std::span<const std::byte> library, const std::string& place, int threads);
   static Result<CompiledModel> load_file(const std::filesystem::path& path, int threads);
   CompiledModel(CompiledModel&&) noexcept;
@@ -31,11 +32,11 @@ class CompiledModel {
   ~CompiledModel();
 
   const CupelImage& image() const;
-  // Inputs in the Image's order; gives the outputs in its order. bad_input when an input's dtype or dimensions do not fit.
-  // The tap's first error is the result; later steps are computed, but no longer tapped.
+  // Inputs in the Image's order; gives the outputs in its order. bad_input when an input's dtype or dimensions do not
+  // fit. The tap's first error is the result; later steps are computed, but no longer tapped.
   Result<std::vector<Tensor>> run(std::span<const Tensor> inputs, const ImageTap& tap = {});
-  // As RunGraph: `graph` is the one the Image was compiled from, in its names and types. The tap sees the inputs and the
-  // values that the Image keeps, with the graph's types; a value inside a kernel has no tap.
+  // As RunGraph: `graph` is the one the Image was compiled from, in its names and types. The tap sees the inputs and
+  // the values that the Image keeps, with the graph's types; a value inside a kernel has no tap.
   Result<std::vector<Tensor>> run(const Graph& graph, std::span<const Tensor> inputs, const Tap& tap);
   // Called after each step of every further run; empty for none.
   void set_timer(ImageTimer timer);

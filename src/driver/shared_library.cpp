@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -11,8 +12,6 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 
@@ -70,15 +69,17 @@ class ElfReader {
   uint64_t size_;
 };
 
-// The exported objects. Checks that the file is a whole shared library for this architecture: the dynamic linker maps what
-// the headers promise, and reading beyond the end of a file is fatal.
+// The exported objects. Checks that the file is a whole shared library for this architecture: the dynamic linker maps
+// what the headers promise, and reading beyond the end of a file is fatal.
 Result<std::vector<SharedLibrary::Object>> read_objects(const ElfReader& elf, const std::string& place) {
   const auto header = elf.at<Elf64_Ehdr>(0);
   if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_ident[EI_CLASS] != ELFCLASS64 ||
       header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_type != ET_DYN)
     return bad_input(place, "is not a shared library of 64 bits", kRemedy);
   if (header->e_machine != kMachine)
-    return unsupported(place, fmt::format("is for ELF machine {}, expected {} ({})", header->e_machine, kMachine, kMachineName), "compile the model for this machine");
+    return unsupported(
+        place, fmt::format("is for ELF machine {}, expected {} ({})", header->e_machine, kMachine, kMachineName),
+        "compile the model for this machine");
   const auto cut_off = [&] { return bad_input(place, "is cut off: its headers name bytes beyond its end", kRemedy); };
   for (uint64_t i = 0; i < header->e_phnum; ++i) {
     const auto segment = elf.at<Elf64_Phdr>(header->e_phoff + i * sizeof(Elf64_Phdr));
@@ -89,8 +90,11 @@ Result<std::vector<SharedLibrary::Object>> read_objects(const ElfReader& elf, co
     const auto section = elf.at<Elf64_Shdr>(header->e_shoff + i * sizeof(Elf64_Shdr));
     if (!section) return cut_off();
     if (section->sh_type != SHT_DYNSYM) continue;
-    const auto names = section->sh_link < header->e_shnum ? elf.at<Elf64_Shdr>(header->e_shoff + section->sh_link * sizeof(Elf64_Shdr)) : std::nullopt;
-    if (!names || !elf.holds(section->sh_offset, section->sh_size) || !elf.holds(names->sh_offset, names->sh_size)) return cut_off();
+    const auto names = section->sh_link < header->e_shnum
+                           ? elf.at<Elf64_Shdr>(header->e_shoff + section->sh_link * sizeof(Elf64_Shdr))
+                           : std::nullopt;
+    if (!names || !elf.holds(section->sh_offset, section->sh_size) || !elf.holds(names->sh_offset, names->sh_size))
+      return cut_off();
     for (uint64_t at = 0; at + sizeof(Elf64_Sym) <= section->sh_size; at += sizeof(Elf64_Sym)) {
       const auto symbol = elf.at<Elf64_Sym>(section->sh_offset + at);
       if (!symbol || symbol->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(symbol->st_info) != STT_OBJECT) continue;
@@ -103,7 +107,8 @@ Result<std::vector<SharedLibrary::Object>> read_objects(const ElfReader& elf, co
 }
 
 std::unexpected<Error> no_memory(const std::string& place) {
-  return resource_error(place, fmt::format("cannot be held in memory: {}", std::strerror(errno)), "free memory or close files");
+  return resource_error(place, fmt::format("cannot be held in memory: {}", std::strerror(errno)),
+                        "free memory or close files");
 }
 
 int make_memory_file() {
@@ -125,7 +130,9 @@ class SharedLibrary::MemoryFile {
 
 SharedLibrary::SharedLibrary() : file_(std::make_unique<MemoryFile>()) {}
 SharedLibrary::SharedLibrary(SharedLibrary&& other) noexcept
-    : file_(std::move(other.file_)), library_(std::exchange(other.library_, nullptr)), objects_(std::move(other.objects_)) {}
+    : file_(std::move(other.file_)),
+      library_(std::exchange(other.library_, nullptr)),
+      objects_(std::move(other.objects_)) {}
 SharedLibrary& SharedLibrary::operator=(SharedLibrary&& other) noexcept {
   std::swap(file_, other.file_);
   std::swap(library_, other.library_);
@@ -139,7 +146,7 @@ SharedLibrary::~SharedLibrary() {
 void* SharedLibrary::find(const std::string& symbol) const { return dlsym(library_, symbol.c_str()); }
 
 Status SharedLibrary::open(const std::string& place) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(file_->fd(), &status) != 0) return no_memory(place);
   const auto size = static_cast<size_t>(status.st_size);
   if (size == 0) return bad_input(place, "is empty, expected a shared library", kRemedy);
@@ -152,7 +159,9 @@ Status SharedLibrary::open(const std::string& place) {
   library_ = dlopen(fmt::format("/proc/self/fd/{}", file_->fd()).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library_ == nullptr) {
     const char* reason = dlerror();
-    return bad_input(place, fmt::format("cannot be loaded: {}", printable(reason != nullptr ? reason : "unknown reason", 500)), kRemedy);
+    return bad_input(place,
+                     fmt::format("cannot be loaded: {}", printable(reason != nullptr ? reason : "unknown reason", 500)),
+                     kRemedy);
   }
   return {};
 }
@@ -173,8 +182,10 @@ Result<SharedLibrary> SharedLibrary::load(std::span<const std::byte> content, co
 Result<SharedLibrary> SharedLibrary::load_file(const std::filesystem::path& path) {
   const std::string place = printable(path.string());
   const Fd source(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat status {};
-  if (source.get() < 0 || fstat(source.get(), &status) != 0) return bad_input(place, fmt::format("cannot be opened: {}", std::strerror(errno)), "check the file and its permissions");
+  struct stat status{};
+  if (source.get() < 0 || fstat(source.get(), &status) != 0)
+    return bad_input(place, fmt::format("cannot be opened: {}", std::strerror(errno)),
+                     "check the file and its permissions");
   if (!S_ISREG(status.st_mode)) return bad_input(place, "is not a regular file", "name a file");
   SharedLibrary library;
   if (library.file_->fd() < 0) return no_memory(place);

@@ -1,4 +1,5 @@
-// A shared library held in memory: its file may change or vanish while it is loaded, and several copies stand side by side.
+// A shared library held in memory: its file may change or vanish while it is loaded, and several copies stand side by
+// side.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,8 @@ class SharedLibrary {
   };
 
   // bad_input at `place` when the content is no whole shared library or refers to symbols that are missing; unsupported
-  // when it is for another architecture; resource when memory or file descriptors run out. Loading runs the library's code.
+  // when it is for another architecture; resource when memory or file descriptors run out. Loading runs the library's
+  // code.
   static Result<SharedLibrary> load(std::span<const std::byte> content, const std::string& place);
   // The same from a regular file, which is copied.
   static Result<SharedLibrary> load_file(const std::filesystem::path& path);
@@ -35,8 +37,8 @@ class SharedLibrary {
   void* find(const std::string& symbol) const;
 
  private:
-  // An anonymous file. It stays open as long as the library is loaded: the dynamic linker knows libraries by the name they
-  // were opened with, here the descriptor's, and would give this one for the next that has the same.
+  // An anonymous file. It stays open as long as the library is loaded: the dynamic linker knows libraries by the name
+  // they were opened with, here the descriptor's, and would give this one for the next that has the same.
   class MemoryFile;
   SharedLibrary();
   Status open(const std::string& place);

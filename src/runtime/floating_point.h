@@ -17,8 +17,11 @@ class DefaultFloatingPoint {
 
  public:
 #elif defined(__aarch64__)
-  DefaultFloatingPoint() : saved_(__builtin_aarch64_get_fpcr64()) { __builtin_aarch64_set_fpcr64(0); }
-  ~DefaultFloatingPoint() { __builtin_aarch64_set_fpcr64(saved_); }
+  DefaultFloatingPoint() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
+    __asm__ volatile("msr fpcr, %0" : : "r"(uint64_t{0}));
+  }
+  ~DefaultFloatingPoint() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
 
  private:
   uint64_t saved_;

@@ -10,8 +10,8 @@ extern "C" {
 
 enum { kCupelImageVersion = 1 };
 
-// A kernel's code: computes units [begin, end) of items·units_per_item, numbered item-major. buffers[i]: byte 0 of operand
-// i's buffer for batch item 0.
+// A kernel's code: computes units [begin, end) of items·units_per_item, numbered item-major. buffers[i]: byte 0 of
+// operand i's buffer for batch item 0.
 typedef void (*CupelKernel)(uint8_t* const* buffers, int64_t begin, int64_t end);
 
 typedef CupelPort CupelImagePort;
@@ -28,22 +28,22 @@ typedef struct CupelImageBuffer {
 typedef struct CupelImageResult {
   const char* value_name;  // null: the step has no tap
   int32_t dtype;
-  int32_t rank;            // without the batch
+  int32_t rank;  // without the batch
   const int64_t* dims;
   const int64_t* strides;
   int64_t offset, item_stride;
-  float scale;             // of codes; 0 for numbers
+  float scale;  // of codes; 0 for numbers
   int32_t zero_point;
 } CupelImageResult;
 
 typedef struct CupelImageStep {
   CupelKernel run;
   const char* name;
-  const char* origins;      // names separated by newlines
-  const int32_t* buffers;   // into CupelImage.buffers
+  const char* origins;     // names separated by newlines
+  const int32_t* buffers;  // into CupelImage.buffers
   int32_t buffer_count;
   int64_t units_per_item;
-  int64_t operations;       // scalar multiply-adds and elementwise operations for one item, to decide on threads
+  int64_t operations;  // scalar multiply-adds and elementwise operations for one item, to decide on threads
   CupelImageResult result;
 } CupelImageStep;
 
@@ -51,8 +51,8 @@ typedef struct CupelImageStep {
 typedef struct CupelImage {
   int32_t version;
   const char* model;
-  const char* target;              // "x86-64-v4+avx512vnni"
-  const char* const* features;     // CPU features the code needs, null-terminated
+  const char* target;           // "x86-64-v4+avx512vnni"
+  const char* const* features;  // CPU features the code needs, null-terminated
   const CupelImagePort* inputs;
   int32_t input_count;
   const CupelImagePort* outputs;
@@ -61,10 +61,10 @@ typedef struct CupelImage {
   int32_t buffer_count;
   const CupelImageStep* steps;
   int32_t step_count;
-  const uint8_t* constants;        // 64-byte aligned
+  const uint8_t* constants;  // 64-byte aligned
   int64_t constants_bytes;
-  int64_t arena_bytes;             // for one item; every buffer has 64 spare bytes behind it
-  int64_t fixed_batch;             // 0: any
+  int64_t arena_bytes;  // for one item; every buffer has 64 spare bytes behind it
+  int64_t fixed_batch;  // 0: any
 } CupelImage;
 
 #ifdef __cplusplus

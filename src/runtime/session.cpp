@@ -1,6 +1,5 @@
 #include "runtime/session.h"
 
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "base/dtype.h"
 #include "runtime/cpu_features.h"
 #include "runtime/floating_point.h"
+#include "runtime/last_error.h"
 #include "runtime/thread_pool.h"
 
 struct CupelSession {
@@ -20,7 +20,7 @@ struct CupelSession {
 
   const CupelImage* image;
   uint8_t* arena = nullptr;
-  size_t arena_mapped = 0;   // bytes
+  size_t arena_mapped = 0;  // bytes
   int64_t largest_batch = 0;
   uint8_t** addresses = nullptr;  // byte 0 for item 0 of every buffer of the image
   uint8_t** operands = nullptr;   // the buffers of all steps, one step after another
@@ -34,10 +34,12 @@ struct CupelSession {
 namespace {
 
 using cupel::DType;
-static_assert(static_cast<int>(DType::f32) == kCupelF32 && static_cast<int>(DType::f64) == kCupelF64 && static_cast<int>(DType::f16) == kCupelF16 &&
-              static_cast<int>(DType::bf16) == kCupelBF16 && static_cast<int>(DType::u8) == kCupelU8 && static_cast<int>(DType::s8) == kCupelS8 &&
-              static_cast<int>(DType::u16) == kCupelU16 && static_cast<int>(DType::s16) == kCupelS16 && static_cast<int>(DType::u32) == kCupelU32 &&
-              static_cast<int>(DType::s32) == kCupelS32 && static_cast<int>(DType::u64) == kCupelU64 && static_cast<int>(DType::s64) == kCupelS64 &&
+static_assert(static_cast<int>(DType::f32) == kCupelF32 && static_cast<int>(DType::f64) == kCupelF64 &&
+              static_cast<int>(DType::f16) == kCupelF16 && static_cast<int>(DType::bf16) == kCupelBF16 &&
+              static_cast<int>(DType::u8) == kCupelU8 && static_cast<int>(DType::s8) == kCupelS8 &&
+              static_cast<int>(DType::u16) == kCupelU16 && static_cast<int>(DType::s16) == kCupelS16 &&
+              static_cast<int>(DType::u32) == kCupelU32 && static_cast<int>(DType::s32) == kCupelS32 &&
+              static_cast<int>(DType::u64) == kCupelU64 && static_cast<int>(DType::s64) == kCupelS64 &&
               static_cast<int>(DType::boolean) == kCupelBoolean);
 #define CUPEL_SAME_PLACE(field) static_assert(offsetof(CupelModel, field) == offsetof(CupelImage, field))
 CUPEL_SAME_PLACE(version);
@@ -56,13 +58,10 @@ constexpr int64_t kLeastOperations = int64_t{1} << 15;
 constexpr int64_t kMostUnits = int64_t{1} << 48;
 constexpr size_t kHugePage = size_t{1} << 21;
 
-thread_local char error_text[256] = "";
-
-__attribute__((format(printf, 2, 3))) int fail(int code, const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(error_text, sizeof error_text, format, arguments);
-  va_end(arguments);
+// Keeps the text for cupel_session_error and gives the code.
+template <class... Arguments>
+int fail(int code, const char* format, Arguments... arguments) {
+  cupel::set_last_error(format, arguments...);
   return code;
 }
 
@@ -74,7 +73,7 @@ int64_t now_ns() {
 
 // Null-terminated names that the CPU lacks, listed in the error.
 int check_features(const char* const* features) {
-  char missing[sizeof error_text - 16] = "";
+  char missing[240] = "";
   size_t used = 0;
   for (; features != nullptr && *features != nullptr; ++features) {
     if (cupel::cpu_has(*features)) continue;
@@ -87,9 +86,13 @@ int check_features(const char* const* features) {
 
 // Every index of the tables names something.
 bool tables_are_whole(const CupelImage& image) {
-  if (image.input_count < 0 || image.output_count < 0 || image.buffer_count < 0 || image.step_count < 0 || image.arena_bytes < 0 || image.fixed_batch < 0) return false;
-  if ((image.input_count > 0 && image.inputs == nullptr) || (image.output_count > 0 && image.outputs == nullptr)) return false;
-  if ((image.buffer_count > 0 && image.buffers == nullptr) || (image.step_count > 0 && image.steps == nullptr)) return false;
+  if (image.input_count < 0 || image.output_count < 0 || image.buffer_count < 0 || image.step_count < 0 ||
+      image.arena_bytes < 0 || image.fixed_batch < 0)
+    return false;
+  if ((image.input_count > 0 && image.inputs == nullptr) || (image.output_count > 0 && image.outputs == nullptr))
+    return false;
+  if ((image.buffer_count > 0 && image.buffers == nullptr) || (image.step_count > 0 && image.steps == nullptr))
+    return false;
   for (int32_t i = 0; i < image.buffer_count; ++i) {
     const CupelImageBuffer& b = image.buffers[i];
     int64_t end = 0;
@@ -108,7 +111,8 @@ bool tables_are_whole(const CupelImage& image) {
   }
   for (int32_t i = 0; i < image.step_count; ++i) {
     const CupelImageStep& s = image.steps[i];
-    if (s.run == nullptr || s.buffer_count < 0 || (s.buffer_count > 0 && s.buffers == nullptr) || s.units_per_item < 0) return false;
+    if (s.run == nullptr || s.buffer_count < 0 || (s.buffer_count > 0 && s.buffers == nullptr) || s.units_per_item < 0)
+      return false;
     for (int32_t j = 0; j < s.buffer_count; ++j)
       if (s.buffers[j] < 0 || s.buffers[j] >= image.buffer_count) return false;
     if (s.result.value_name != nullptr && s.buffer_count == 0) return false;
@@ -118,19 +122,25 @@ bool tables_are_whole(const CupelImage& image) {
 
 int check_run(const CupelSession& session, int64_t batch, const void* const* inputs, void* const* outputs) {
   const CupelImage& image = *session.image;
-  if (batch < 1) return fail(kCupelBadArgument, "the batch is %lld, expected at least 1", static_cast<long long>(batch));
+  if (batch < 1)
+    return fail(kCupelBadArgument, "the batch is %lld, expected at least 1", static_cast<long long>(batch));
   if (image.fixed_batch > 0 && batch != image.fixed_batch)
-    return fail(kCupelBadArgument, "the batch is %lld, the model fixes %lld", static_cast<long long>(batch), static_cast<long long>(image.fixed_batch));
-  if ((image.input_count > 0 && inputs == nullptr) || (image.output_count > 0 && outputs == nullptr)) return fail(kCupelBadArgument, "inputs or outputs are null");
+    return fail(kCupelBadArgument, "the batch is %lld, the model fixes %lld", static_cast<long long>(batch),
+                static_cast<long long>(image.fixed_batch));
+  if ((image.input_count > 0 && inputs == nullptr) || (image.output_count > 0 && outputs == nullptr))
+    return fail(kCupelBadArgument, "inputs or outputs are null");
   for (int32_t i = 0; i < image.input_count; ++i)
     if (inputs[i] == nullptr) return fail(kCupelBadArgument, "input %s is null", image.inputs[i].name);
   for (int32_t i = 0; i < image.output_count; ++i)
     if (outputs[i] == nullptr) return fail(kCupelBadArgument, "output %s is null", image.outputs[i].name);
   int64_t bytes = 0, units = 0;
   bool fits = !__builtin_mul_overflow(image.arena_bytes, batch, &bytes) && bytes < INT64_MAX / 2;
-  for (int32_t i = 0; i < image.step_count; ++i) fits = fits && !__builtin_mul_overflow(image.steps[i].units_per_item, batch, &units) && units <= kMostUnits;
-  for (int32_t i = 0; i < image.input_count; ++i) fits = fits && !__builtin_mul_overflow(image.inputs[i].item_bytes, batch, &bytes);
-  for (int32_t i = 0; i < image.output_count; ++i) fits = fits && !__builtin_mul_overflow(image.outputs[i].item_bytes, batch, &bytes);
+  for (int32_t i = 0; i < image.step_count; ++i)
+    fits = fits && !__builtin_mul_overflow(image.steps[i].units_per_item, batch, &units) && units <= kMostUnits;
+  for (int32_t i = 0; i < image.input_count; ++i)
+    fits = fits && !__builtin_mul_overflow(image.inputs[i].item_bytes, batch, &bytes);
+  for (int32_t i = 0; i < image.output_count; ++i)
+    fits = fits && !__builtin_mul_overflow(image.outputs[i].item_bytes, batch, &bytes);
   return fits ? kCupelOk : fail(kCupelNoMemory, "a batch of %lld is too large", static_cast<long long>(batch));
 }
 
@@ -139,12 +149,16 @@ int reserve_arena(CupelSession& session, int64_t batch) {
   const size_t page = 4096, wanted = static_cast<size_t>(session.image->arena_bytes * batch);
   const size_t bytes = (wanted + page - 1) / page * page;
   if (bytes > session.arena_mapped) {
-    void* memory = session.arena_mapped == 0 ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                                             : mremap(session.arena, session.arena_mapped, bytes, MREMAP_MAYMOVE);
-    if (memory == MAP_FAILED) return fail(kCupelNoMemory, "no memory for %zu bytes, which a batch of %lld takes", bytes, static_cast<long long>(batch));
+    void* memory = session.arena_mapped == 0
+                       ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                       : mremap(session.arena, session.arena_mapped, bytes, MREMAP_MAYMOVE);
+    if (memory == MAP_FAILED)
+      return fail(kCupelNoMemory, "no memory for %zu bytes, which a batch of %lld takes", bytes,
+                  static_cast<long long>(batch));
     session.arena = static_cast<uint8_t*>(memory);
     session.arena_mapped = bytes;
-    if (bytes >= 2 * kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // fewer address translations; a refusal costs nothing
+    if (bytes >= 2 * kHugePage)
+      madvise(memory, bytes, MADV_HUGEPAGE);  // fewer address translations; a refusal costs nothing
   }
   if (batch > session.largest_batch) session.largest_batch = batch;
   return kCupelOk;
@@ -184,7 +198,8 @@ int cupel_session_create(const CupelImage* image, int threads, CupelSession** se
   *session = nullptr;
   if (image == nullptr) return fail(kCupelBadArgument, "the image is null");
   if (threads < 1) return fail(kCupelBadArgument, "%d threads, expected at least 1", threads);
-  if (image->version != kCupelImageVersion) return fail(kCupelBadImage, "the image has tables of version %d, expected %d", image->version, kCupelImageVersion);
+  if (image->version != kCupelImageVersion)
+    return fail(kCupelBadImage, "the image has tables of version %d, expected %d", image->version, kCupelImageVersion);
   if (!tables_are_whole(*image)) return fail(kCupelBadImage, "the tables of the image contradict each other");
   if (const int code = check_features(image->features); code != kCupelOk) return code;
 
@@ -216,7 +231,8 @@ int cupel_session_run(CupelSession* session, int64_t batch, const void* const* i
     const int64_t start = session->timer != nullptr ? now_ns() : 0;
     run_step(*session, step, operands, batch);
     if (session->timer != nullptr) session->timer(session->timer_context, &step, now_ns() - start);
-    if (session->tap != nullptr && step.result.value_name != nullptr) session->tap(session->tap_context, &step, operands[0], batch);
+    if (session->tap != nullptr && step.result.value_name != nullptr)
+      session->tap(session->tap_context, &step, operands[0], batch);
     operands += step.buffer_count;
   }
   return kCupelOk;
@@ -230,7 +246,7 @@ void cupel_session_free(CupelSession* session) {
   free(session);
 }
 
-const char* cupel_session_error(void) { return error_text; }
+const char* cupel_session_error(void) { return cupel::last_error(); }
 
 void cupel_session_set_tap(CupelSession* session, CupelTap tap, void* context) {
   session->tap = tap;
@@ -242,6 +258,8 @@ void cupel_session_set_timer(CupelSession* session, CupelStepTime timer, void* c
   session->timer_context = context;
 }
 
-int64_t cupel_session_arena_bytes(const CupelSession* session) { return session->image->arena_bytes * session->largest_batch; }
+int64_t cupel_session_arena_bytes(const CupelSession* session) {
+  return session->image->arena_bytes * session->largest_batch;
+}
 
 }  // extern "C"

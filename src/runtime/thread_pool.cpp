@@ -12,8 +12,8 @@
 namespace cupel {
 namespace {
 
-// Waking a sleeping thread takes some 5 to 50 µs: waiting is spinning first, for about as long as that or as a step that
-// one thread computes alone.
+// Waking a sleeping thread takes some 5 to 50 µs: waiting is spinning first, for about as long as that or as a step
+// that one thread computes alone.
 constexpr int64_t kSpinNs = 20'000;
 constexpr int kPausesPerLook = 32;  // at the clock
 
@@ -49,7 +49,9 @@ bool spin_while_equal(const std::atomic<uint32_t>& word, uint32_t old, int64_t l
 static_assert(sizeof(std::atomic<uint32_t>) == 4 && std::atomic<uint32_t>::is_always_lock_free);
 
 // Sleeps unless the word differs from `old`; may return early.
-void futex_wait(std::atomic<uint32_t>& word, uint32_t old) { syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0); }
+void futex_wait(std::atomic<uint32_t>& word, uint32_t old) {
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+}
 void futex_wake(std::atomic<uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0); }
 
 // CPUs that this process may use; 0 when they cannot be counted.
@@ -91,9 +93,9 @@ void ThreadPool::run_part(int part) {
   if (begin < end) entry_(context_, begin, end);
 }
 
-// A worker says that it sleeps before it compares `calls` for the last time (inside futex_wait), and this reads `sleeping`
-// after it has written `calls`: one of the two sees the other, so no wake-up is lost. The same holds for running_ and
-// caller_sleeping_.
+// A worker says that it sleeps before it compares `calls` for the last time (inside futex_wait), and this reads
+// `sleeping` after it has written `calls`: one of the two sees the other, so no wake-up is lost. The same holds for
+// running_ and caller_sleeping_.
 void ThreadPool::call(Worker& worker) {
   worker.calls.fetch_add(1, std::memory_order_seq_cst);
   if (worker.sleeping.load(std::memory_order_seq_cst) != 0) futex_wake(worker.calls);
@@ -134,7 +136,9 @@ void* ThreadPool::worker_main(void* argument) {
     }
     if (pool.stopping_) return nullptr;
     pool.run_part(worker.index);
-    if (pool.running_.fetch_sub(1, std::memory_order_seq_cst) == 1 && pool.caller_sleeping_.load(std::memory_order_seq_cst) != 0) futex_wake(pool.running_);
+    if (pool.running_.fetch_sub(1, std::memory_order_seq_cst) == 1 &&
+        pool.caller_sleeping_.load(std::memory_order_seq_cst) != 0)
+      futex_wake(pool.running_);
   }
 }
 

@@ -11,8 +11,8 @@ namespace cupel {
 
 class ThreadPool {
  public:
-  // `threads` ≥ 1 counts the calling thread. Threads are started once and joined by the destructor. They block signals but
-  // those of faults, and run with the default floating-point setting.
+  // `threads` ≥ 1 counts the calling thread. Threads are started once and joined by the destructor. They block signals
+  // but those of faults, and run with the default floating-point setting.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -25,7 +25,8 @@ class ThreadPool {
   // One caller at a time; body must not call the pool again. count < 2⁵⁴.
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
-    run(count, grain, [](void* context, int64_t begin, int64_t end) { (*static_cast<Body*>(context))(begin, end); },
+    run(
+        count, grain, [](void* context, int64_t begin, int64_t end) { (*static_cast<Body*>(context))(begin, end); },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 

@@ -1,5 +1,6 @@
 #include "driver/engine.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,8 +11,6 @@
 #include <map>
 #include <thread>
 
-#include <fmt/format.h>
-
 #include "base/file.h"
 #include "driver/shared_library.h"
 #include "ir/text.h"
@@ -21,7 +20,6 @@ namespace cupel {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 // What tests/runtime/sample_image.cpp computes, as a graph; its value inner is inside a kernel.
 const Graph& sample_graph() {
@@ -39,7 +37,7 @@ const Graph& sample_graph() {
   %y = Add(%inner, %weights)
   %doubled = Mul(%scaled, %two)
   %raised = Add(%doubled, %ten)
-  %whole = Cast(%raised) {to="s32"}
+  %whole = Cast(%raised) {to=6}
   %total = ReduceSum(%whole, %axes) {keepdims=0}
   output %y
   output %total
@@ -52,7 +50,8 @@ const Graph& sample_graph() {
 
 std::vector<Tensor> sample_inputs(int64_t batch) {
   Tensor x(DType::f32, {batch, 2, 3});
-  for (int64_t i = 0; i < x.size(); ++i) x.mutable_data<float>()[static_cast<size_t>(i)] = 0.25f * static_cast<float>(i % 40);
+  for (int64_t i = 0; i < x.size(); ++i)
+    x.mutable_data<float>()[static_cast<size_t>(i)] = 0.25f * static_cast<float>(i % 40);
   return {x, Tensor::of<float>({3}, {0.5f, 1.5f, 2.5f})};
 }
 
@@ -106,16 +105,47 @@ TEST(CompiledModel, TapsGiveWhatTheInterpreterGives) {
   const auto inputs = sample_inputs(3);
   auto expected = taps_of(interpreter(pool), sample_graph(), inputs);
   const auto seen = taps_of(compiled(model), sample_graph(), inputs);
-  for (const char* inside : {"inner", "doubled", "raised", "whole", "total"}) EXPECT_EQ(expected.erase(inside), 1u) << inside;
+  for (const char* inside : {"inner", "doubled", "raised", "whole", "total"})
+    EXPECT_EQ(expected.erase(inside), 1u) << inside;
   EXPECT_EQ(seen, expected);
 
   std::vector<std::string> names;
   const auto outputs = model.run(inputs, [&](const CupelImageResult& result, const Tensor& t) -> Status {
-    names.emplace_back(fmt::format("{} {}{} {} {}", result.value_name, dtype_name(t.dtype()), to_text(t.dims()), result.scale, result.zero_point));
+    names.emplace_back(fmt::format("{} {}{} {} {}", result.value_name, dtype_name(t.dtype()), to_text(t.dims()),
+                                   result.scale, result.zero_point));
     return {};
   });
   ASSERT_TRUE(outputs);
   EXPECT_THAT(names, ElementsAre("scaled f32[3,2,3] 0 0", "codes u8[3,2,3] 0.5 10", "y f32[3,2,3] 0 0"));
+}
+
+TEST(CompiledModel, CodesKeptAsU8AreS8WhereTheGraphSaysSo) {
+  auto text = print_graph(sample_graph());
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    for (size_t at; (at = text.find(from)) != std::string::npos;) text.replace(at, from.size(), to);
+  };
+  replace("dtype=\"u8\"", "dtype=\"s8\"");
+  replace("zero_point=[10]", "zero_point=[-118]");
+  replace(": u8[batch,2,3]", ": s8[batch,2,3]");
+  const auto graph = parse_graph(text);
+  ASSERT_TRUE(graph) << graph.error().message();
+  ThreadPool pool(1);
+  CompiledModel model = loaded(CUPEL_SAMPLE_LIBRARY);
+  const auto expected = taps_of(interpreter(pool), *graph, sample_inputs(2)),
+             seen = taps_of(compiled(model), *graph, sample_inputs(2));
+  EXPECT_EQ(seen.at("codes").dtype(), DType::s8);
+  EXPECT_EQ(seen.at("codes"), expected.at("codes"));
+}
+
+TEST(CompiledModel, AFixedBatchIsTheOnlyOne) {
+  CompiledModel model = loaded(CUPEL_FIXED_LIBRARY), any = loaded(CUPEL_SAMPLE_LIBRARY);
+  const auto result = model.run(sample_inputs(3));
+  ASSERT_TRUE(result);
+  EXPECT_EQ(*result, any.run(sample_inputs(3)));
+  const auto refused = model.run(sample_inputs(2));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message(),
+            "input x: found f32[2,2,3], expected f32[3,2,3]\n  give data of the model's type and shape");
 }
 
 TEST(CompiledModel, ATapsFirstErrorIsTheResult) {
@@ -129,7 +159,8 @@ TEST(CompiledModel, ATapsFirstErrorIsTheResult) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().message(), "tap: call 1\n  none");
   EXPECT_EQ(calls, 1);
-  const auto thrown = model.run(inputs, [&](const CupelImageResult&, const Tensor&) -> Status { throw std::bad_alloc(); });
+  const auto thrown =
+      model.run(inputs, [&](const CupelImageResult&, const Tensor&) -> Status { throw std::bad_alloc(); });
   ASSERT_FALSE(thrown);
   EXPECT_EQ(thrown.error().kind, ErrorKind::resource);
   EXPECT_TRUE(model.run(inputs));
@@ -162,10 +193,13 @@ TEST(CompiledModel, RefusesInputsThatDoNotFit) {
   const Tensor x(DType::f32, {2, 2, 3}), bias(DType::f32, {3});
   EXPECT_EQ(error_of({x, bias}), "no error");
   EXPECT_EQ(error_of({x}), "inputs: 1 tensors are given, the model has 2 inputs\n  give one tensor for each input");
-  EXPECT_EQ(error_of({Tensor(DType::u8, {2, 2, 3}), bias}), "input x: found u8[2,2,3], expected f32[batch,2,3]" + remedy);
+  EXPECT_EQ(error_of({Tensor(DType::u8, {2, 2, 3}), bias}),
+            "input x: found u8[2,2,3], expected f32[batch,2,3]" + remedy);
   EXPECT_EQ(error_of({Tensor(DType::f32, {2, 6}), bias}), "input x: found f32[2,6], expected f32[batch,2,3]" + remedy);
-  EXPECT_EQ(error_of({Tensor(DType::f32, {2, 3, 2}), bias}), "input x: found f32[2,3,2], expected f32[batch,2,3]" + remedy);
-  EXPECT_EQ(error_of({Tensor(DType::f32, {0, 2, 3}), bias}), "input x: found f32[0,2,3], expected f32[batch,2,3]" + remedy);
+  EXPECT_EQ(error_of({Tensor(DType::f32, {2, 3, 2}), bias}),
+            "input x: found f32[2,3,2], expected f32[batch,2,3]" + remedy);
+  EXPECT_EQ(error_of({Tensor(DType::f32, {0, 2, 3}), bias}),
+            "input x: found f32[0,2,3], expected f32[batch,2,3]" + remedy);
   EXPECT_EQ(error_of({x, Tensor(DType::f32, {2})}), "input bias: found f32[2], expected f32[3]" + remedy);
   EXPECT_EQ(error_of({x, Tensor(DType::f32, {})}), "input bias: found f32[], expected f32[3]" + remedy);
   // Through a graph, its own words.
@@ -187,7 +221,9 @@ TEST(CompiledModel, RefusesAGraphOfOtherNames) {
   const auto result = compiled(model)(*other, sample_inputs(1), {});
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind, ErrorKind::internal);
-  EXPECT_EQ(result.error().message(), "image of sample: its input 1 is bias, in the graph it is b\n  this is a defect of Cupel; please report it with the model");
+  EXPECT_EQ(result.error().message(),
+            "image of sample: its input 1 is bias, in the graph it is b\n  this is a defect of Cupel; please report it "
+            "with the model");
 }
 
 TEST(CompiledModel, SeveralModelsAtOnce) {
@@ -198,7 +234,8 @@ TEST(CompiledModel, SeveralModelsAtOnce) {
     callers.emplace_back([&, caller] {
       for (int round = 0; round < 20; ++round) {
         // The same library twice, and another: each has its own memory.
-        auto a = CompiledModel::load(sample, "a", 1 + caller % 2), b = CompiledModel::load(tripled, "b", 2), c = CompiledModel::load(sample, "c", 1);
+        auto a = CompiledModel::load(sample, "a", 1 + caller % 2), b = CompiledModel::load(tripled, "b", 2),
+             c = CompiledModel::load(sample, "c", 1);
         if (!a || !b || !c || &a->image() == &c->image()) {
           ++wrong;
           continue;
@@ -217,6 +254,12 @@ TEST(CompiledModel, SeveralModelsAtOnce) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST(CompiledModel, ManyAreLoadedAndUnloaded) {
+  std::vector<CompiledModel> models;
+  for (int i = 0; i < 100; ++i) models.push_back(loaded(i % 2 == 0 ? CUPEL_SAMPLE_LIBRARY : CUPEL_TRIPLED_LIBRARY, 1));
+  for (CompiledModel& model : models) ASSERT_TRUE(model.run(sample_inputs(1)));
+}
+
 int64_t mapped_images() {
   std::ifstream maps("/proc/self/maps");
   int64_t count = 0;
@@ -226,7 +269,9 @@ int64_t mapped_images() {
 
 TEST(CompiledModel, IsUnloadedByItsDestructor) {
   ASSERT_EQ(mapped_images(), 0);
-  const auto open_files = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator()); };
+  const auto open_files = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+  };
   const auto before = open_files();
   {
     CompiledModel first = loaded(CUPEL_SAMPLE_LIBRARY), second = loaded(CUPEL_TRIPLED_LIBRARY);
@@ -253,9 +298,18 @@ std::string error_of_bytes(std::span<const std::byte> bytes, ErrorKind kind) {
 }
 
 TEST(CompiledModel, RefusesImagesItCannotRun) {
-  EXPECT_EQ(error_of_file(CUPEL_LACKING_LIBRARY, ErrorKind::unsupported), std::string(CUPEL_LACKING_LIBRARY) + ": the CPU lacks none-such\n  compile the model for a target that this machine runs");
-  EXPECT_EQ(error_of_file(CUPEL_FUTURE_LIBRARY, ErrorKind::bad_input), std::string(CUPEL_FUTURE_LIBRARY) + ": the image has tables of version 99, expected 1\n  compile the model again with this version of Cupel");
-  EXPECT_EQ(error_of_file("no such file", ErrorKind::bad_input), "no such file: cannot be opened: No such file or directory\n  check the file and its permissions");
+  EXPECT_EQ(error_of_file(CUPEL_LACKING_LIBRARY, ErrorKind::unsupported),
+            std::string(CUPEL_LACKING_LIBRARY) +
+                ": the CPU lacks none-such\n  compile the model for a target that this machine runs");
+  EXPECT_EQ(
+      error_of_file(CUPEL_FUTURE_LIBRARY, ErrorKind::bad_input),
+      std::string(CUPEL_FUTURE_LIBRARY) +
+          ": the image has tables of version 99, expected 1\n  compile the model again with this version of Cupel");
+  EXPECT_EQ(
+      error_of_file(CUPEL_CONTRADICTING_LIBRARY, ErrorKind::bad_input),
+      std::string(CUPEL_CONTRADICTING_LIBRARY) + ": its tables contradict each other at y\n  compile the model again");
+  EXPECT_EQ(error_of_file("no such file", ErrorKind::bad_input),
+            "no such file: cannot be opened: No such file or directory\n  check the file and its permissions");
   EXPECT_EQ(error_of_file("/proc", ErrorKind::bad_input), "/proc: is not a regular file\n  name a file");
   const auto zero_threads = CompiledModel::load_file(CUPEL_SAMPLE_LIBRARY, 0);
   ASSERT_FALSE(zero_threads);
@@ -264,22 +318,32 @@ TEST(CompiledModel, RefusesImagesItCannotRun) {
 
 TEST(CompiledModel, RefusesDamagedLibraries) {
   const Bytes whole = bytes_of(CUPEL_SAMPLE_LIBRARY);
-  EXPECT_EQ(error_of_bytes({}, ErrorKind::bad_input), "m.so: is empty, expected a shared library\n  compile the model again");
-  EXPECT_EQ(error_of_bytes(std::as_bytes(std::span("not a library")), ErrorKind::bad_input), "m.so: is not a shared library of 64 bits\n  compile the model again");
-  for (size_t size : {size_t{1}, size_t{63}}) EXPECT_EQ(error_of_bytes(std::span(whole).first(size), ErrorKind::bad_input), "m.so: is not a shared library of 64 bits\n  compile the model again");
+  EXPECT_EQ(error_of_bytes({}, ErrorKind::bad_input),
+            "m.so: is empty, expected a shared library\n  compile the model again");
+  EXPECT_EQ(error_of_bytes(std::as_bytes(std::span("not a library")), ErrorKind::bad_input),
+            "m.so: is not a shared library of 64 bits\n  compile the model again");
+  for (size_t size : {size_t{1}, size_t{63}})
+    EXPECT_EQ(error_of_bytes(std::span(whole).first(size), ErrorKind::bad_input),
+              "m.so: is not a shared library of 64 bits\n  compile the model again");
   for (size_t size = 64; size < whole.size(); size += whole.size() / 50)
-    EXPECT_EQ(error_of_bytes(std::span(whole).first(size), ErrorKind::bad_input), "m.so: is cut off: its headers name bytes beyond its end\n  compile the model again") << size;
+    EXPECT_EQ(error_of_bytes(std::span(whole).first(size), ErrorKind::bad_input),
+              "m.so: is cut off: its headers name bytes beyond its end\n  compile the model again")
+        << size;
   Bytes other = whole;
   other[18] = std::byte{183};
   other[19] = std::byte{0};
 #if defined(__x86_64__)
-  EXPECT_EQ(error_of_bytes(other, ErrorKind::unsupported), "m.so: is for ELF machine 183, expected 62 (x86-64)\n  compile the model for this machine");
+  EXPECT_EQ(error_of_bytes(other, ErrorKind::unsupported),
+            "m.so: is for ELF machine 183, expected 62 (x86-64)\n  compile the model for this machine");
 #endif
   Bytes renamed = whole;
   const std::string name = "cupel_sample_image";
   for (size_t at = 0; at + name.size() < renamed.size(); ++at)
-    if (std::memcmp(renamed.data() + at, name.data(), name.size()) == 0) std::memcpy(renamed.data() + at, "cupel_sample_other", name.size());
-  EXPECT_EQ(error_of_bytes(renamed, ErrorKind::bad_input), "m.so: is a shared library without a compiled model: no symbol cupel_<model>_image\n  name a file that cupel compile has written");
+    if (std::memcmp(renamed.data() + at, name.data(), name.size()) == 0)
+      std::memcpy(renamed.data() + at, "cupel_sample_other", name.size());
+  EXPECT_EQ(error_of_bytes(renamed, ErrorKind::bad_input),
+            "m.so: is a shared library without a compiled model: no symbol cupel_<model>_image\n  name a file that "
+            "cupel compile has written");
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ int main(void) {
     return 1;
   }
   const CupelModel* model = cupel_sample_metadata();
-  for (int i = 0; i < model->input_count; ++i) printf("input %s: %lld bytes\n", model->inputs[i].name, (long long)model->inputs[i].item_bytes);
+  for (int i = 0; i < model->input_count; ++i)
+    printf("input %s: %lld bytes\n", model->inputs[i].name, (long long)model->inputs[i].item_bytes);
 
   const float x[6] = {1, 2, 3, 4, 5, 6}, bias[3] = {0.25f, 0.5f, 0.75f};
   float y[6];

@@ -13,7 +13,7 @@ struct EmitOptions {
   int code_generation_level = 2;  // LLVM's 0 … 3; changes no result
 };
 
-// A relocatable ELF object that defines `symbol` (hidden), a CupelKernel (runtime/image.h).
+// A relocatable ELF object that defines `symbol`, a CupelKernel (runtime/image.h).
 Result<Bytes> emit_object(const Kernel& kernel, const EmitTarget& target, const std::string& symbol, const EmitOptions& options = {});
 // The LLVM IR before code generation, as text.
 Result<std::string> emit_ir(const Kernel& kernel, const EmitTarget& target, const std::string& symbol);

@@ -14,7 +14,6 @@ Emitter::Emitter(llvm::Module& module, const EmitTarget& target, const std::stri
   llvm::Type* pointer = ir.getPtrTy();
   auto* type = llvm::FunctionType::get(ir.getVoidTy(), {pointer, s64(), s64()}, false);
   function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module_);
-  function_->setVisibility(llvm::GlobalValue::HiddenVisibility);
   function_->setDoesNotThrow();
   const std::string bits = std::to_string(lanes() * 32);
   function_->addFnAttr("prefer-vector-width", bits);

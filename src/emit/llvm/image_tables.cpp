@@ -22,7 +22,8 @@ class TablesModule {
         s64(tables_.constants_bytes), s64(tables_.arena_bytes), s64(tables_.fixed_batch)}));
     llvm::Type* i32 = llvm::Type::getInt32Ty(context_);
     llvm::Type* i64 = llvm::Type::getInt64Ty(context_);
-    returns_pointer("_image", image);
+    image->setName(tables_.prefix + "_image");
+    image->setLinkage(llvm::GlobalValue::ExternalLinkage);
     returns_pointer("_metadata", image);
     forwards("_create", "cupel_session_create", i32, {i32, pointer_}, image);
     forwards("_run", "cupel_session_run", i32, {pointer_, i64, pointer_, pointer_}, nullptr);

@@ -1,0 +1,129 @@
+// Programs to Images: tables, exported functions, constants, a run through the C interface.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "cupel/cupel.h"
+#include "emit/image_builder.h"
+#include "emit/loaded_library.h"
+#include "kernel/builder.h"
+#include "runtime/image.h"
+
+namespace cupel {
+namespace {
+
+WorkerPool& pool() {
+  static WorkerPool one({.program = CUPEL_EMIT_PROGRAM});
+  return one;
+}
+
+// y = x · c over rows of 40 elements, c constant, by way of a buffer in the arena.
+Program scaling(const std::string& model) {
+  constexpr int64_t n = 40;
+  Program program;
+  program.model = model;
+  const TensorType type = {DType::f32, {Dim(1, "batch"), Dim(n)}, std::nullopt};
+  program.inputs = {{"x", type, true}};
+  program.outputs = {{"y", type, true}};
+  program.buffers = {{"x", BufferPlace::input, n * 4, 0, 0},
+                     {"t", BufferPlace::arena, n * 4, 0, 64},
+                     {"y", BufferPlace::output, n * 4, 0, 0},
+                     {"c", BufferPlace::constant, n * 4, 0, 64}};
+  program.constants.resize(64 + n * 4);
+  for (int64_t i = 0; i < n; ++i) {
+    const auto value = static_cast<float>(i);
+    std::memcpy(program.constants.data() + 64 + i * 4, &value, 4);
+  }
+  program.arena_bytes = 64 + n * 4;
+  const Access moving = {.dtype = DType::f32, .item_stride = n * 4, .strides = {4}};
+  const Access fixed = {.dtype = DType::f32, .constant = true, .strides = {4}};
+  ExprBuilder product, copy;
+  Step first, second;
+  first.kernel = {MapSpec{{n}, {moving, fixed}, product.finish(product.operand(0, DType::f32) * product.operand(1, DType::f32)), moving}, MapSchedule{}};
+  first.name = kernel_name(first.kernel);
+  first.buffers = {1, 0, 3};
+  first.origins = {"a", "b"};
+  first.result = ValueLayout{1, DType::f32, {n}, 0, {4}};
+  first.value_name = "t";
+  first.type = type;
+  second.kernel = {MapSpec{{n}, {moving}, copy.finish(copy.operand(0, DType::f32)), moving}, MapSchedule{}};
+  second.name = kernel_name(second.kernel);
+  second.buffers = {2, 1};
+  program.steps = {first, second};
+  return program;
+}
+
+
+TEST(Image, RunsThroughItsExportedFunctions) {
+  EXPECT_EQ(image_prefix("res-net 18"), "cupel_res_net_18");
+  const auto built = build_image(scaling("res-net 18"), *find_emit_target("host"), pool(), {.cache_folder = {}});
+  ASSERT_TRUE(built) << built.error().message();
+  const LoadedLibrary library(*built);
+  const auto image = library.find<const CupelImage*>("cupel_res_net_18_image");
+  const auto metadata = library.find<const CupelModel* (*)()>("cupel_res_net_18_metadata")();
+  EXPECT_EQ(image->version, kCupelImageVersion);
+  EXPECT_STREQ(image->model, "res-net 18");
+  EXPECT_EQ(static_cast<const void*>(metadata), static_cast<const void*>(image));
+  EXPECT_EQ(image->input_count, 1);
+  EXPECT_STREQ(image->inputs[0].name, "x");
+  EXPECT_EQ(image->inputs[0].rank, 2);
+  EXPECT_EQ(image->inputs[0].dims[0], -1);
+  EXPECT_EQ(image->inputs[0].dims[1], 40);
+  EXPECT_EQ(image->inputs[0].item_bytes, 160);
+  EXPECT_EQ(image->step_count, 2);
+  EXPECT_STREQ(image->steps[0].origins, "a\nb");
+  EXPECT_STREQ(image->steps[0].result.value_name, "t");
+  EXPECT_EQ(image->steps[0].result.item_stride, 160);
+  EXPECT_EQ(image->steps[0].result.scale, 0);
+  EXPECT_EQ(image->steps[1].result.value_name, nullptr);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(image->constants) % 64, 0u);
+  EXPECT_EQ(image->constants_bytes, 224);
+
+  CupelSession* session = nullptr;
+  ASSERT_EQ(library.find<int (*)(int, CupelSession**)>("cupel_res_net_18_create")(2, &session), kCupelOk)
+      << library.find<const char* (*)()>("cupel_res_net_18_error")();
+  std::vector<float> x(120), y(120);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) * 0.5f;
+  const void* inputs[] = {x.data()};
+  void* outputs[] = {y.data()};
+  const auto run = library.find<int (*)(CupelSession*, int64_t, const void* const*, void* const*)>("cupel_res_net_18_run");
+  ASSERT_EQ(run(session, 3, inputs, outputs), kCupelOk);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(y[i], x[i] * static_cast<float>(i % 40));
+  library.find<void (*)(CupelSession*)>("cupel_res_net_18_free")(session);
+}
+
+TEST(Image, ShowsItsOwnNamesOnly) {
+  const auto built = build_image(scaling("one"), *find_emit_target("host"), pool(), {.cache_folder = {}});
+  ASSERT_TRUE(built) << built.error().message();
+  const LoadedLibrary library(*built);
+  EXPECT_EQ(library.find<void*>("cupel_session_create"), nullptr);
+  EXPECT_EQ(library.find<void*>(std::string(kConstantsSymbol)), nullptr);
+  EXPECT_EQ(library.find<void*>(kernel_symbol(scaling("one").steps[0].kernel)), nullptr);
+  // Needs libc.so.6 alone.
+  const std::string text(reinterpret_cast<const char*>(built->data()), built->size());
+  EXPECT_NE(text.find("libc.so.6"), std::string::npos);
+  EXPECT_EQ(text.find("libstdc++"), std::string::npos);
+}
+
+TEST(Image, IsTheSameEveryTime) {
+  const auto first = build_image(scaling("one"), *find_emit_target("x86-64-v3"), pool(), {.cache_folder = {}});
+  const auto second = build_image(scaling("one"), *find_emit_target("x86-64-v3"), pool(), {.cache_folder = {}});
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(*first, *second);
+}
+
+TEST(Image, TargetsTheMachineLacksAreBuiltAndRefusedByCreate) {
+  const EmitTarget target = *find_emit_target("x86-64-v4+avx512vnni+amx-tile");
+  if (can_run(host_machine(), target)) GTEST_SKIP() << "this machine has all features of " << target.name;
+  const auto built = build_image(scaling("one"), target, pool(), {.cache_folder = {}});
+  ASSERT_TRUE(built) << built.error().message();
+  const LoadedLibrary library(*built);
+  CupelSession* session = nullptr;
+  EXPECT_EQ(library.find<int (*)(int, CupelSession**)>("cupel_one_create")(1, &session), kCupelNoFeature);
+  EXPECT_EQ(session, nullptr);
+  EXPECT_NE(std::string(library.find<const char* (*)()>("cupel_one_error")()).find("amx-tile"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace cupel
