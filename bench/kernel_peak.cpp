@@ -124,12 +124,12 @@ Job make_job(const BenchShape& shape, const EmitTarget& target, std::vector<int6
 }
 
 template <class T>
-T must(Result<T> result) {
+auto must(Result<T> result) {
   if (!result) {
     std::fprintf(stderr, "error: %s\n", result.error().message().c_str());
     std::exit(result.error().exit_code());
   }
-  return std::move(*result);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 }  // namespace
@@ -173,6 +173,7 @@ int main(int argc, char** argv) {
   const auto objects = must(build_objects(kernels, target, pool, {.cache_folder = {}}));
   const double build_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
   const Bytes library = must(link_objects(objects, symbols, pool));
+  if (const char* path = std::getenv("CUPEL_DUMP")) must(write_file(path, library));
   const int file = memfd_create("kernels", 0);
   if (write(file, library.data(), library.size()) != static_cast<ssize_t>(library.size())) return 6;
   void* handle = dlopen(fmt::format("/proc/self/fd/{}", file).c_str(), RTLD_NOW);

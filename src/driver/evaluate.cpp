@@ -185,7 +185,7 @@ ModelRow model_row(const Model& model, std::string name, ModelRole role) {
 
 Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data,
                        CompileContext& context, const EvaluateOptions& options, Report& report) {
-  const RunGraph run = interpreter(context.threads);
+  std::vector<RunGraph> engines;
   CUPEL_TRY(check_report_split(data));
   const int64_t available = CUPEL_TRY(data.size("report"));
   const int64_t wanted = std::min(options.samples.value_or(available), available);
@@ -203,6 +203,9 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     batches.push_back(*batch);
     outputs.push_back(*output);
     if (Status status = check_top_k(models[i], *output, top_k); !status) return status;
+    auto engine = make_engine(models[i].program, models[i].path.stem().string(), options.engine, context.threads);
+    if (!engine) return std::unexpected(std::move(engine).error().within(place));
+    engines.push_back(std::move(*engine));
     predictions.emplace_back(names[i]);
     report.models.push_back(model_row(models[i], names[i], i == 0 ? ModelRole::base : ModelRole::candidate));
   }
@@ -216,7 +219,7 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     for (size_t i = 0; i < models.size(); ++i)
       for (int64_t at = 0; at < count; at += batches[i]) {
         const int64_t part = std::min(batches[i], count - at);
-        auto results = run_batch(models[i].program, samples.input.rows(at, part), batches[i], run, {});
+        auto results = run_batch(models[i].program, samples.input.rows(at, part), batches[i], engines[i], {});
         if (!results) return std::unexpected(std::move(results).error().within(printable(models[i].path.string())));
         Status added =
             predictions[i].add((*results)[outputs[i]],
@@ -252,7 +255,7 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     const int64_t count = std::min(options.layer_samples, done);
     LayerErrors errors;
     report.layers_samples = CUPEL_TRY(measure_layers(
-        models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, run, options.progress, errors));
+        models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, interpreter(context.threads), options.progress, errors));
     if (report.layers_samples < count)
       report.warnings.push_back(
           {Severity::deviation,

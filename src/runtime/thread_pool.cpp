@@ -15,6 +15,8 @@ namespace {
 // Waking a sleeping thread takes some 5 to 50 µs: waiting is spinning first, for about as long as that or as a step
 // that one thread computes alone.
 constexpr int64_t kSpinNs = 20'000;
+// A thread that has not begun its part this long after the caller has finished its own is asleep or without a CPU.
+constexpr int64_t kPatienceNs = 2'000;
 constexpr int kPausesPerLook = 32;  // at the clock
 
 int64_t now_ns() {
@@ -116,11 +118,33 @@ void ThreadPool::run(int64_t count, int64_t grain, Entry entry, void* context) {
   running_.store(static_cast<uint32_t>(parts - 1), std::memory_order_relaxed);
   for (int i = 1; i < parts; ++i) call(workers_[i]);
   run_part(0);
+  bool waited = false;
   for (uint32_t left; (left = running_.load(std::memory_order_acquire)) != 0;) {
-    if (spin_while_equal(running_, left, spin_ns_)) continue;
+    if (spin_while_equal(running_, left, waited || spin_ns_ < kPatienceNs ? spin_ns_ : kPatienceNs)) continue;
+    if (!waited) {
+      take_over_late_parts();
+      waited = true;
+      continue;
+    }
     caller_sleeping_.store(1, std::memory_order_seq_cst);
     while ((left = running_.load(std::memory_order_seq_cst)) != 0) futex_wait(running_, left);
     caller_sleeping_.store(0, std::memory_order_relaxed);
+  }
+}
+
+// Whoever raises `claimed` to the call's number computes the part. A call ends when all of its parts are done, so
+// success means that the call is the current one.
+bool ThreadPool::claim(Worker& worker, uint32_t call) {
+  uint32_t before = call - 1;
+  return worker.claimed.compare_exchange_strong(before, call, std::memory_order_acq_rel);
+}
+
+void ThreadPool::take_over_late_parts() {
+  for (int i = 1; i < parts_; ++i) {
+    Worker& worker = workers_[i];
+    if (!claim(worker, worker.calls.load(std::memory_order_relaxed))) continue;
+    run_part(i);
+    running_.fetch_sub(1, std::memory_order_relaxed);
   }
 }
 
@@ -128,13 +152,15 @@ void* ThreadPool::worker_main(void* argument) {
   Worker& worker = *static_cast<Worker*>(argument);
   ThreadPool& pool = *worker.pool;
   const DefaultFloatingPoint floating_point;
-  for (uint32_t seen = 0;; ++seen) {  // the caller waits for every worker it called: calls come one by one
+  for (uint32_t seen = 0;;) {
     if (!spin_while_equal(worker.calls, seen, pool.spin_ns_)) {
       worker.sleeping.store(1, std::memory_order_seq_cst);
       while (worker.calls.load(std::memory_order_seq_cst) == seen) futex_wait(worker.calls, seen);
       worker.sleeping.store(0, std::memory_order_relaxed);
     }
-    if (pool.stopping_) return nullptr;
+    seen = worker.calls.load(std::memory_order_acquire);
+    if (pool.stopping_.load(std::memory_order_relaxed)) return nullptr;
+    if (!pool.claim(worker, seen)) continue;
     pool.run_part(worker.index);
     if (pool.running_.fetch_sub(1, std::memory_order_seq_cst) == 1 &&
         pool.caller_sleeping_.load(std::memory_order_seq_cst) != 0)

@@ -20,9 +20,10 @@ class ThreadPool {
 
   int size() const { return threads_; }
 
-  // Calls body(begin, end) on disjoint ranges that cover [0, count), at most one per thread, each of at least `grain`
-  // indices (except when count < grain). Returns when all are done. The split depends on count, grain and size() alone.
-  // One caller at a time; body must not call the pool again. count < 2⁵⁴.
+  // Calls body(begin, end) on disjoint ranges that cover [0, count), at most as many as threads, each of at least
+  // `grain` indices (except when count < grain). Returns when all are done. The split depends on count, grain and
+  // size() alone; the caller also computes the ranges of threads that are late to begin. One caller at a time; body
+  // must not call the pool again. count < 2⁵⁴.
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     run(
@@ -35,7 +36,8 @@ class ThreadPool {
   static constexpr int kMaxThreads = 256;
   // One thread's place to wait at; a cache line of its own.
   struct alignas(64) Worker {
-    std::atomic<uint32_t> calls = 0;  // how often it was called; a futex
+    std::atomic<uint32_t> calls = 0;    // how often it was called; a futex
+    std::atomic<uint32_t> claimed = 0;  // the last call whose part somebody has begun
     std::atomic<uint32_t> sleeping = 0;
     ThreadPool* pool = nullptr;
     int index = 0;
@@ -45,17 +47,19 @@ class ThreadPool {
   void run(int64_t count, int64_t grain, Entry entry, void* context);
   void run_part(int part);
   void call(Worker& worker);
+  bool claim(Worker& worker, uint32_t call);
+  void take_over_late_parts();
   static void* worker_main(void* worker);
 
   int threads_;
   int64_t spin_ns_;
-  // The current call: written while no worker is at work, read by the workers that take part.
-  bool stopping_ = false;
+  std::atomic<bool> stopping_ = false;
+  // The current call: written while no part is claimed, read by those who have claimed one.
   Entry entry_ = nullptr;
   void* context_ = nullptr;
   int64_t count_ = 0;
   int parts_ = 0;
-  alignas(64) std::atomic<uint32_t> running_ = 0;  // workers that have not finished the call; a futex
+  alignas(64) std::atomic<uint32_t> running_ = 0;  // parts but the first that are not finished; a futex
   std::atomic<uint32_t> caller_sleeping_ = 0;
   Worker workers_[kMaxThreads];
 };

@@ -92,7 +92,7 @@ TEST_P(SampleNetwork, IntegerProgramEqualsInterpreter) {
             "node /blocks/blocks.0/MatMul (MatMul): a product of two activations on a target without a byte dot product has no compiled form yet\n  run the model with --engine reference");
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, SampleNetwork, ::testing::Values("resnet", "mobilenet", "vit"), [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Networks, SampleNetwork, ::testing::Values("resnet", "mobilenet", "vit"), [](const auto& network) { return std::string(network.param); });
 
 }  // namespace
 }  // namespace cupel

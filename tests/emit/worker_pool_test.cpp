@@ -1,6 +1,7 @@
 // Defects within a worker: the caller gets an error with the kernel's text and goes on.
 #include "emit/worker_pool.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -114,7 +115,7 @@ TEST(EmitTarget, UnknownNames) {
     const auto target = find_emit_target(name);
     ASSERT_FALSE(target) << name;
     EXPECT_EQ(target.error().message(),
-              std::string("--target: \"") + name +
+              fmt::format("--target: \"{}", name) +
                   "\" is no target\n  known targets: host, x86-64-v3, x86-64-v3+avxvnni, x86-64-v4, x86-64-v4+avx512vnni; "
                   "more features may follow, each after a \"+\"");
   }

@@ -352,7 +352,7 @@ std::vector<std::pair<int64_t, int64_t>> ranges_of(int threads, int64_t batch, i
   trace_threads.clear();
   trace_settings.clear();
   EXPECT_EQ(cupel_session_run(session.get(), batch, nullptr, nullptr), kCupelOk) << cupel_session_error();
-  EXPECT_EQ(trace_threads.size(), trace_ranges.size());
+  EXPECT_LE(trace_threads.size(), trace_ranges.size());
   std::sort(trace_ranges.begin(), trace_ranges.end());
   return trace_ranges;
 }
@@ -372,12 +372,22 @@ TEST(Session, StepsAreSplitByTheirWork) {
   EXPECT_EQ(ranges_of(3, 1, 0, 100 * work), (Ranges{}));
 }
 
+// Returns only when three parts are at work, which takes three threads.
+void trace_three(uint8_t* const* buffers, int64_t begin, int64_t end) {
+  trace(buffers, begin, end);
+  for (;;) {
+    const std::lock_guard lock(trace_mutex);
+    if (trace_ranges.size() == 3) return;
+  }
+}
+
 TEST(Session, KernelsRunWithTheDefaultFloatingPointSetting) {
 #if defined(__x86_64__)
   const uint32_t before = __builtin_ia32_stmxcsr();
   const uint32_t odd = 0xff80;  // round towards zero, flush subnormal results to zero, all traps masked
-  const CupelImageStep step = {trace, "trace", "", nullptr, 0, 100, INT64_MAX, {}};
+  const CupelImageStep step = {trace_three, "trace", "", nullptr, 0, 100, INT64_MAX, {}};
   const CupelImage image = image_of(&step, 1);
+  trace_ranges.clear();
   trace_settings.clear();
   trace_threads.clear();
   __builtin_ia32_ldmxcsr(odd);

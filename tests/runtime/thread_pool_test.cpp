@@ -61,6 +61,18 @@ TEST(ThreadPool, TheSplitDependsOnItsArgumentsAlone) {
   for (int i = 0; i < 200; ++i) ASSERT_EQ(split(100, 10), first);
 }
 
+TEST(ThreadPool, LatePartsAreDoneByTheCaller) {
+  // More threads than CPUs sleep at once: short calls come and go before all of them wake.
+  ThreadPool pool(64);
+  for (int call = 0; call < 500; ++call) {
+    std::vector<std::atomic<int>> hits(64);
+    pool.parallel_for(64, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
+    });
+    for (auto& hit : hits) ASSERT_EQ(hit, 1);
+  }
+}
+
 TEST(ThreadPool, TwoPoolsNest) {
   ThreadPool outer(2), inner(3);
   std::mutex one_at_a_time;

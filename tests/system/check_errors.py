@@ -74,7 +74,6 @@ CASES = [
     f"{RUN} image=nowhere.npy",
     f"{RUN} image=cut.npy",
     f"{RUN} image=file",
-    f"{RUN} image=input.npy --engine compiled",
     f"{RUN} image=input.npy --engine warp",
     # places that cannot be written
     "quantize good.onnx -o file/out.onnx --data good.toml",

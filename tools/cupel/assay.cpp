@@ -7,6 +7,7 @@ namespace cupel::cli {
 namespace {
 
 struct Flags {
+  std::string engine = "reference";
   std::string model, data, folder;
   std::optional<int64_t> samples;
   int64_t layer_samples = 200;
@@ -15,11 +16,12 @@ struct Flags {
 };
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
+  const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine));
   Work work(common);
   AssayOptions options;
   options.folder = flags.folder;
-  options.provenance = provenance();
-  options.evaluate = {common.batch, flags.samples, flags.layer_samples, flags.max_drop, flags.top_k, work.progress()};
+  options.provenance = provenance(engine);
+  options.evaluate = {common.batch, flags.samples, flags.layer_samples, flags.max_drop, flags.top_k, work.progress(), engine};
   auto report = assay(flags.model, flags.data, work.context(), options);
   const bool stopped = work.finish();
   if (!report) return std::unexpected(std::move(report).error());
@@ -51,6 +53,7 @@ Run setup_assay(CLI::App& command) {
       ->check(real_number(0, 100));
   command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
       ->check(whole_number(1, kLargest));
+  add_engine(command, flags->engine);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

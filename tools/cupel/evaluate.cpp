@@ -7,6 +7,7 @@ namespace cupel::cli {
 namespace {
 
 struct Flags {
+  std::string engine = "reference";
   std::vector<std::string> models;
   std::string data, html;
   std::optional<int64_t> samples;
@@ -30,9 +31,10 @@ std::vector<std::string> column_names(const std::vector<Model>& models) {
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   if (!flags.html.empty()) CUPEL_TRY(check_place(flags.html));
+  const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine));
   Work work(common);
   Report report;
-  report.provenance = provenance();
+  report.provenance = provenance(engine);
   const Dataset data = CUPEL_TRY(Dataset::open(flags.data));
   CUPEL_TRY(describe_data(flags.data, report.provenance));
   std::vector<Model> models;
@@ -45,7 +47,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   }
   report.title = models[0].path.stem().string();
   const EvaluateOptions options{common.batch,   flags.samples, flags.layer_samples,
-                                flags.max_drop, flags.top_k,   work.progress()};
+                                flags.max_drop, flags.top_k,   work.progress(), engine};
   Status status = evaluate_models(models, column_names(models), data, work.context(), options, report);
   work.finish();
   if (!status) return std::unexpected(std::move(status).error());
@@ -76,6 +78,7 @@ Run setup_evaluate(CLI::App& command) {
       ->check(real_number(0, 100));
   command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
       ->check(whole_number(1, kLargest));
+  add_engine(command, flags->engine);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

@@ -26,6 +26,8 @@ constexpr Verb kVerbs[] = {
      "cupel quantize models/fashion_resnet.onnx --data models/fashion_mnist.toml -o resnet.int8.onnx", setup_quantize},
     {"evaluate", "Compare models on a data set: accuracy, flips, significance, size and operations.",
      "cupel evaluate models/fashion_resnet.onnx resnet.int8.onnx --data models/fashion_mnist.toml", setup_evaluate},
+    {"compile", "Native code ahead of time: a shared library with a C interface, and its header.",
+     "cupel compile models/fashion_resnet.onnx -o resnet.so --target host", setup_compile},
     {"doctor", "What this machine offers, and what is missing.", "cupel doctor", setup_doctor},
 };
 

@@ -9,7 +9,6 @@
 #include "driver/batches.h"
 #include "driver/output_folder.h"
 #include "driver/run_array.h"
-#include "reference/interpreter.h"
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
@@ -33,11 +32,7 @@ std::string file_name(std::string_view name, std::set<std::string>& taken) {
 }
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
-  if (flags.engine == "compiled")
-    return unsupported("--engine compiled", "this version has no compiled engine", "use --engine reference");
-  if (flags.engine != "reference")
-    return usage_error("--engine", fmt::format("found {}, expected compiled or reference", printable(flags.engine)),
-                       "use --engine reference");
+  const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine));
   Work work(common);
   const Model model = CUPEL_TRY(load_model(flags.model, work.context()));
   if (work.finish()) return 0;
@@ -69,7 +64,9 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   if (!files.empty())
     return usage_error("--input", fmt::format("the model has no input {}", printable(files.begin()->first)),
                        "check the name with `cupel inspect`");
-  auto outputs = run_array(model.program, inputs, common.batch, interpreter(work.context().threads), work.progress());
+  auto run_graph = make_engine(model.program, model.path.stem().string(), engine, work.context().threads);
+  if (!run_graph) return std::unexpected(std::move(run_graph).error().within(printable(flags.model)));
+  auto outputs = run_array(model.program, inputs, common.batch, *run_graph, work.progress());
   work.finish();
   if (!outputs) return std::unexpected(std::move(outputs).error());
   for (size_t i = 0; i < outputs->size(); ++i)
@@ -112,7 +109,7 @@ Run setup_run(CLI::App& command) {
       ->required()
       ->allow_extra_args(false);
   command.add_option("-o,--output", flags->folder, "Folder for the outputs, one .npy each")->required();
-  command.add_option("--engine", flags->engine, "reference (compiled is not in this version)")->capture_default_str();
+  add_engine(command, flags->engine);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

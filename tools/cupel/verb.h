@@ -40,6 +40,7 @@ Run setup_run(CLI::App& command);
 Run setup_quantize(CLI::App& command);
 Run setup_evaluate(CLI::App& command);
 Run setup_assay(CLI::App& command);
+Run setup_compile(CLI::App& command);
 Run setup_doctor(CLI::App& command);
 
 // Checks of flags: "found 0, expected a whole number from 1 to 256".
@@ -65,6 +66,11 @@ class Work {
   CompileContext context_;
 };
 
+// "compiled" or "reference"; usage error for anything else.
+Result<EngineKind> engine_kind(const std::string& name);
+// Adds --engine to a verb that runs models.
+void add_engine(CLI::App& command, std::string& engine);
+
 // usage error when --stop-after names no pass, or the --json place cannot be written.
 Status check_flags(const CommonFlags& flags);
 // Writes `text` to the --json place; nothing when there is none.
@@ -74,7 +80,7 @@ Status check_place(const std::filesystem::path& path);
 void print(const std::string& text);
 
 // Date, command line, versions and machine for a report.
-Provenance provenance();
+Provenance provenance(EngineKind engine);
 void remember_command(int argc, char** argv);
 
 }  // namespace cupel::cli

@@ -145,7 +145,21 @@ void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), s
 
 void remember_command(int argc, char** argv) { g_command.assign(argv, argv + argc); }
 
-Provenance provenance() {
+Result<EngineKind> engine_kind(const std::string& name) {
+  if (name == "reference") return EngineKind::reference;
+  if (name == "compiled") return EngineKind::compiled;
+  return usage_error("--engine", fmt::format("found {}, expected compiled or reference", printable(name)),
+                     "use --engine reference");
+}
+
+void add_engine(CLI::App& command, std::string& engine) {
+  command
+      .add_option("--engine", engine,
+                  "reference: the interpreter; compiled: native code for this machine. Both give the same bits")
+      ->capture_default_str();
+}
+
+Provenance provenance(EngineKind engine) {
   Provenance p;
   char date[32];
   const std::time_t now = std::time(nullptr);
@@ -154,7 +168,7 @@ Provenance provenance() {
   std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
   p.date = date;
   p.command = g_command;
-  p.versions = {{"cupel", CUPEL_VERSION}, {"engine", "reference interpreter"}, {"compiler", __VERSION__}};
+  p.versions = {{"cupel", CUPEL_VERSION}, {"engine", engine == EngineKind::compiled ? "compiled for this machine" : "reference interpreter"}, {"compiler", __VERSION__}};
   const Machine machine = host_machine();
   for (auto& [name, value] : machine_facts(machine)) p.machine.push_back({std::move(name), std::move(value)});
   for (auto& [name, value] : peak_facts(measure_peaks(true, machine))) p.machine.push_back({std::move(name), std::move(value)});

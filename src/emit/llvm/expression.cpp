@@ -150,6 +150,53 @@ Value* emit_expression(Emitter& emitter, const ScalarExpr& expr, int64_t lanes, 
   return values[last];
 }
 
+namespace {
+
+// Finds round_s32(less(greater(x, low), high)) [+ zero point] that covers all codes of u8 or s8 exactly.
+void plan_saturation(const ScalarExpr& expr, ByteResult& plan) {
+  const auto node = [&](int32_t i) -> const ScalarNode& { return expr.nodes[static_cast<size_t>(i)]; };
+  int32_t at = plan.value, zero_point = 0;
+  if (node(at).op == ScalarOp::add_s32 && node(node(at).arguments[1]).op == ScalarOp::constant_s32) {
+    zero_point = node(node(at).arguments[1]).index;
+    at = node(at).arguments[0];
+  }
+  if (zero_point < -128 || zero_point > 255 || node(at).op != ScalarOp::round_s32) return;
+  const ScalarNode& upper = node(node(at).arguments[0]);
+  if (upper.op != ScalarOp::less || node(upper.arguments[1]).op != ScalarOp::constant_f32) return;
+  const ScalarNode& lower = node(upper.arguments[0]);
+  if (lower.op != ScalarOp::greater || node(lower.arguments[1]).op != ScalarOp::constant_f32) return;
+  const double high = static_cast<double>(node(upper.arguments[1]).value) + zero_point;
+  const double low = static_cast<double>(node(lower.arguments[1]).value) + zero_point;
+  if (low == 0 && high == 255) {
+    plan.kind = PackKind::saturate_u8;
+  } else if (low == -128 && high == 127) {
+    plan.kind = PackKind::saturate_s8;
+  } else {
+    return;
+  }
+  plan.zero_point = zero_point;
+  plan.rounds = true;
+  plan.high = node(upper.arguments[1]).value;
+  plan.value = lower.arguments[0];
+  // A rectifier whose zero is the least code is part of the saturation.
+  const ScalarNode& before = node(plan.value);
+  if (zero_point == 0 && low == 0 && before.op == ScalarOp::greater && node(before.arguments[0]).op == ScalarOp::constant_f32 &&
+      node(before.arguments[0]).value == 0)
+    plan.value = before.arguments[1];
+}
+
+}  // namespace
+
+Value* emit_byte_source(Emitter& emitter, const ScalarExpr& expr, const ByteResult& plan, int64_t lanes, const ExpressionSources& sources) {
+  Value* value = emit_expression(emitter, expr, lanes, sources, plan.value);
+  if (!plan.rounds) return value;
+  Value* high = splat(emitter.ir, llvm::ConstantFP::get(emitter.ir.getContext(), llvm::APFloat(plan.high)), lanes);
+  // NaN stays NaN.
+  Value* bounded = emitter.ir.CreateSelect(emitter.ir.CreateFCmpOLT(high, value), high, value);
+  if (lanes < emitter.lanes()) return emitter.isa().round_s32(emitter.ir, bounded);
+  return emitter.by_parts(bounded, [&](Value* part) { return emitter.isa().round_s32(emitter.ir, part); });
+}
+
 ByteResult plan_byte_result(const ScalarExpr& expr, const std::vector<Access>& operands) {
   ByteResult plan;
   plan.value = static_cast<int32_t>(expr.nodes.size()) - 1;
@@ -166,6 +213,7 @@ ByteResult plan_byte_result(const ScalarExpr& expr, const std::vector<Access>& o
   } else if (range.low >= -128 && range.high <= 127) {
     plan.kind = PackKind::signed_8;
   }
+  plan_saturation(expr, plan);
   return plan;
 }
 

@@ -7,6 +7,8 @@ namespace cupel {
 
 void emit_contract(Emitter& emitter, const ContractSpec& spec, const ContractSchedule& schedule);
 void emit_window(Emitter& emitter, const WindowSpec& spec, const WindowSchedule& schedule);
+// Depthwise convolutions of bytes by dot products of four taps; false, and nothing is written, where they do not apply.
+bool emit_depthwise(Emitter& emitter, const WindowSpec& spec, const WindowSchedule& schedule);
 void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule);
 void emit_row(Emitter& emitter, const RowSpec& spec);
 

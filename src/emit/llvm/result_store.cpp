@@ -10,19 +10,19 @@ ResultStore::ResultStore(Emitter& emitter, const ScalarExpr& expr, const std::ve
 }
 
 void ResultStore::add(int64_t offset, const ExpressionSources& sources) {
-  Value* value = emit_expression(e_, expr_, kBlock, sources, plan_.value);
   if (dtype_bits(type_) != 8) {
+    Value* value = emit_expression(e_, expr_, kBlock, sources);
     e_.store_lanes(type_, value, byte_address(e_.ir, base_, offset), dtype_bits(type_) / 8);
     return;
   }
   if (plan_.table >= 0) table_ = sources.table(plan_.table);
-  waiting_.push_back({offset, value});
+  waiting_.push_back({offset, emit_byte_source(e_, expr_, plan_, kBlock, sources)});
   if (static_cast<int64_t>(waiting_.size()) * kBlock == 4 * e_.lanes()) store_group();
 }
 
 void ResultStore::finish() {
   if (waiting_.empty()) return;
-  if (waiting_.size() == 1 && plan_.table < 0) {
+  if (waiting_.size() == 1 && plan_.table < 0 && !plan_.rounds) {
     e_.store_lanes(type_, waiting_[0].value, byte_address(e_.ir, base_, waiting_[0].offset), 1);
     waiting_.clear();
     return;
@@ -37,7 +37,7 @@ void ResultStore::store_group() {
   for (const Piece& piece : waiting_)
     for (int64_t i = 0; i < kBlock; i += e_.lanes()) parts.push_back(slice(ir, piece.value, i, e_.lanes()));
   while (parts.size() < 4) parts.push_back(parts.back());
-  Value* packed = e_.isa().pack(ir, {parts[0], parts[1], parts[2], parts[3]}, plan_.kind);
+  Value* packed = e_.isa().pack(ir, {parts[0], parts[1], parts[2], parts[3]}, plan_.kind, plan_.zero_point);
   if (plan_.table >= 0) packed = e_.isa().lookup_bytes(ir, table_, packed);
   for (size_t i = 0; i < pieces;) {
     // The longest run of neighbours that is a power of two.

@@ -214,7 +214,7 @@ class WindowEmitter {
 }  // namespace
 
 void emit_window(Emitter& emitter, const WindowSpec& spec, const WindowSchedule& schedule) {
-  WindowEmitter(emitter, spec, schedule).emit();
+  if (!emit_depthwise(emitter, spec, schedule)) WindowEmitter(emitter, spec, schedule).emit();
 }
 
 }  // namespace cupel

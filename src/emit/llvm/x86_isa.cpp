@@ -17,7 +17,8 @@ class X86Isa : public VectorIsa {
   using VectorIsa::VectorIsa;
 
   Value* dot_u8_s8(Builder& ir, Value* acc, Value* a, Value* b) const override {
-    const ID id = wide() ? llvm::Intrinsic::x86_avx512_vpdpbusd_512 : llvm::Intrinsic::x86_avx512_vpdpbusd_256;
+    const ID id = by_width(acc, llvm::Intrinsic::x86_avx512_vpdpbusd_128, llvm::Intrinsic::x86_avx512_vpdpbusd_256,
+                           llvm::Intrinsic::x86_avx512_vpdpbusd_512);
     return ir.CreateIntrinsic(id, {}, {acc, a, b});
   }
 
@@ -29,32 +30,60 @@ class X86Isa : public VectorIsa {
   }
 
   Value* round_s32(Builder& ir, Value* value) const override {
-    if (!wide()) return ir.CreateIntrinsic(llvm::Intrinsic::x86_avx_cvt_ps2dq_256, {}, {value});
+    if (lane_count(value) == 4) return ir.CreateIntrinsic(llvm::Intrinsic::x86_sse2_cvtps2dq, {}, {value});
+    if (lane_count(value) == 8) return ir.CreateIntrinsic(llvm::Intrinsic::x86_avx_cvt_ps2dq_256, {}, {value});
     Value* all = llvm::ConstantInt::get(ir.getInt16Ty(), 0xffff);
     Value* nearest_even = ir.getInt32(4);  // the rounding mode of MXCSR, which kernels run with at its default
     Value* none = llvm::Constant::getNullValue(vector_type(ir.getInt32Ty(), 16));
     return ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_cvtps2dq_512, {}, {value, none, all, nearest_even});
   }
 
-  Value* pack(Builder& ir, std::array<Value*, 4> parts, PackKind kind) const override {
-    const bool is_signed = kind == PackKind::signed_8 || kind == PackKind::saturate_s8;
-    if (kind == PackKind::low_bits) {
-      Value* low = splat(ir, ir.getInt32(0xff), lanes());
-      for (Value*& part : parts) part = ir.CreateAnd(part, low);
-    }
+  Value* pack(Builder& ir, std::array<Value*, 4> parts, PackKind kind, int32_t zero_point) const override {
     // Packs work within 128 bits: dword 4·l + j of the result comes from part j. The last permutation puts them in order.
-    const ID words = wide() ? llvm::Intrinsic::x86_avx512_packssdw_512 : llvm::Intrinsic::x86_avx2_packssdw;
-    const ID bytes = wide() ? (is_signed ? llvm::Intrinsic::x86_avx512_packsswb_512 : llvm::Intrinsic::x86_avx512_packuswb_512)
-                            : (is_signed ? llvm::Intrinsic::x86_avx2_packsswb : llvm::Intrinsic::x86_avx2_packuswb);
-    Value* low = ir.CreateIntrinsic(words, {}, {parts[0], parts[1]});
-    Value* high = ir.CreateIntrinsic(words, {}, {parts[2], parts[3]});
-    Value* packed = ir.CreateIntrinsic(bytes, {}, {low, high});
+    Value* packed = pack_interleaved(ir, parts, kind, zero_point);
     const int groups = lanes() / 4;
     std::vector<int> order;
     for (int j = 0; j < 4; ++j)
       for (int l = 0; l < groups; ++l) order.push_back(4 * l + j);
     Value* dwords = ir.CreateBitCast(packed, vector_type(ir.getInt32Ty(), lanes()));
     return ir.CreateBitCast(ir.CreateShuffleVector(dwords, order), packed->getType());
+  }
+
+  std::array<Value*, 4> interleave(Builder& ir, std::array<Value*, 4> bytes) const override {
+    // Within 128 bits: bytes of vectors 0 and 1, and of 2 and 3, side by side, then words of these.
+    llvm::Type* words = vector_type(ir.getInt16Ty(), lane_count(bytes[0]) / 2);
+    llvm::Type* dwords = vector_type(ir.getInt32Ty(), lane_count(bytes[0]) / 4);
+    std::array<Value*, 4> result = {};
+    for (const int64_t half : {0, 1}) {
+      Value* front = ir.CreateBitCast(unpack(ir, bytes[0], bytes[1], 16, half), words);
+      Value* back = ir.CreateBitCast(unpack(ir, bytes[2], bytes[3], 16, half), words);
+      for (const int64_t quarter : {0, 1})
+        result[static_cast<size_t>(2 * half + quarter)] = ir.CreateBitCast(unpack(ir, front, back, 8, quarter), dwords);
+    }
+    return result;
+  }
+  int64_t interleaved_element(int64_t vector, int64_t lane) const override { return lane / 4 * 16 + vector * 4 + lane % 4; }
+
+  Value* pack_interleaved(Builder& ir, std::array<Value*, 4> parts, PackKind kind, int32_t zero_point) const override {
+    const bool is_signed = kind == PackKind::signed_8 || kind == PackKind::saturate_s8;
+    const int64_t count = lane_count(parts[0]);
+    if (kind == PackKind::low_bits)
+      for (Value*& part : parts) part = ir.CreateAnd(part, splat(ir, ir.getInt32(0xff), count));
+    const ID words = by_width(parts[0], llvm::Intrinsic::x86_sse2_packssdw_128, llvm::Intrinsic::x86_avx2_packssdw,
+                              llvm::Intrinsic::x86_avx512_packssdw_512);
+    const ID signed_bytes = by_width(parts[0], llvm::Intrinsic::x86_sse2_packsswb_128, llvm::Intrinsic::x86_avx2_packsswb,
+                                     llvm::Intrinsic::x86_avx512_packsswb_512);
+    const ID unsigned_bytes = by_width(parts[0], llvm::Intrinsic::x86_sse2_packuswb_128, llvm::Intrinsic::x86_avx2_packuswb,
+                                       llvm::Intrinsic::x86_avx512_packuswb_512);
+    std::array<Value*, 2> pairs = {};
+    for (size_t i = 0; i < 2; ++i) {
+      pairs[i] = ir.CreateIntrinsic(words, {}, {parts[2 * i], parts[2 * i + 1]});
+      if (zero_point != 0) {
+        Value* added = splat(ir, ir.getInt16(static_cast<uint16_t>(zero_point)), 2 * count);
+        pairs[i] = ir.CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, pairs[i], added);
+      }
+    }
+    return ir.CreateIntrinsic(is_signed ? signed_bytes : unsigned_bytes, {}, {pairs[0], pairs[1]});
   }
 
   Value* lookup(Builder& ir, Value* table, Value* index) const override {
@@ -109,6 +138,21 @@ class X86Isa : public VectorIsa {
   }
 
  private:
+  static ID by_width(Value* dwords, ID narrow, ID half, ID whole) {
+    const int64_t count = lane_count(dwords);
+    return count == 4 ? narrow : count == 8 ? half : whole;
+  }
+  // Elements of the lower or upper half of every 128 bits (`group` elements each) of a and b in turn.
+  static Value* unpack(Builder& ir, Value* a, Value* b, int64_t group, int64_t upper) {
+    const int64_t count = lane_count(a);
+    std::vector<int> order;
+    for (int64_t first = 0; first < count; first += group)
+      for (int64_t i = 0; i < group / 2; ++i) {
+        order.push_back(static_cast<int>(first + upper * group / 2 + i));
+        order.push_back(static_cast<int>(count + first + upper * group / 2 + i));
+      }
+    return ir.CreateShuffleVector(a, b, order);
+  }
   bool wide() const { return lanes() == 16; }
   bool permutes_bytes() const { return wide() && target().feature_set.has(Feature::avx512vbmi); }
 };

@@ -1,0 +1,234 @@
+// Depthwise convolutions of bytes: four taps of a channel stand side by side in one lane, so that one dot product does four
+// multiply-adds. The taps of a lane are those of the outer loops (kernel rows) for one step of the innermost (kernel
+// column), so that neighbouring pixels share the interleaved columns of the image. Results come in the order of
+// VectorIsa::interleave, which its pack undoes; everything per channel is brought into that order once for each call.
+#include <algorithm>
+#include <map>
+
+#include "emit/llvm/forms.h"
+#include "emit/llvm/result_store.h"
+
+namespace cupel {
+namespace {
+
+using llvm::AllocaInst;
+using llvm::Value;
+using Four = std::array<Value*, 4>;
+
+// Prepared vectors for all channels stay within the first level cache.
+constexpr int64_t kMostPreparedBytes = 24 * 1024;
+
+// Channels [first, first + count) are computed together.
+struct Chunk {
+  int64_t first, count;
+};
+
+class DepthwiseEmitter {
+ public:
+  DepthwiseEmitter(Emitter& emitter, const WindowSpec& spec, const WindowSchedule& schedule)
+      : e_(emitter), ir_(emitter.ir), spec_(spec), schedule_(schedule) {
+    rank_ = spec.space.size();
+    width_ = spec.space[rank_ - 2];
+    room_ = (spec.space[rank_ - 1] + kBlock - 1) / kBlock * kBlock;
+    const ReductionLoop one;
+    const ReductionLoop& inner = spec.loops.empty() ? one : spec.loops.back();
+    columns_ = inner.count;
+    column_stride_ = inner.stride;
+    rows_ = {0};
+    for (size_t i = 0; i + 1 < spec.loops.size(); ++i) {
+      std::vector<int64_t> next;
+      for (int64_t offset : rows_)
+        for (int64_t k = 0; k < spec.loops[i].count; ++k) next.push_back(offset + k * spec.loops[i].stride);
+      rows_ = std::move(next);
+    }
+    groups_ = (static_cast<int64_t>(rows_.size()) + 3) / 4;
+    if (dtype_bits(spec.out.dtype) == 8) plan_ = plan_byte_result(spec.epilogue, spec.operands);
+    const int64_t most = std::min(4 * e_.lanes(), 64);
+    for (int64_t at = 0; at < room_;) {
+      int64_t count = most;
+      while (count > room_ - at) count /= 2;
+      chunks_.push_back({at, count});
+      at += count;
+    }
+  }
+
+  bool applies() const {
+    if (spec_.kind != WindowKind::dot || spec_.a.dtype != DType::u8 || dtype_bits(spec_.out.dtype) != 8) return false;
+    if (e_.isa().target().byte_product != ByteProduct::four_u8_s8 || plan_.table >= 0) return false;
+    if (static_cast<int64_t>(rows_.size()) * columns_ > 64 || !per_channel(spec_.weights) || !per_channel(spec_.start)) return false;
+    for (size_t i = 0; i < spec_.operands.size(); ++i)
+      if (!per_channel(spec_.operands[i]) || dtype_bits(spec_.operands[i].dtype) != 32) return false;
+    return room_ * (columns_ * groups_ * 4 + 4 + 4 * static_cast<int64_t>(spec_.operands.size())) <= kMostPreparedBytes;
+  }
+
+  void emit() {
+    prepare();
+    const std::vector<int64_t> extents(spec_.space.begin(), spec_.space.end() - 2);
+    e_.unit_loop(extents, [&](Value* item, const std::vector<Value*>& at) {
+      Value* a = e_.address(spec_.a, 1, item, at);
+      Value* out = e_.address(spec_.out, 0, item, at);
+      // Whole chunks of one size in a loop, the smaller ones at the end by themselves.
+      const int64_t size = chunks_[0].count;
+      const int64_t equal = std::count_if(chunks_.begin(), chunks_.end(), [&](const Chunk& c) { return c.count == size; });
+      e_.count_loop(equal, 1, [&](Value* index) {
+        Value* first = ir_.CreateMul(index, e_.constant(size));
+        row(byte_address(ir_, a, first), byte_address(ir_, out, first), prepared_at(index, size), size);
+      });
+      for (size_t i = static_cast<size_t>(equal); i < chunks_.size(); ++i) {
+        const Chunk& chunk = chunks_[i];
+        row(byte_address(ir_, a, chunk.first), byte_address(ir_, out, chunk.first),
+            byte_address(ir_, prepared_, chunk.first * prepared_bytes()), chunk.count);
+      }
+    });
+  }
+
+ private:
+  // The same for every pixel and item; elements side by side, or one for all channels.
+  bool per_channel(const Access& access) const {
+    for (size_t d = 0; d + 1 < rank_; ++d)
+      if (access.strides[d] != 0) return false;
+    return access.item_stride == 0;
+  }
+
+  // Prepared bytes for one channel: weights, start, operands; a chunk's vectors lie one after another.
+  int64_t prepared_bytes() const { return 4 * (columns_ * groups_ + 1 + static_cast<int64_t>(spec_.operands.size())); }
+  Value* prepared_at(Value* index, int64_t size) {
+    return byte_address(ir_, prepared_, ir_.CreateMul(index, e_.constant(size * prepared_bytes())));
+  }
+
+  void prepare() {
+    Builder top(&ir_.GetInsertBlock()->getParent()->getEntryBlock(), ir_.GetInsertBlock()->getParent()->getEntryBlock().begin());
+    AllocaInst* space = top.CreateAlloca(llvm::ArrayType::get(ir_.getInt8Ty(), static_cast<uint64_t>(room_ * prepared_bytes())));
+    space->setAlignment(llvm::Align(64));
+    prepared_ = space;
+    Value* weights = byte_address(ir_, e_.buffer(2), spec_.weights.offset);
+    for (const Chunk& chunk : chunks_) {
+      int64_t at = chunk.first * prepared_bytes();
+      const auto keep = [&](Value* value) {
+        ir_.CreateAlignedStore(value, byte_address(ir_, prepared_, at), llvm::Align(16));
+        at += chunk.count;
+      };
+      llvm::Type* bytes = vector_type(ir_.getInt8Ty(), chunk.count);
+      for (int64_t column = 0; column < columns_; ++column)
+        for (int64_t group = 0; group < groups_; ++group) {
+          Four taps = {};
+          for (size_t k = 0; k < 4; ++k) {
+            const int64_t r = group * 4 + static_cast<int64_t>(k);
+            const int64_t tap = r * columns_ + column;
+            Value* from = byte_address(ir_, weights, tap * spec_.weights_tap_stride + chunk.first);
+            taps[k] = r < static_cast<int64_t>(rows_.size()) ? static_cast<Value*>(ir_.CreateAlignedLoad(bytes, from, llvm::Align(1)))
+                                                             : llvm::Constant::getNullValue(bytes);
+          }
+          for (Value* vector : e_.isa().interleave(ir_, taps)) keep(vector);
+        }
+      for (int64_t j = 0; j < 4; ++j) keep(in_order(spec_.start, 3, chunk, j));
+      for (size_t i = 0; i < spec_.operands.size(); ++i)
+        for (int64_t j = 0; j < 4; ++j) keep(in_order(spec_.operands[i], 4 + i, chunk, j));
+    }
+  }
+
+  // Elements of vector j in the order of interleave.
+  Value* in_order(const Access& access, size_t buffer, const Chunk& chunk, int64_t j) {
+    llvm::Type* element = e_.element_type(access.dtype);
+    Value* base = byte_address(ir_, e_.buffer(buffer), access.offset);
+    const int64_t stride = access.strides[rank_ - 1];
+    if (stride == 0) return splat(ir_, ir_.CreateAlignedLoad(element, base, llvm::Align(4)), chunk.count / 4);
+    std::vector<Value*> pieces;
+    for (int64_t lane = 0; lane < chunk.count / 4; lane += 4) {
+      const int64_t channel = chunk.first + e_.isa().interleaved_element(j, lane);
+      pieces.push_back(ir_.CreateAlignedLoad(vector_type(element, 4), byte_address(ir_, base, channel * 4), llvm::Align(4)));
+    }
+    return concat(ir_, pieces);
+  }
+
+  // A row of pixels for one chunk of channels.
+  void row(Value* a, Value* out, Value* prepared, int64_t count) {
+    // Accumulators of a tile take half of the registers.
+    const int64_t tile = std::min({schedule_.tile_w, width_, std::max<int64_t>(1, e_.isa().target().vector_registers / 8)});
+    const int64_t tiles = (width_ + tile - 1) / tile;
+    e_.count_loop(tiles, 1, [&](Value* index) {
+      Value* first = ir_.CreateMul(index, e_.constant(tile));
+      if (width_ % tile != 0) {
+        Value* last = e_.constant(width_ - tile);
+        first = ir_.CreateSelect(ir_.CreateICmpSLT(first, last), first, last);
+      }
+      pixels(byte_address(ir_, a, ir_.CreateMul(first, e_.constant(spec_.a.strides[rank_ - 2]))),
+             byte_address(ir_, out, ir_.CreateMul(first, e_.constant(spec_.out.strides[rank_ - 2]))), prepared, count, tile);
+    });
+  }
+
+  Value* prepared_vector(Value* prepared, int64_t index, int64_t count, llvm::Type* type) {
+    return ir_.CreateAlignedLoad(type, byte_address(ir_, prepared, index * count), llvm::Align(16));
+  }
+
+  void pixels(Value* a, Value* out, Value* prepared, int64_t count, int64_t tile) {
+    llvm::Type* dwords = vector_type(e_.s32(), count / 4);
+    const int64_t step = spec_.a.strides[rank_ - 2];
+    std::vector<Four> acc(static_cast<size_t>(tile));
+    for (size_t j = 0; j < 4; ++j) {
+      Value* start = prepared_vector(prepared, columns_ * groups_ * 4 + static_cast<int64_t>(j), count, dwords);
+      for (Four& one : acc) one[j] = start;
+    }
+    // Image columns by their distance from the first, each with the pixels and kernel columns that read it.
+    std::map<int64_t, std::vector<std::pair<int64_t, int64_t>>> readers;
+    for (int64_t pixel = 0; pixel < tile; ++pixel)
+      for (int64_t column = 0; column < columns_; ++column) readers[pixel * step + column * column_stride_].push_back({pixel, column});
+    for (const auto& [offset, uses] : readers)
+      for (int64_t group = 0; group < groups_; ++group) {
+        const Four image = image_column(byte_address(ir_, a, offset), group, count);
+        for (const auto& [pixel, column] : uses)
+          for (size_t j = 0; j < 4; ++j) {
+            Value*& sum = acc[static_cast<size_t>(pixel)][j];
+            Value* w = prepared_vector(prepared, (column * groups_ + group) * 4 + static_cast<int64_t>(j), count, dwords);
+            sum = e_.isa().dot_u8_s8(ir_, sum, image[j], w);
+          }
+      }
+    for (int64_t pixel = 0; pixel < tile; ++pixel) {
+      Four results = {};
+      for (size_t j = 0; j < 4; ++j) {
+        ExpressionSources sources;
+        sources.accumulator = [&](int32_t) { return acc[static_cast<size_t>(pixel)][j]; };
+        sources.operand = [&](int32_t i) -> Value* {
+          const int64_t index = (columns_ * groups_ + 1 + i) * 4 + static_cast<int64_t>(j);
+          return prepared_vector(prepared, index, count, vector_type(e_.element_type(spec_.operands[static_cast<size_t>(i)].dtype), count / 4));
+        };
+        results[j] = emit_byte_source(e_, spec_.epilogue, plan_, count / 4, sources);
+      }
+      Value* bytes = e_.isa().pack_interleaved(ir_, results, plan_.kind, plan_.zero_point);
+      ir_.CreateAlignedStore(bytes, byte_address(ir_, out, pixel * spec_.out.strides[rank_ - 2]), llvm::Align(1));
+    }
+  }
+
+  Four image_column(Value* at, int64_t group, int64_t count) {
+    llvm::Type* bytes = vector_type(ir_.getInt8Ty(), count);
+    Four taps = {};
+    for (size_t k = 0; k < 4; ++k) {
+      const size_t r = static_cast<size_t>(group) * 4 + k;
+      taps[k] = r < rows_.size() ? static_cast<Value*>(ir_.CreateAlignedLoad(bytes, byte_address(ir_, at, rows_[r]), llvm::Align(1)))
+                                 : llvm::Constant::getNullValue(bytes);
+    }
+    return e_.isa().interleave(ir_, taps);
+  }
+
+  Emitter& e_;
+  Builder& ir_;
+  const WindowSpec& spec_;
+  const WindowSchedule& schedule_;
+  size_t rank_ = 0;
+  int64_t width_ = 0, room_ = 0, columns_ = 1, column_stride_ = 0, groups_ = 1;
+  std::vector<int64_t> rows_;  // offsets of the taps of the outer loops
+  std::vector<Chunk> chunks_;
+  ByteResult plan_;
+  Value* prepared_ = nullptr;
+};
+
+}  // namespace
+
+bool emit_depthwise(Emitter& emitter, const WindowSpec& spec, const WindowSchedule& schedule) {
+  DepthwiseEmitter depthwise(emitter, spec, schedule);
+  if (!depthwise.applies()) return false;
+  depthwise.emit();
+  return true;
+}
+
+}  // namespace cupel

@@ -1,0 +1,70 @@
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "emit/image_builder.h"
+#include "tools/cupel/verb.h"
+
+namespace cupel::cli {
+namespace {
+
+struct Flags {
+  std::string model, output, target = "host";
+};
+
+// Declarations of what the library exports.
+std::string header_text(const std::string& prefix, const std::string& library) {
+  return fmt::format(
+      "// Interface of {}. Types, codes and rules stand in cupel.h.\n"
+      "#pragma once\n\n#include \"cupel/cupel.h\"\n\n"
+      "#ifdef __cplusplus\nextern \"C\" {{\n#endif\n"
+      "CUPEL_MODEL({})\n"
+      "#ifdef __cplusplus\n}}\n#endif\n",
+      library, prefix.substr(std::string_view("cupel_").size()));
+}
+
+Result<int> run(const Flags& flags, const CommonFlags& common) {
+  CUPEL_TRY(check_place(flags.output));
+  Work work(common);
+  const EmitTarget target = CUPEL_TRY(find_emit_target(flags.target));
+  const Model model = CUPEL_TRY(load_model(flags.model, work.context()));
+  if (work.context().passes.stopped) {
+    work.finish();
+    return 0;
+  }
+  const std::string name = model.path.stem().string();
+  WorkerPool workers;
+  auto image = compile_image(model.program, name, target, workers);
+  work.finish();
+  if (!image) return std::unexpected(std::move(image).error().within(printable(flags.model)));
+  const auto header = std::filesystem::path(flags.output).replace_extension(".h");
+  const std::string library = printable(std::filesystem::path(flags.output).filename().string());
+  CUPEL_TRY(write_file(flags.output, *image));
+  CUPEL_TRY(write_file(header, header_text(image_prefix(name), library)));
+  if (common.json != "-")
+    print(fmt::format("{}: {} bytes for {}, interface in {}\n", printable(flags.output), image->size(), target.name,
+                      printable(header.string())));
+  nlohmann::ordered_json json;
+  json["path"] = printable(flags.output, 4096);
+  json["header_path"] = printable(header.string(), 4096);
+  json["file_bytes"] = image->size();
+  json["sha256"] = to_hex(sha256(*image));
+  json["target"] = target.name;
+  json["prefix"] = image_prefix(name);
+  CUPEL_TRY(write_json(common, json.dump(2) + "\n"));
+  return 0;
+}
+
+}  // namespace
+
+Run setup_compile(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.add_option("MODEL", flags->model, "Model (.onnx, float or with Q/DQ nodes)")->required();
+  command.add_option("-o,--output", flags->output, "The shared library; its header is written beside it")->required();
+  command.add_option("--target", flags->target, "host, x86-64-v3, x86-64-v4, … with +avxvnni or +avx512vnni")
+      ->capture_default_str();
+  return [flags](const CommonFlags& common) { return run(*flags, common); };
+}
+
+}  // namespace cupel::cli
