@@ -79,7 +79,8 @@ class CodeGeneration : public testing::Test {
 TEST_F(CodeGeneration, ByteContractionsUseTheDotProductOfTheTarget) {
   EXPECT_NE(disassemble(contract(DType::u8, DType::s8, {1, 7, 2, 4}), "x86-64-v4+avx512vnni").find("vpdpbusd"), std::string::npos);
   const std::string ymm = disassemble(contract(DType::u8, DType::s8, {1, 4, 1, 4}), "x86-64-v3+avxvnni");
-  EXPECT_NE(ymm.find("{vex} vpdpbusd"), std::string::npos);
+  EXPECT_NE(ymm.find("vpdpbusd"), std::string::npos);
+  EXPECT_NE(ymm.find("{vex}"), std::string::npos);
   EXPECT_EQ(ymm.find("zmm"), std::string::npos);
   for (const char* target : {"x86-64-v3", "x86-64-v4"}) {
     const std::string words = disassemble(contract(DType::u8, DType::s16, {1, 4, 1, 4}), target);
@@ -144,7 +145,8 @@ TEST_F(CodeGeneration, TablesOfBytesArePermutations) {
   const Access table = {.dtype = DType::u8, .constant = true, .strides = {0}};
   const Kernel map = {MapSpec{{4096}, {codes, table}, e.finish(e.table(1, e.operand(0, DType::u8))), codes}, MapSchedule{}};
   const std::string text = disassemble(map, "x86-64-v4+avx512vnni+avx512vbmi");
-  EXPECT_NE(text.find("vpermi2b"), std::string::npos);
+  EXPECT_EQ(count_of(text, "vpermi2b") + count_of(text, "vpermt2b"), 2u);
+  EXPECT_EQ(text.find("vpack"), std::string::npos);
   EXPECT_EQ(text.find("vpgatherdd"), std::string::npos);
 }
 

@@ -28,8 +28,8 @@ def check_precisions(cupel, checks, path):
             checks.equal(node["precision"], "INT8", f"{path.name}: {node['name']} ({node['op']}): {node['reason']}")
         elif node["precision"] != "INT8":
             checks.that(node["reason"] and node["reason"] in text, f"{path.name}: reason for {node['name']}")
-    integer = sum(n["macs"] for n in nodes if n["precision"] == "INT8")
-    checks.equal(integer, sum(n["macs"] for n in nodes), f"{path.name}: multiply-adds on integers")
+    integer = sum(n["macs_per_sample"] for n in nodes if n["precision"] == "INT8")
+    checks.equal(integer, sum(n["macs_per_sample"] for n in nodes), f"{path.name}: multiply-adds on integers")
 
 
 def check_recipe(cupel, checks, network, path, images, labels):

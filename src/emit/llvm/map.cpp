@@ -82,8 +82,8 @@ class MapEmitter {
     Value* groups_end = ir_.CreateAnd(count, e_.constant(-group));
     e_.range_loop(e_.constant(0), groups_end, group, [&](Value* index) {
       ResultStore store(e_, spec_.value, spec_.operands, spec_.out.dtype, address(out_, spec_.out, index));
-      if (contiguous_ && byte_copy()) {
-        copy(index, vector_type(ir_.getInt8Ty(), group));
+      if (of_bytes()) {
+        move_bytes(index, group);
         return;
       }
       for (int64_t k = 0; k < group; k += kBlock) {
@@ -104,16 +104,21 @@ class MapEmitter {
     }
   }
 
-  bool byte_copy() const {
-    const ScalarNode& last = spec_.value.nodes.back();
-    return last.op == ScalarOp::operand && dtype_bits(spec_.out.dtype) == 8 &&
-           dtype_bits(spec_.operands[static_cast<size_t>(last.index)].dtype) == 8 &&
-           spec_.operands[static_cast<size_t>(last.index)].strides[last_] == 1;
+  // Whether results are codes of one operand themselves, or their entries in a table.
+  bool of_bytes() const {
+    if (!contiguous_ || dtype_bits(spec_.out.dtype) != 8) return false;
+    const ScalarNode& source = spec_.value.nodes[static_cast<size_t>(plan_byte_result(spec_.value, spec_.operands).value)];
+    if (source.op != ScalarOp::operand) return false;
+    const Access& operand = spec_.operands[static_cast<size_t>(source.index)];
+    return dtype_bits(operand.dtype) == 8 && operand.strides[last_] == 1;
   }
-  void copy(Value* index, llvm::Type* bytes) {
-    const auto operand = static_cast<size_t>(spec_.value.nodes.back().index);
-    Value* moved = ir_.CreateAlignedLoad(bytes, address(bases_[operand], spec_.operands[operand], index), llvm::Align(1));
-    ir_.CreateAlignedStore(moved, address(out_, spec_.out, index), llvm::Align(1));
+  void move_bytes(Value* index, int64_t count) {
+    const ByteResult plan = plan_byte_result(spec_.value, spec_.operands);
+    const auto operand = static_cast<size_t>(spec_.value.nodes[static_cast<size_t>(plan.value)].index);
+    llvm::Type* type = vector_type(ir_.getInt8Ty(), count);
+    Value* bytes = ir_.CreateAlignedLoad(type, address(bases_[operand], spec_.operands[operand], index), llvm::Align(1));
+    if (plan.table >= 0) bytes = e_.isa().lookup_bytes(ir_, bases_[static_cast<size_t>(plan.table)], bytes);
+    ir_.CreateAlignedStore(bytes, address(out_, spec_.out, index), llvm::Align(1));
   }
 
   Value* base(const Access& access, size_t buffer, Value* item, const std::vector<Value*>& at, Value* first) {
