@@ -65,7 +65,7 @@ struct ContractSpec {
 struct ContractSchedule {
   int64_t tile_h = 1, tile_w = 1, tile_blocks = 1, unroll = 1;
   bool panels_outer = true;
-  int64_t prefetch = 0;  // steps of the reduction that weights of the next panel are fetched ahead; 0: none
+  int64_t prefetch = 0;  // tiles in whose course the weights of the next panel are fetched (panels_outer only); 0: none
   bool operator==(const ContractSchedule&) const = default;
 };
 

@@ -137,11 +137,40 @@ TEST_P(QuantizedKernels, Contract) {
   for (const Epilogue& epilogue : kEpilogues)
     for (const int64_t blocks : {1, 2, 3, 4, 5}) {
       const ContractSchedule schedule = {.tile_h = 1 + static_cast<int64_t>(seed % 2), .tile_w = 1 + static_cast<int64_t>(seed % 7),
-                                         .tile_blocks = blocks, .unroll = 4, .panels_outer = seed % 3 != 0};
+                                         .tile_blocks = blocks, .unroll = 4, .panels_outer = seed % 3 != 0, .prefetch = static_cast<int64_t>(seed % 4)};
       randoms.push_back(Maker(seed).contract(3, 7, 20 + static_cast<int64_t>(seed % 9), 70 + static_cast<int64_t>(seed), epilogue, schedule, wide));
       ++seed;
     }
   compare_kernels(randoms, target);
+}
+
+// An image of f32, channel by channel, to codes pixel by pixel, with a gap behind every row of pixels or none.
+TEST_P(QuantizedKernels, ImageInput) {
+  std::mt19937 rng(3);
+  std::vector<RandomKernel> randoms;
+  for (const int64_t channels : {2, 3, 4})
+    for (const DType type : {DType::u8, DType::f32})
+      for (const int64_t gap : {0, 12}) {
+        const int64_t h = 5, w = 37, size = dtype_bits(type) / 8;
+        MapSpec s;
+        s.space = {h, w, channels};
+        s.operands = {{.dtype = DType::f32, .item_stride = h * w * channels * 4, .strides = {w * 4, 4, h * w * 4}}};
+        s.out = {.dtype = type, .item_stride = h * (w * channels + gap) * size, .strides = {(w * channels + gap) * size, channels * size, size}};
+        ExprBuilder e;
+        const Scalar x = e.operand(0, DType::f32) * 13.0f;
+        s.value = e.finish(type == DType::f32 ? x : to_code(x, type, 100));
+        RandomKernel random;
+        random.kernel = {s, MapSchedule{1}};
+        random.items = 2;
+        random.buffers = {AlignedBytes(2 * s.out.item_stride + 64), AlignedBytes(2 * s.operands[0].item_stride + 64)};
+        for (int64_t i = 0; i < 2 * s.operands[0].item_stride; i += 4) {
+          const float value = static_cast<float>(rng() % 4000) * 0.01f - 20.0f;
+          std::memcpy(random.buffers[1].data() + i, &value, 4);
+        }
+        random.initial = random.buffers[0];
+        randoms.push_back(std::move(random));
+      }
+  compare_kernels(randoms, *find_emit_target(GetParam()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, QuantizedKernels, testing::ValuesIn(target_names()), test_name);

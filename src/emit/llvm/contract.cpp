@@ -46,6 +46,13 @@ class ContractEmitter {
       origin.push_back(tile_start(column, schedule_.tile_w, width_));
       Value* block = tile_start(panel, schedule_.tile_blocks, blocks_);
       origin.push_back(ir_.CreateMul(block, e_.constant(kBlock)));
+      // Lines of the next panel that this tile fetches.
+      fetched_ = nullptr;
+      if (schedule_.prefetch > 0 && schedule_.panels_outer && panels > 1) {
+        Value* index = ir_.CreateAdd(ir_.CreateMul(row, e_.constant(columns)), column);
+        Value* turn = ir_.CreateURem(index, e_.constant(schedule_.prefetch));
+        fetched_ = ir_.CreateMul(turn, e_.constant(64));
+      }
       tile(item, origin, block);
     });
   }
@@ -130,6 +137,7 @@ class ContractEmitter {
 
   void steps(Value* a, int64_t count) {
     Value* weights = e_.read(weights_);
+    if (fetched_ != nullptr) prefetch(weights, count);
     for (int64_t step = 0; step < count; ++step) {
       if (real_) {
         step_f32(byte_address(ir_, a, step * 4), weights, step);
@@ -140,6 +148,17 @@ class ContractEmitter {
       }
     }
     e_.write(weights_, byte_address(ir_, weights, count * step_bytes_));
+  }
+
+  // One line in every `prefetch` lines of the next panel's weights, to the second level cache.
+  void prefetch(Value* weights, int64_t count) {
+    const int64_t lines = std::max<int64_t>(1, count * step_bytes_ / 64 / schedule_.prefetch);
+    for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
+      for (int64_t line = 0; line < lines; ++line) {
+        const int64_t distance = (schedule_.tile_blocks + n) * spec_.b_block_stride + line * schedule_.prefetch * 64;
+        Value* address = byte_address(ir_, byte_address(ir_, weights, fetched_), distance);
+        ir_.CreateIntrinsic(llvm::Intrinsic::prefetch, {ir_.getPtrTy()}, {address, ir_.getInt32(0), ir_.getInt32(2), ir_.getInt32(1)});
+      }
   }
 
   Value* weight(Value* weights, int64_t step, int64_t block, int64_t offset, llvm::Type* type) {
@@ -244,6 +263,7 @@ class ContractEmitter {
   bool real_ = false;
   std::vector<AllocaInst*> accumulators_;
   AllocaInst* weights_ = nullptr;
+  Value* fetched_ = nullptr;
 };
 
 }  // namespace

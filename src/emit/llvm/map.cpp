@@ -1,5 +1,6 @@
 // Maps: one expression for every element, walked in vectors along the last dimension, together with the dimensions before it
-// that continue it at the same distance in every access.
+// that continue it at the same distance in every access. Where a short last dimension lies without gaps in the result (the
+// channels of an image), vectors run along the dimension before it and are interleaved when stored.
 #include "emit/llvm/forms.h"
 #include "emit/llvm/result_store.h"
 
@@ -12,23 +13,27 @@ int64_t bytes_of(DType type) { return dtype_bits(type) / 8; }
 
 class MapEmitter {
  public:
-  MapEmitter(Emitter& emitter, const MapSpec& spec) : e_(emitter), ir_(emitter.ir), spec_(spec) {
+  MapEmitter(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule) : e_(emitter), ir_(emitter.ir), spec_(spec) {
     rank_ = spec.space.size();
     last_ = rank_ - 1;
+    if (schedule.vector_dimension == static_cast<int64_t>(rank_) - 2 && interleaves()) {
+      together_ = spec.space[last_];
+      --last_;
+    }
     first_ = last_;
     inner_ = spec.space[last_];
     while (first_ > 0 && continues(first_ - 1)) {
       --first_;
       inner_ *= spec.space[first_];
     }
-    contiguous_ = spec.out.strides[last_] == bytes_of(spec.out.dtype);
+    contiguous_ = together_ == 1 && spec.out.strides[last_] == bytes_of(spec.out.dtype);
     for (const Access& access : spec.operands)
       contiguous_ = contiguous_ && (access.strides[last_] == 0 || access.strides[last_] == bytes_of(access.dtype));
   }
 
   void emit() {
-    // Units are rows of the last dimension; a segment is the merged dimensions.
-    const int64_t row = spec_.space[last_], segment_units = inner_ / row;
+    // Units are rows of the space's last dimension; a segment is the merged dimensions.
+    const int64_t row = together_ == 1 ? spec_.space[last_] : 1, segment_units = inner_ / row;
     llvm::AllocaInst* unit = e_.variable(e_.s64(), e_.begin());
     llvm::AllocaInst* stop = e_.variable(e_.s64(), e_.constant(0));
     // Rounds: as many units as lie in one segment.
@@ -64,6 +69,12 @@ class MapEmitter {
   }
 
  private:
+  // Whether the last dimension is short and the result's elements of the last two lie side by side.
+  bool interleaves() const {
+    const int64_t extent = spec_.space[last_], size = bytes_of(spec_.out.dtype);
+    return extent > 1 && extent <= 4 && spec_.out.strides[last_] == size && spec_.out.strides[last_ - 1] == size * extent;
+  }
+
   // Whether one step of dimension d equals all steps of the merged dimensions behind it, in every access.
   bool continues(size_t d) const {
     auto fits = [&](const Access& access) { return access.strides[d] == access.strides[last_] * inner_; };
@@ -78,6 +89,12 @@ class MapEmitter {
     bases_.clear();
     out_ = base(spec_.out, 0, item, at, first);
     for (size_t i = 0; i < spec_.operands.size(); ++i) bases_.push_back(base(spec_.operands[i], i + 1, item, at, first));
+    if (together_ > 1) {
+      Value* blocks_end = ir_.CreateAnd(count, e_.constant(-kBlock));
+      e_.range_loop(e_.constant(0), blocks_end, kBlock, [&](Value* index) { interleaved(index, kBlock); });
+      e_.range_loop(blocks_end, count, 1, [&](Value* index) { interleaved(index, 1); });
+      return;
+    }
     const int64_t group = 4 * e_.lanes();
     Value* groups_end = ir_.CreateAnd(count, e_.constant(-group));
     e_.range_loop(e_.constant(0), groups_end, group, [&](Value* index) {
@@ -101,6 +118,35 @@ class MapEmitter {
       e_.if_then(ir_.CreateICmpSLT(blocks_end, count), [&] { masked(blocks_end, count); });
     } else {
       e_.range_loop(blocks_end, count, 1, [&](Value* index) { block(index, 0, 1); });
+    }
+  }
+
+  // `lanes` elements of the vector dimension with all of the last one.
+  void interleaved(Value* index, int64_t lanes) {
+    const DType type = spec_.out.dtype;
+    std::vector<Value*> vectors;
+    for (int64_t c = 0; c < together_; ++c) {
+      ExpressionSources from = sources(index, 0, lanes, nullptr);
+      from.operand = [this, index, lanes, c](int32_t i) {
+        const Access& access = spec_.operands[static_cast<size_t>(i)];
+        Value* start = byte_address(ir_, address(bases_[static_cast<size_t>(i)], access, index), c * access.strides[last_ + 1]);
+        return e_.load_lanes(access.dtype, start, access.strides[last_], lanes);
+      };
+      Value* value = emit_expression(e_, spec_.value, lanes, from);
+      vectors.push_back(dtype_bits(type) == 8 ? ir_.CreateTrunc(value, vector_type(ir_.getInt8Ty(), lanes)) : value);
+    }
+    Value* out = address(out_, spec_.out, index);
+    const int64_t size = bytes_of(type);
+    if (lanes == 1) {
+      for (int64_t c = 0; c < together_; ++c) ir_.CreateAlignedStore(vectors[static_cast<size_t>(c)], byte_address(ir_, out, c * size), llvm::Align(1));
+      return;
+    }
+    while (vectors.size() != 2 && vectors.size() != 4) vectors.push_back(llvm::PoisonValue::get(vectors[0]->getType()));
+    Value* all = concat(ir_, vectors);
+    for (int64_t first = 0; first < lanes * together_; first += lanes) {
+      std::vector<int> order;
+      for (int64_t i = first; i < first + lanes; ++i) order.push_back(static_cast<int>(i % together_ * lanes + i / together_));
+      ir_.CreateAlignedStore(ir_.CreateShuffleVector(all, order), byte_address(ir_, out, first * size), llvm::Align(1));
     }
   }
 
@@ -162,7 +208,7 @@ class MapEmitter {
   Builder& ir_;
   const MapSpec& spec_;
   size_t rank_ = 0, last_ = 0, first_ = 0;
-  int64_t inner_ = 1;
+  int64_t inner_ = 1, together_ = 1;  // together_: elements of the last dimension that are interleaved
   bool contiguous_ = false;
   Value* out_ = nullptr;
   std::vector<Value*> bases_;
@@ -170,6 +216,6 @@ class MapEmitter {
 
 }  // namespace
 
-void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule&) { MapEmitter(emitter, spec).emit(); }
+void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule) { MapEmitter(emitter, spec, schedule).emit(); }
 
 }  // namespace cupel
