@@ -1,6 +1,6 @@
-// Speed of compiled kernels on operands that lie in the caches, in GOPS (a multiply-add counts as two) and as a share of the
-// peak that is measured beside them: kernel_peak [--target T] [--tile H,W,BLOCKS,UNROLL]... [name...]
-// One thread, timed by its CPU time; the best of many short windows, all kernels in turn.
+// Speed of compiled kernels on operands that lie in the caches, in GOPS (a multiply-add counts as two) and as a share
+// of the peak that is measured beside them: kernel_peak [--target T] [--tile H,W,BLOCKS,UNROLL]... [name...] One
+// thread, timed by its CPU time; the best of many short windows, all kernels in turn.
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -34,12 +34,22 @@ struct BenchShape {
 };
 
 constexpr BenchShape kShapes[] = {
-    {"3x3_56_64_64", 56, 3, 1, 64, 64},        {"3x3_28_128_128", 28, 3, 1, 128, 128}, {"3x3_14_256_256", 14, 3, 1, 256, 256},
-    {"3x3_7_512_512", 7, 3, 1, 512, 512},      {"1x1_56_64_256", 56, 1, 1, 64, 256},   {"1x1_14_1024_256", 14, 1, 1, 1024, 256},
-    {"1x1_7_2048_512", 7, 1, 1, 2048, 512},    {"3x3s2_28_128_128", 28, 3, 2, 128, 128}, {"7x7s2_112_3_64", 112, 7, 2, 3, 64},
-    {"1x1_14_96_576", 14, 1, 1, 96, 576},      {"1x1_56_24_144", 56, 1, 1, 24, 144},   {"gemm_128_768_768", 1, 1, 1, 768, 768, false, 128},
+    {"3x3_56_64_64", 56, 3, 1, 64, 64},
+    {"3x3_28_128_128", 28, 3, 1, 128, 128},
+    {"3x3_14_256_256", 14, 3, 1, 256, 256},
+    {"3x3_7_512_512", 7, 3, 1, 512, 512},
+    {"1x1_56_64_256", 56, 1, 1, 64, 256},
+    {"1x1_14_1024_256", 14, 1, 1, 1024, 256},
+    {"1x1_7_2048_512", 7, 1, 1, 2048, 512},
+    {"3x3s2_28_128_128", 28, 3, 2, 128, 128},
+    {"7x7s2_112_3_64", 112, 7, 2, 3, 64},
+    {"1x1_14_96_576", 14, 1, 1, 96, 576},
+    {"1x1_56_24_144", 56, 1, 1, 24, 144},
+    {"gemm_128_768_768", 1, 1, 1, 768, 768, false, 128},
     {"gemm_128_768_3072", 1, 1, 1, 768, 3072, false, 128},
-    {"dw3x3_112_32", 112, 3, 1, 32, 32, true}, {"dw3x3_14_576", 14, 3, 1, 576, 576, true}, {"dw3x3s2_28_144", 28, 3, 2, 144, 144, true},
+    {"dw3x3_112_32", 112, 3, 1, 32, 32, true},
+    {"dw3x3_14_576", 14, 3, 1, 576, 576, true},
+    {"dw3x3s2_28_144", 28, 3, 2, 144, 144, true},
 };
 
 struct Job {
@@ -74,10 +84,12 @@ Job make_job(const BenchShape& shape, const EmitTarget& target, std::vector<int6
   std::mt19937 rng(1);
   Job job;
   const int64_t width = shape.width > 0 ? shape.width : shape.size, height = shape.size;
-  const int64_t in_width = (width - 1) * shape.stride + shape.kernel, in_height = (height - 1) * shape.stride + shape.kernel;
+  const int64_t in_width = (width - 1) * shape.stride + shape.kernel,
+                in_height = (height - 1) * shape.stride + shape.kernel;
   const int64_t room = (shape.out + 15) / 16 * 16;
   const bool wide = target.byte_product == ByteProduct::two_s16;
-  const Access a = {.dtype = DType::u8, .strides = {shape.stride * in_width * shape.in, shape.stride * shape.in, shape.depthwise ? 1 : 0}};
+  const Access a = {.dtype = DType::u8,
+                    .strides = {shape.stride * in_width * shape.in, shape.stride * shape.in, shape.depthwise ? 1 : 0}};
   const Access per_channel = {.dtype = DType::s32, .constant = true, .strides = {0, 0, 4}};
   Access scale = per_channel;
   scale.dtype = DType::f32;
@@ -111,7 +123,8 @@ Job make_job(const BenchShape& shape, const EmitTarget& target, std::vector<int6
     s.out = out;
     weight_bytes = s.b_block_stride * room / 16;
     job.operations = 2.0 * static_cast<double>(height * width * shape.out * s.run * shape.kernel);
-    job.kernel = {s, ContractSchedule{std::min(tile[0], height), std::min(tile[1], width), std::min(tile[2], room / 16), tile[3], true, 0}};
+    job.kernel = {s, ContractSchedule{std::min(tile[0], height), std::min(tile[1], width), std::min(tile[2], room / 16),
+                                      tile[3], true, 0}};
   }
   job.label = fmt::format("{} {}x{}x{} U{}", shape.name, tile[0], tile[1], tile[2], tile[3]);
   job.buffers = {storage(job, height * width * room + 64, rng), storage(job, in_height * in_width * shape.in + 64, rng),
@@ -155,14 +168,17 @@ int main(int argc, char** argv) {
   WorkerPool pool;
   std::vector<Job> jobs;
   for (const BenchShape& shape : kShapes) {
-    const bool wanted = names.empty() || std::any_of(names.begin(), names.end(), [&](const std::string& n) { return std::string(shape.name).starts_with(n); });
+    const bool wanted = names.empty() || std::any_of(names.begin(), names.end(), [&](const std::string& n) {
+                          return std::string(shape.name).starts_with(n);
+                        });
     if (!wanted) continue;
     for (const auto& tile : tiles) jobs.push_back(make_job(shape, target, tile));
   }
   std::vector<const Kernel*> kernels;
   std::vector<std::string> symbols;
   for (const Job& job : jobs) {
-    if (auto sound = check_kernel(job.kernel); !sound) std::fprintf(stderr, "%s: %s\n", job.label.c_str(), sound.error().message().c_str());
+    if (auto sound = check_kernel(job.kernel); !sound)
+      std::fprintf(stderr, "%s: %s\n", job.label.c_str(), sound.error().message().c_str());
     const std::string symbol = kernel_symbol(job.kernel);
     if (std::find(symbols.begin(), symbols.end(), symbol) == symbols.end()) {
       symbols.push_back(symbol);
@@ -191,10 +207,10 @@ int main(int argc, char** argv) {
       for (int64_t i = 0; i < repeats; ++i) job.run(job.buffers.data(), 0, units);
       job.best_ns = std::min(job.best_ns, static_cast<double>(now_ns() - before) / static_cast<double>(repeats));
     }
-  std::printf("%s, peak %.0f GOPS (vpdpbusd, one core), %.1f ms a kernel to compile on %d workers\n", target.name.c_str(), peak,
-              build_ms / static_cast<double>(kernels.size()), pool.size());
+  std::printf("%s, peak %.0f GOPS (vpdpbusd, one core), %.1f ms a kernel to compile on %d workers\n",
+              target.name.c_str(), peak, build_ms / static_cast<double>(kernels.size()), pool.size());
   for (const Job& job : jobs)
-    std::printf("%-36s %8.1f us %6.0f GOPS %5.1f %%\n", job.label.c_str(), job.best_ns / 1000, job.operations / job.best_ns,
-                100 * job.operations / job.best_ns / peak);
+    std::printf("%-36s %8.1f us %6.0f GOPS %5.1f %%\n", job.label.c_str(), job.best_ns / 1000,
+                job.operations / job.best_ns, 100 * job.operations / job.best_ns / peak);
   return 0;
 }

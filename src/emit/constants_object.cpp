@@ -46,7 +46,8 @@ Bytes constants_object(std::span<const std::byte> content, const std::string& sy
   append(file, section_names);
   align(file, 8);
   const size_t sections_at = file.size();
-  auto section = [&](Elf64_Word name, Elf64_Word type, Elf64_Xword flags, size_t at, size_t size, Elf64_Xword alignment) {
+  auto section = [&](Elf64_Word name, Elf64_Word type, Elf64_Xword flags, size_t at, size_t size,
+                     Elf64_Xword alignment) {
     Elf64_Shdr header = {};
     header.sh_name = name;
     header.sh_type = type;

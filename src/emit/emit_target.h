@@ -16,18 +16,18 @@ namespace cupel {
 enum class ByteProduct : uint8_t { four_u8_s8, two_s16 };
 
 struct EmitTarget {
-  std::string name;      // "x86-64-v4+avx512vnni+avx512vbmi"; parses back
-  std::string triple;    // LLVM's
-  std::string cpu;       // LLVM's
-  std::string features;  // LLVM's, "+avx512vnni,+avx512vbmi"
+  std::string name;        // "x86-64-v4+avx512vnni+avx512vbmi"; parses back
+  std::string triple;      // LLVM's
+  std::string cpu;         // LLVM's
+  std::string features;    // LLVM's, "+avx512vnni,+avx512vbmi"
   FeatureSet feature_set;  // all that the code may use
-  int vector_lanes = 16;     // of 32 bits in a register
+  int vector_lanes = 16;   // of 32 bits in a register
   int vector_registers = 32;
   ByteProduct byte_product = ByteProduct::four_u8_s8;
 };
 
-// Name of a row of target/targets.h, more features of target/features.def separated by "+", or "host": the best row that
-// this machine runs with the further features that kernels use. bad usage: the name is unknown (lists the known);
+// Name of a row of target/targets.h, more features of target/features.def separated by "+", or "host": the best row
+// that this machine runs with the further features that kernels use. bad usage: the name is unknown (lists the known);
 // unsupported: no code generation for the architecture.
 // "x86-64-v3+avxvnni-evex" is x86-64-v3+avxvnni in the encoding that CPUs with AVX512VL and AVX512VNNI run.
 Result<EmitTarget> find_emit_target(std::string_view name);

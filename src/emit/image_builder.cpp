@@ -43,7 +43,9 @@ Status write_plainly(const std::filesystem::path& path, const Bytes& content) {
   FILE* file = std::fopen(path.c_str(), "wb");
   bool good = file != nullptr && (content.empty() || std::fwrite(content.data(), content.size(), 1, file) == 1);
   if (file != nullptr) good = std::fclose(file) == 0 && good;
-  if (!good) return resource_error(path.string(), "the file cannot be written", "free space there, or set TMPDIR to another folder");
+  if (!good)
+    return resource_error(path.string(), "the file cannot be written",
+                          "free space there, or set TMPDIR to another folder");
   return {};
 }
 
@@ -59,10 +61,12 @@ int64_t operations_of(const Kernel& kernel) {
     return count;
   };
   if (const auto* contract = std::get_if<ContractSpec>(&kernel.spec))
-    return elements(contract->space) * (steps(contract->loops) * contract->run + static_cast<int64_t>(contract->epilogue.nodes.size()));
+    return elements(contract->space) *
+           (steps(contract->loops) * contract->run + static_cast<int64_t>(contract->epilogue.nodes.size()));
   if (const auto* window = std::get_if<WindowSpec>(&kernel.spec))
     return elements(window->space) * (steps(window->loops) + static_cast<int64_t>(window->epilogue.nodes.size()));
-  if (const auto* map = std::get_if<MapSpec>(&kernel.spec)) return elements(map->space) * static_cast<int64_t>(map->value.nodes.size());
+  if (const auto* map = std::get_if<MapSpec>(&kernel.spec))
+    return elements(map->space) * static_cast<int64_t>(map->value.nodes.size());
   const auto& row = std::get<RowSpec>(kernel.spec);
   int64_t nodes = static_cast<int64_t>(row.value.nodes.size());
   for (const RowStep& step : row.steps) nodes += 1 + static_cast<int64_t>(step.value.nodes.size());
@@ -124,12 +128,13 @@ ImageTables tables_of(const Program& program, const EmitTarget& target) {
   return tables;
 }
 
-Result<Bytes> one_object(const Kernel& kernel, const EmitTarget& target, WorkerPool& pool, const ObjectCache& cache, const std::string& version,
-                         int level) {
+Result<Bytes> one_object(const Kernel& kernel, const EmitTarget& target, WorkerPool& pool, const ObjectCache& cache,
+                         const std::string& version, int level) {
   ObjectRequest request = {target.name, kernel_symbol(kernel), print_kernel(kernel), level};
   const std::string key = to_hex(sha256(fmt::format("{}\n{}\n{}\n{}", version, target.name, level, request.kernel)));
   if (auto found = cache.find(key)) return std::move(*found);
-  Bytes object = CUPEL_TRY(pool.ask(RequestKind::object, to_payload(request), "kernel " + kernel_name(kernel), request.kernel));
+  Bytes object =
+      CUPEL_TRY(pool.ask(RequestKind::object, to_payload(request), "kernel " + kernel_name(kernel), request.kernel));
   cache.keep(key, object);
   return object;
 }
@@ -151,7 +156,9 @@ Result<std::vector<std::string>> write_objects(std::span<const Bytes> objects, c
 
 }  // namespace
 
-std::string kernel_symbol(const Kernel& kernel) { return fmt::format("{}_{}", kernel_name(kernel), kernel_hash(kernel).substr(0, 16)); }
+std::string kernel_symbol(const Kernel& kernel) {
+  return fmt::format("{}_{}", kernel_name(kernel), kernel_hash(kernel).substr(0, 16));
+}
 
 std::string image_prefix(const std::string& model) {
   std::string prefix = "cupel_";
@@ -159,8 +166,8 @@ std::string image_prefix(const std::string& model) {
   return prefix;
 }
 
-Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels, const EmitTarget& target, WorkerPool& pool,
-                                         const BuildOptions& options) {
+Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels, const EmitTarget& target,
+                                         WorkerPool& pool, const BuildOptions& options) {
   const std::string version = CUPEL_TRY(pool.version());
   const ObjectCache cache(options.cache_folder);
   std::vector<Result<Bytes>> results(kernels.size());
@@ -184,7 +191,8 @@ Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels,
   return objects;
 }
 
-Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std::string>& exports, WorkerPool& pool, bool with_runtime) {
+Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std::string>& exports, WorkerPool& pool,
+                           bool with_runtime) {
   const WorkFolder folder = CUPEL_TRY(WorkFolder::make());
   LinkRequest request;
   request.inputs = CUPEL_TRY(write_objects(objects, folder));
@@ -193,7 +201,8 @@ Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std
   return link_files(std::move(request), folder, pool);
 }
 
-Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool, const BuildOptions& options) {
+Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool,
+                          const BuildOptions& options) {
   std::vector<const Kernel*> kernels;
   std::set<std::string> known;
   for (const Step& step : program.steps)

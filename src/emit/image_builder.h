@@ -1,5 +1,5 @@
-// Program -> Image: kernels become objects in the workers (or come from the cache), are linked with the constants, the step
-// table and the runtime to a shared library.
+// Program -> Image: kernels become objects in the workers (or come from the cache), are linked with the constants, the
+// step table and the runtime to a shared library.
 #pragma once
 
 #include <span>
@@ -22,12 +22,14 @@ struct BuildOptions {
 // The symbol that the object of a kernel defines: its name and the start of its hash.
 std::string kernel_symbol(const Kernel& kernel);
 // One object for each kernel, made by all workers at once. Kernels have to pass check_kernel.
-Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels, const EmitTarget& target, WorkerPool& pool,
-                                         const BuildOptions& options = {});
+Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels, const EmitTarget& target,
+                                         WorkerPool& pool, const BuildOptions& options = {});
 // A shared library of objects that shows the named symbols only.
-Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std::string>& exports, WorkerPool& pool, bool with_runtime = false);
+Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std::string>& exports, WorkerPool& pool,
+                           bool with_runtime = false);
 // The bytes of a shared library that shows cupel_<model>_image, _create, _run, _metadata and _free.
-Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool, const BuildOptions& options = {});
+Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool,
+                          const BuildOptions& options = {});
 // "cupel_" and the model's name as a C identifier: what every exported name begins with.
 std::string image_prefix(const std::string& model);
 

@@ -29,7 +29,9 @@ std::filesystem::path ObjectCache::default_folder() {
   return {};
 }
 
-std::filesystem::path ObjectCache::path_of(const std::string& key) const { return folder_ / "objects" / key.substr(0, 2) / key; }
+std::filesystem::path ObjectCache::path_of(const std::string& key) const {
+  return folder_ / "objects" / key.substr(0, 2) / key;
+}
 
 std::optional<Bytes> ObjectCache::find(const std::string& key) const {
   if (folder_.empty()) return std::nullopt;

@@ -1,5 +1,5 @@
-// Objects on disk, so that no kernel is compiled twice. The cache is never needed: whatever goes wrong with it, objects are
-// made anew.
+// Objects on disk, so that no kernel is compiled twice. The cache is never needed: whatever goes wrong with it, objects
+// are made anew.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// What Cupel and cupel-emit say to each other over one socket: a frame is a kind, a length and a payload. Both are built
-// from the same sources; the layout is that of this machine.
+// What Cupel and cupel-emit say to each other over one socket: a frame is a kind, a length and a payload. Both are
+// built from the same sources; the layout is that of this machine.
 #pragma once
 
 #include <cstdint>
@@ -152,9 +152,10 @@ struct ImageTables {
     int32_t zero_point = 0;
     template <class Archive, class Self>
     static void fields(Archive&& archive, Self& self) {
-      archive(self.symbol), archive(self.name), archive(self.origins), archive(self.buffers), archive(self.units_per_item),
-          archive(self.operations), archive(self.tapped), archive(self.value_name), archive(self.dtype), archive(self.dims),
-          archive(self.strides), archive(self.offset), archive(self.item_stride), archive(self.scale), archive(self.zero_point);
+      archive(self.symbol), archive(self.name), archive(self.origins), archive(self.buffers),
+          archive(self.units_per_item), archive(self.operations), archive(self.tapped), archive(self.value_name),
+          archive(self.dtype), archive(self.dims), archive(self.strides), archive(self.offset),
+          archive(self.item_stride), archive(self.scale), archive(self.zero_point);
     }
   };
   std::string prefix;  // "cupel_resnet50": of every exported name
@@ -166,8 +167,9 @@ struct ImageTables {
   int64_t constants_bytes = 0, arena_bytes = 0, fixed_batch = 0;
   template <class Archive, class Self>
   static void fields(Archive&& archive, Self& self) {
-    archive(self.prefix), archive(self.model), archive(self.target), archive(self.features), archive(self.inputs), archive(self.outputs),
-        archive(self.buffers), archive(self.steps), archive(self.constants_bytes), archive(self.arena_bytes), archive(self.fixed_batch);
+    archive(self.prefix), archive(self.model), archive(self.target), archive(self.features), archive(self.inputs),
+        archive(self.outputs), archive(self.buffers), archive(self.steps), archive(self.constants_bytes),
+        archive(self.arena_bytes), archive(self.fixed_batch);
   }
 };
 // Defined by the object that holds the constants.
@@ -180,7 +182,10 @@ struct FieldWriter {
   void operator()(const T& value) {
     if constexpr (requires { T::fields(*this, value); }) {
       T::fields(*this, value);
-    } else if constexpr (requires { typename T::value_type; T::value_type::fields(*this, value.front()); }) {
+    } else if constexpr (requires {
+                           typename T::value_type;
+                           T::value_type::fields(*this, value.front());
+                         }) {
       to.add(static_cast<uint64_t>(value.size()));
       for (const auto& one : value) (*this)(one);
     } else {
@@ -194,7 +199,10 @@ struct FieldReader {
   void operator()(T& value) {
     if constexpr (requires { T::fields(*this, value); }) {
       T::fields(*this, value);
-    } else if constexpr (requires { typename T::value_type; T::value_type::fields(*this, value.front()); }) {
+    } else if constexpr (requires {
+                           typename T::value_type;
+                           T::value_type::fields(*this, value.front());
+                         }) {
       uint64_t size = 0;
       from.read(size);
       value.clear();

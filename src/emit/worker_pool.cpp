@@ -99,7 +99,8 @@ WorkerPool::~WorkerPool() {
 Status WorkerPool::start(Worker& worker) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-    return resource_error("cupel-emit", fmt::format("no socket: {}", std::strerror(errno)), "close other programs or raise the limit of open files");
+    return resource_error("cupel-emit", fmt::format("no socket: {}", std::strerror(errno)),
+                          "close other programs or raise the limit of open files");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, pair[1], 0);
@@ -117,7 +118,8 @@ Status WorkerPool::start(Worker& worker) {
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
   if (options_.plant_defects) environment.push_back(plant.data());
   environment.push_back(nullptr);
-  const int failure = posix_spawn(&worker.process, program.c_str(), &actions, &attributes, arguments.data(), environment.data());
+  const int failure =
+      posix_spawn(&worker.process, program.c_str(), &actions, &attributes, arguments.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   close(pair[1]);
@@ -191,9 +193,10 @@ Result<Bytes> WorkerPool::ask(RequestKind kind, const Bytes& payload, std::strin
   }
   if (state == Exchange::late) {
     stop(worker, true);
-    return resource_error(std::string(subject),
-                          with_text(fmt::format("code generation took longer than {} ms and was stopped", options_.timeout_ms), text),
-                          "this is a defect of Cupel or a machine under heavy load; please report it with the kernel above");
+    return resource_error(
+        std::string(subject),
+        with_text(fmt::format("code generation took longer than {} ms and was stopped", options_.timeout_ms), text),
+        "this is a defect of Cupel or a machine under heavy load; please report it with the kernel above");
   }
   if (state == Exchange::closed) {
     const std::string end = stop(worker, false);

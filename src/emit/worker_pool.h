@@ -16,11 +16,11 @@
 namespace cupel {
 
 struct WorkerOptions {
-  std::filesystem::path program;  // empty: CUPEL_EMIT, else cupel-emit beside the running program
-  int workers = 0;                // 0: one per CPU this process may use
-  int64_t timeout_ms = 120'000;   // of one request
+  std::filesystem::path program;             // empty: CUPEL_EMIT, else cupel-emit beside the running program
+  int workers = 0;                           // 0: one per CPU this process may use
+  int64_t timeout_ms = 120'000;              // of one request
   int64_t memory_bytes = int64_t{12} << 30;  // address space of one worker
-  bool plant_defects = false;     // accept the plant requests
+  bool plant_defects = false;                // accept the plant requests
 };
 
 // Requests may come from several threads at once.

@@ -5,6 +5,8 @@
 #include <random>
 
 #include "driver/compile.h"
+#include "driver/engine.h"
+#include "emit/image_builder.h"
 #include "kernel/evaluate_program.h"
 #include "kernel/lower.h"
 #include "kernel/memory_plan.h"
@@ -53,21 +55,58 @@ void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot)
   EXPECT_LE(static_cast<double>(lowered->program.arena_bytes), 1.15 * static_cast<double>(live_bytes(lowered->program)));
 }
 
+// The compiled Image on every x86 target that this machine runs, one and two threads, batches 1 and 3: every step's result
+// and every output equal the interpreter's.
+void expect_same_bits_compiled(const Graph& graph) {
+  ThreadPool threads(2);
+  WorkerPool workers({.program = CUPEL_EMIT_PROGRAM});
+  int images = 0;
+  for (const EmitTarget& target : runnable_emit_targets()) {
+    const auto image = compile_image(graph, "network", target, workers);
+    if (!image && image.error().kind == ErrorKind::unsupported && target.byte_product != ByteProduct::four_u8_s8) continue;
+    ASSERT_TRUE(image.has_value()) << target.name << ": " << image.error().message();
+    ++images;
+    for (int thread_count : {1, 2})
+      for (int64_t batch : {1, 3}) {
+        auto model = CompiledModel::load(*image, "network", thread_count);
+        ASSERT_TRUE(model.has_value()) << model.error().message();
+        const Tensor input = random_images(batch, static_cast<unsigned>(10 + batch));
+        std::map<ValueId, Tensor> expected;
+        const auto reference = interpret(graph, std::span(&input, 1), threads, [&](ValueId id, const Tensor& t) -> Status {
+          expected[id] = t;
+          return {};
+        });
+        ASSERT_TRUE(reference.has_value()) << reference.error().message();
+        int taps = 0;
+        const auto outputs = model->run(graph, std::span(&input, 1), [&](ValueId id, const Tensor& t) -> Status {
+          ++taps;
+          EXPECT_TRUE(same_bytes(t, expected.at(id))) << target.name << " " << graph.value(id).name;
+          return {};
+        });
+        ASSERT_TRUE(outputs.has_value()) << outputs.error().message();
+        EXPECT_GT(taps, 5);
+        for (size_t i = 0; i < outputs->size(); ++i) EXPECT_TRUE(same_bytes((*outputs)[i], (*reference)[i])) << target.name;
+      }
+  }
+  EXPECT_GT(images, 0);
+}
+
 class SampleNetwork : public ::testing::TestWithParam<const char*> {
  protected:
   std::filesystem::path path() const { return std::filesystem::path(CUPEL_SOURCE_DIR) / "models" / (std::string("fashion_") + GetParam() + ".onnx"); }
 };
 
-TEST_P(SampleNetwork, FloatProgramEqualsInterpreter) {
+TEST_P(SampleNetwork, FloatProgramsEqualInterpreter) {
   ThreadPool threads(2);
   CompileContext context{threads, {}};
   const auto model = load_model(path(), context);
   ASSERT_TRUE(model.has_value()) << model.error().message();
   expect_same_meaning(model->program, random_images(1, 1), true);
   expect_same_meaning(model->program, random_images(3, 2), true);
+  expect_same_bits_compiled(model->program);
 }
 
-TEST_P(SampleNetwork, IntegerProgramEqualsInterpreter) {
+TEST_P(SampleNetwork, IntegerProgramsEqualInterpreter) {
   ThreadPool threads(2);
   CompileContext context{threads, {}};
   const auto model = load_model(path(), context);
@@ -84,6 +123,7 @@ TEST_P(SampleNetwork, IntegerProgramEqualsInterpreter) {
   const auto program = integerize_graph(quantized->graph, context, nullptr);
   ASSERT_TRUE(program.has_value()) << program.error().message();
   expect_same_meaning(*program, random_images(1, 4), true);
+  expect_same_bits_compiled(*program);
   if (std::string(GetParam()) != "vit") return expect_same_meaning(*program, random_images(2, 5), false);
   expect_same_meaning(*program, random_images(2, 5), true);
   const auto without = lower_graph(*program, "m", {false, 32});

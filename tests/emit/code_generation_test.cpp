@@ -41,7 +41,9 @@ size_t vector_stack_accesses(const std::string& text) {
   while (start < text.size()) {
     const size_t end = std::min(text.find('\n', start), text.size());
     const std::string line = text.substr(start, end - start);
-    if ((line.find("(%rsp") != std::string::npos || line.find("(%rbp") != std::string::npos) && line.find("mm") != std::string::npos) ++count;
+    if ((line.find("(%rsp") != std::string::npos || line.find("(%rbp") != std::string::npos) &&
+        line.find("mm") != std::string::npos)
+      ++count;
     start = end + 1;
   }
   return count;
@@ -72,12 +74,14 @@ Kernel contract(DType a, DType b, ContractSchedule schedule) {
 class CodeGeneration : public testing::Test {
  protected:
   void SetUp() override {
-    if (std::system("llvm-objdump-19 --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "llvm-objdump-19 is not installed";
+    if (std::system("llvm-objdump-19 --version > /dev/null 2>&1") != 0)
+      GTEST_SKIP() << "llvm-objdump-19 is not installed";
   }
 };
 
 TEST_F(CodeGeneration, ByteContractionsUseTheDotProductOfTheTarget) {
-  EXPECT_NE(disassemble(contract(DType::u8, DType::s8, {1, 7, 2, 4}), "x86-64-v4+avx512vnni").find("vpdpbusd"), std::string::npos);
+  EXPECT_NE(disassemble(contract(DType::u8, DType::s8, {1, 7, 2, 4}), "x86-64-v4+avx512vnni").find("vpdpbusd"),
+            std::string::npos);
   const std::string ymm = disassemble(contract(DType::u8, DType::s8, {1, 4, 1, 4}), "x86-64-v3+avxvnni");
   EXPECT_NE(ymm.find("vpdpbusd"), std::string::npos);
   EXPECT_NE(ymm.find("{vex}"), std::string::npos);
@@ -90,7 +94,8 @@ TEST_F(CodeGeneration, ByteContractionsUseTheDotProductOfTheTarget) {
 }
 
 TEST_F(CodeGeneration, TilesThatFitTheRegistersStayInThem) {
-  for (const ContractSchedule& tile : {ContractSchedule{1, 7, 2, 4}, ContractSchedule{1, 14, 2, 4}, ContractSchedule{2, 7, 2, 4}, ContractSchedule{1, 6, 4, 4}}) {
+  for (const ContractSchedule& tile : {ContractSchedule{1, 7, 2, 4}, ContractSchedule{1, 14, 2, 4},
+                                       ContractSchedule{2, 7, 2, 4}, ContractSchedule{1, 6, 4, 4}}) {
     const std::string text = disassemble(contract(DType::u8, DType::s8, tile), "x86-64-v4+avx512vnni");
     EXPECT_EQ(vector_stack_accesses(text), 0u) << tile.tile_h << "x" << tile.tile_w << "x" << tile.tile_blocks;
   }
@@ -112,7 +117,11 @@ TEST_F(CodeGeneration, ProductsAndSumsAreFusedWhereWrittenAndOnlyThere) {
   EXPECT_EQ(chain.find("vmulps"), std::string::npos);
   ExprBuilder e;
   const Access access = {.dtype = DType::f32, .strides = {4}};
-  const Kernel map = {MapSpec{{1000}, {access, access}, e.finish(e.operand(0, DType::f32) * e.operand(1, DType::f32) + e.operand(0, DType::f32)), access}, MapSchedule{}};
+  const Kernel map = {MapSpec{{1000},
+                              {access, access},
+                              e.finish(e.operand(0, DType::f32) * e.operand(1, DType::f32) + e.operand(0, DType::f32)),
+                              access},
+                      MapSchedule{}};
   for (const char* target : {"x86-64-v3", "x86-64-v4"}) {
     const std::string text = disassemble(map, target);
     EXPECT_EQ(text.find("vfmadd"), std::string::npos);
@@ -134,7 +143,7 @@ TEST_F(CodeGeneration, DepthwiseConvolutionsShareTheirColumns) {
   s.epilogue = e.finish(to_code(to_f32(e.accumulator(0, ScalarType::s32)) * e.operand(0, DType::f32), DType::u8, 0));
   s.out = {.dtype = DType::u8, .strides = {12 * 64, 64, 1}};
   const std::string text = disassemble({s, WindowSchedule{4, 4}}, "x86-64-v4+avx512vnni");
-  EXPECT_EQ(count_of(text, "vpdpbusd"), 4u * 3 * 4);                      // pixels, kernel columns, vectors
+  EXPECT_EQ(count_of(text, "vpdpbusd"), 4u * 3 * 4);  // pixels, kernel columns, vectors
   EXPECT_EQ(count_of(text, "vpunpcklwd") + count_of(text, "vpunpckhwd"), 4u * (6 + 3));  // image and weight columns
   EXPECT_EQ(count_of(text, "vpmulld"), 0u);
 }
@@ -143,7 +152,8 @@ TEST_F(CodeGeneration, TablesOfBytesArePermutations) {
   ExprBuilder e;
   const Access codes = {.dtype = DType::u8, .strides = {1}};
   const Access table = {.dtype = DType::u8, .constant = true, .strides = {0}};
-  const Kernel map = {MapSpec{{4096}, {codes, table}, e.finish(e.table(1, e.operand(0, DType::u8))), codes}, MapSchedule{}};
+  const Kernel map = {MapSpec{{4096}, {codes, table}, e.finish(e.table(1, e.operand(0, DType::u8))), codes},
+                      MapSchedule{}};
   const std::string text = disassemble(map, "x86-64-v4+avx512vnni+avx512vbmi");
   EXPECT_EQ(count_of(text, "vpermi2b") + count_of(text, "vpermt2b"), 2u);
   EXPECT_EQ(text.find("vpack"), std::string::npos);

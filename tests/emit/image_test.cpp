@@ -1,4 +1,6 @@
 // Programs to Images: tables, exported functions, constants, a run through the C interface.
+#include "runtime/image.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -8,7 +10,6 @@
 #include "emit/image_builder.h"
 #include "emit/loaded_library.h"
 #include "kernel/builder.h"
-#include "runtime/image.h"
 
 namespace cupel {
 namespace {
@@ -40,7 +41,11 @@ Program scaling(const std::string& model) {
   const Access fixed = {.dtype = DType::f32, .constant = true, .strides = {4}};
   ExprBuilder product, copy;
   Step first, second;
-  first.kernel = {MapSpec{{n}, {moving, fixed}, product.finish(product.operand(0, DType::f32) * product.operand(1, DType::f32)), moving}, MapSchedule{}};
+  first.kernel = {MapSpec{{n},
+                          {moving, fixed},
+                          product.finish(product.operand(0, DType::f32) * product.operand(1, DType::f32)),
+                          moving},
+                  MapSchedule{}};
   first.name = kernel_name(first.kernel);
   first.buffers = {1, 0, 3};
   first.origins = {"a", "b"};
@@ -53,7 +58,6 @@ Program scaling(const std::string& model) {
   program.steps = {first, second};
   return program;
 }
-
 
 TEST(Image, RunsThroughItsExportedFunctions) {
   EXPECT_EQ(image_prefix("res-net 18"), "cupel_res_net_18");
@@ -87,7 +91,8 @@ TEST(Image, RunsThroughItsExportedFunctions) {
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) * 0.5f;
   const void* inputs[] = {x.data()};
   void* outputs[] = {y.data()};
-  const auto run = library.find<int (*)(CupelSession*, int64_t, const void* const*, void* const*)>("cupel_res_net_18_run");
+  const auto run =
+      library.find<int (*)(CupelSession*, int64_t, const void* const*, void* const*)>("cupel_res_net_18_run");
   ASSERT_EQ(run(session, 3, inputs, outputs), kCupelOk);
   for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(y[i], x[i] * static_cast<float>(i % 40));
   library.find<void (*)(CupelSession*)>("cupel_res_net_18_free")(session);

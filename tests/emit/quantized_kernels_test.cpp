@@ -1,5 +1,5 @@
-// The kernels that quantized networks are made of: contractions and depthwise convolutions with requantization, rectifiers,
-// residual sums and tables, where code generation takes its special ways.
+// The kernels that quantized networks are made of: contractions and depthwise convolutions with requantization,
+// rectifiers, residual sums and tables, where code generation takes its special ways.
 #include <cmath>
 #include <random>
 
@@ -32,11 +32,14 @@ class Maker {
  public:
   explicit Maker(uint64_t seed) : rng_(seed) {}
 
-  RandomKernel depthwise(int64_t h, int64_t w, int64_t channels, int64_t kernel, int64_t stride, const Epilogue& epilogue, int64_t tile_w) {
+  RandomKernel depthwise(int64_t h, int64_t w, int64_t channels, int64_t kernel, int64_t stride,
+                         const Epilogue& epilogue, int64_t tile_w) {
     WindowSpec s;
     const int64_t room = rounded(channels), line = ((w - 1) * stride + kernel) * room;
     s.space = {h, w, channels};
-    s.a = {.dtype = DType::u8, .item_stride = line * ((h - 1) * stride + kernel), .strides = {stride * line, stride * room, 1}};
+    s.a = {.dtype = DType::u8,
+           .item_stride = line * ((h - 1) * stride + kernel),
+           .strides = {stride * line, stride * room, 1}};
     s.weights = {.dtype = DType::s8, .constant = true, .strides = {0, 0, 1}};
     s.start = {.dtype = DType::s32, .constant = true, .strides = {0, 0, 4}};
     s.weights_tap_stride = room;
@@ -46,11 +49,13 @@ class Maker {
     RandomKernel random;
     random.items = 2;
     random.kernel = {s, WindowSchedule{std::min(tile_w, w), std::min<int64_t>(4, room / 16)}};
-    fill(random, {2 * s.out.item_stride, 2 * s.a.item_stride + 64, room * kernel * kernel, room * 4}, room, s.operands, 2 * s.out.item_stride);
+    fill(random, {2 * s.out.item_stride, 2 * s.a.item_stride + 64, room * kernel * kernel, room * 4}, room, s.operands,
+         2 * s.out.item_stride);
     return random;
   }
 
-  RandomKernel contract(int64_t h, int64_t w, int64_t depth, int64_t columns, const Epilogue& epilogue, ContractSchedule schedule, bool wide) {
+  RandomKernel contract(int64_t h, int64_t w, int64_t depth, int64_t columns, const Epilogue& epilogue,
+                        ContractSchedule schedule, bool wide) {
     ContractSpec s;
     const int64_t room = rounded(columns);
     s.space = {h, w, columns};
@@ -64,7 +69,8 @@ class Maker {
     RandomKernel random;
     random.items = 2;
     random.kernel = {s, schedule};
-    fill(random, {2 * s.out.item_stride, 2 * s.a.item_stride + 64, 0, room * 4}, room, s.operands, 2 * s.out.item_stride);
+    fill(random, {2 * s.out.item_stride, 2 * s.a.item_stride + 64, 0, room * 4}, room, s.operands,
+         2 * s.out.item_stride);
     Tensor weights(DType::s8, {columns, depth});
     for (int8_t& x : weights.mutable_data<int8_t>()) x = static_cast<int8_t>(rng_());
     const Tensor packed = wide ? pack_weights_s16(weights, depth) : pack_weights_s8(weights, depth);
@@ -95,7 +101,8 @@ class Maker {
     return b.finish(code);
   }
 
-  void fill(RandomKernel& random, std::vector<int64_t> sizes, int64_t room, const std::vector<Access>& operands, int64_t residual) {
+  void fill(RandomKernel& random, std::vector<int64_t> sizes, int64_t room, const std::vector<Access>& operands,
+            int64_t residual) {
     sizes.push_back(room * 4);
     for (size_t i = 1; i < operands.size(); ++i) sizes.push_back(operands[i].constant ? 256 : residual);
     for (size_t i = 0; i < sizes.size(); ++i) {
@@ -121,9 +128,11 @@ TEST_P(QuantizedKernels, Depthwise) {
   std::vector<RandomKernel> randoms;
   uint64_t seed = 0;
   for (const int64_t channels : {16, 24, 32, 40, 96, 130, 144, 576})
-    for (const auto [kernel, stride, w] : {std::array<int64_t, 3>{3, 1, 9}, {3, 2, 4}, {5, 1, 7}, {7, 2, 3}, {1, 1, 1}}) {
+    for (const auto [kernel, stride, w] :
+         {std::array<int64_t, 3>{3, 1, 9}, {3, 2, 4}, {5, 1, 7}, {7, 2, 3}, {1, 1, 1}}) {
       const Epilogue& epilogue = kEpilogues[seed % std::size(kEpilogues)];
-      randoms.push_back(Maker(seed).depthwise(3, w, channels, kernel, stride, epilogue, 1 + static_cast<int64_t>(seed % 5)));
+      randoms.push_back(
+          Maker(seed).depthwise(3, w, channels, kernel, stride, epilogue, 1 + static_cast<int64_t>(seed % 5)));
       ++seed;
     }
   compare_kernels(randoms, *find_emit_target(GetParam()));
@@ -136,9 +145,14 @@ TEST_P(QuantizedKernels, Contract) {
   uint64_t seed = 0;
   for (const Epilogue& epilogue : kEpilogues)
     for (const int64_t blocks : {1, 2, 3, 4, 5}) {
-      const ContractSchedule schedule = {.tile_h = 1 + static_cast<int64_t>(seed % 2), .tile_w = 1 + static_cast<int64_t>(seed % 7),
-                                         .tile_blocks = blocks, .unroll = 4, .panels_outer = seed % 3 != 0, .prefetch = static_cast<int64_t>(seed % 4)};
-      randoms.push_back(Maker(seed).contract(3, 7, 20 + static_cast<int64_t>(seed % 9), 70 + static_cast<int64_t>(seed), epilogue, schedule, wide));
+      const ContractSchedule schedule = {.tile_h = 1 + static_cast<int64_t>(seed % 2),
+                                         .tile_w = 1 + static_cast<int64_t>(seed % 7),
+                                         .tile_blocks = blocks,
+                                         .unroll = 4,
+                                         .panels_outer = seed % 3 != 0,
+                                         .prefetch = static_cast<int64_t>(seed % 4)};
+      randoms.push_back(Maker(seed).contract(3, 7, 20 + static_cast<int64_t>(seed % 9), 70 + static_cast<int64_t>(seed),
+                                             epilogue, schedule, wide));
       ++seed;
     }
   compare_kernels(randoms, target);
@@ -155,7 +169,9 @@ TEST_P(QuantizedKernels, ImageInput) {
         MapSpec s;
         s.space = {h, w, channels};
         s.operands = {{.dtype = DType::f32, .item_stride = h * w * channels * 4, .strides = {w * 4, 4, h * w * 4}}};
-        s.out = {.dtype = type, .item_stride = h * (w * channels + gap) * size, .strides = {(w * channels + gap) * size, channels * size, size}};
+        s.out = {.dtype = type,
+                 .item_stride = h * (w * channels + gap) * size,
+                 .strides = {(w * channels + gap) * size, channels * size, size}};
         ExprBuilder e;
         const Scalar x = e.operand(0, DType::f32) * 13.0f;
         s.value = e.finish(type == DType::f32 ? x : to_code(x, type, 100));

@@ -15,7 +15,8 @@ void compare(const std::string& name, KernelForm form, int count, int level) {
   const EmitTarget target = *find_emit_target(name);
   const RandomOptions options = {.s16_weights = target.byte_product == ByteProduct::two_s16};
   std::vector<RandomKernel> randoms;
-  for (int seed = 0; seed < count; ++seed) randoms.push_back(make_random_kernel(form, static_cast<uint64_t>(seed), options));
+  for (int seed = 0; seed < count; ++seed)
+    randoms.push_back(make_random_kernel(form, static_cast<uint64_t>(seed), options));
   compare_kernels(randoms, target, level);
 }
 

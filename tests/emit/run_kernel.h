@@ -23,7 +23,8 @@ inline WorkerPool& test_pool() {
 inline std::vector<std::string> target_names() {
   std::vector<std::string> names;
   for (const EmitTarget& target : runnable_emit_targets()) names.push_back(target.name);
-  if (auto host = find_emit_target("host"); host && std::find(names.begin(), names.end(), host->name) == names.end()) names.push_back(host->name);
+  if (auto host = find_emit_target("host"); host && std::find(names.begin(), names.end(), host->name) == names.end())
+    names.push_back(host->name);
   return names;
 }
 // A target's name as part of a test's.
@@ -64,7 +65,8 @@ inline void compare_kernels(std::vector<RandomKernel>& randoms, const EmitTarget
     run(buffers.data(), second, units);
     run(buffers.data(), first, second);
     run(buffers.data(), 0, first);
-    ASSERT_EQ(compare_results(random, expected, random.buffers[0]), "") << target.name << ", kernel " << i << "\n" << print_kernel(random.kernel);
+    ASSERT_EQ(compare_results(random, expected, random.buffers[0]), "") << target.name << ", kernel " << i << "\n"
+                                                                        << print_kernel(random.kernel);
   }
 }
 

@@ -1,5 +1,5 @@
-// cupel-emit: the one program that holds LLVM. Serves requests (emit/protocol.h) on its standard input, a socket, until the
-// other side closes it. Its argument is the address space it may use, in bytes.
+// cupel-emit: the one program that holds LLVM. Serves requests (emit/protocol.h) on its standard input, a socket, until
+// the other side closes it. Its argument is the address space it may use, in bytes.
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -65,7 +65,8 @@ Bytes no_memory_reply;
 }
 
 [[noreturn]] void fatal_error(void*, const char* reason, bool) {
-  reply(ReplyKind::error, to_payload(Error{ErrorKind::internal, "LLVM", reason, "this is a defect of Cupel; please report it with the model"}));
+  reply(ReplyKind::error, to_payload(Error{ErrorKind::internal, "LLVM", reason,
+                                           "this is a defect of Cupel; please report it with the model"}));
   _exit(5);
 }
 
@@ -123,12 +124,15 @@ Result<Bytes> serve(RequestKind kind, const Bytes& payload) {
 }
 
 int run(const char* memory) {
+#if !defined(__SANITIZE_ADDRESS__)  // its shadow alone takes more address space than any limit
   const rlimit limit = {std::strtoull(memory, nullptr, 10), RLIM_INFINITY};
   if (limit.rlim_cur > 0) setrlimit(RLIMIT_AS, &limit);
+#endif
   const rlimit no_core = {0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
-  no_memory_reply = to_payload(Error{ErrorKind::resource, "", "code generation ran out of memory",
-                                     "this is a defect of Cupel or a machine with little memory; please report it with the kernel above"});
+  no_memory_reply = to_payload(
+      Error{ErrorKind::resource, "", "code generation ran out of memory",
+            "this is a defect of Cupel or a machine with little memory; please report it with the kernel above"});
   std::set_new_handler(out_of_memory);
   install_fatal_error_replies(fatal_error);
   // When the other side goes while work is under way, nobody waits for the result.

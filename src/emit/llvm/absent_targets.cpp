@@ -7,9 +7,9 @@
 #define LLVMInitializeX86AsmParser cupel_no_parser
 
 extern "C" {
-#define LLVM_TARGET(name)                     \
-  void LLVMInitialize##name##Target() {}      \
-  void LLVMInitialize##name##TargetMC() {}    \
+#define LLVM_TARGET(name)                  \
+  void LLVMInitialize##name##Target() {}   \
+  void LLVMInitialize##name##TargetMC() {} \
   void LLVMInitialize##name##TargetInfo() {}
 #include "llvm/Config/Targets.def"
 #define LLVM_ASM_PRINTER(name) \

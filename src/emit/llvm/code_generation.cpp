@@ -42,7 +42,8 @@ void promote_variables(llvm::Module& module) {
     llvm::DominatorTree tree(function);
     std::vector<llvm::AllocaInst*> variables;
     for (llvm::Instruction& instruction : function.getEntryBlock())
-      if (auto* variable = llvm::dyn_cast<llvm::AllocaInst>(&instruction); variable && llvm::isAllocaPromotable(variable))
+      if (auto* variable = llvm::dyn_cast<llvm::AllocaInst>(&instruction);
+          variable && llvm::isAllocaPromotable(variable))
         variables.push_back(variable);
     llvm::PromoteMemToReg(variables, tree);
   }
@@ -52,19 +53,21 @@ Result<Bytes> generate_object(llvm::Module& module, const EmitTarget& target, in
   start_llvm();
   std::string cause;
   const llvm::Target* found = llvm::TargetRegistry::lookupTarget(target.triple, cause);
-  if (found == nullptr) return unsupported(target.name, "LLVM has no code generation for it: " + cause, "choose another target");
+  if (found == nullptr)
+    return unsupported(target.name, "LLVM has no code generation for it: " + cause, "choose another target");
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
   options.FunctionSections = true;
   const auto code_level = llvm::CodeGenOpt::getLevel(level).value_or(llvm::CodeGenOptLevel::Default);
-  std::unique_ptr<llvm::TargetMachine> machine(found->createTargetMachine(target.triple, target.cpu, target.features, options, llvm::Reloc::PIC_,
-                                                                          std::nullopt, code_level));
+  std::unique_ptr<llvm::TargetMachine> machine(found->createTargetMachine(
+      target.triple, target.cpu, target.features, options, llvm::Reloc::PIC_, std::nullopt, code_level));
   module.setTargetTriple(target.triple);
   module.setDataLayout(machine->createDataLayout());
   promote_variables(module);
   std::string problem;
   llvm::raw_string_ostream problem_stream(problem);
-  if (llvm::verifyModule(module, &problem_stream)) return internal_error(module.getName().str(), "invalid LLVM IR: " + problem);
+  if (llvm::verifyModule(module, &problem_stream))
+    return internal_error(module.getName().str(), "invalid LLVM IR: " + problem);
   llvm::SmallVector<char, 0> object;
   llvm::raw_svector_ostream stream(object);
   llvm::legacy::PassManager passes;

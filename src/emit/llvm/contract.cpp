@@ -1,5 +1,5 @@
-// Implicit matrix products: tiles of tile_h × tile_w pixels by tile_blocks blocks of 16 columns, accumulators in registers.
-// Every step of the reduction loads the weights of its columns and broadcasts one dword of each pixel.
+// Implicit matrix products: tiles of tile_h × tile_w pixels by tile_blocks blocks of 16 columns, accumulators in
+// registers. Every step of the reduction loads the weights of its columns and broadcasts one dword of each pixel.
 #include "emit/llvm/forms.h"
 #include "emit/llvm/result_store.h"
 
@@ -157,19 +157,22 @@ class ContractEmitter {
       for (int64_t line = 0; line < lines; ++line) {
         const int64_t distance = (schedule_.tile_blocks + n) * spec_.b_block_stride + line * schedule_.prefetch * 64;
         Value* address = byte_address(ir_, byte_address(ir_, weights, fetched_), distance);
-        ir_.CreateIntrinsic(llvm::Intrinsic::prefetch, {ir_.getPtrTy()}, {address, ir_.getInt32(0), ir_.getInt32(2), ir_.getInt32(1)});
+        ir_.CreateIntrinsic(llvm::Intrinsic::prefetch, {ir_.getPtrTy()},
+                            {address, ir_.getInt32(0), ir_.getInt32(2), ir_.getInt32(1)});
       }
   }
 
   Value* weight(Value* weights, int64_t step, int64_t block, int64_t offset, llvm::Type* type) {
-    return ir_.CreateAlignedLoad(type, byte_address(ir_, weights, block * spec_.b_block_stride + step * step_bytes_ + offset), llvm::Align(4));
+    return ir_.CreateAlignedLoad(
+        type, byte_address(ir_, weights, block * spec_.b_block_stride + step * step_bytes_ + offset), llvm::Align(4));
   }
 
   void step_s8(Value* a, Value* weights, int64_t step) {
     llvm::Type* part_type = vector_type(e_.s32(), e_.lanes());
     std::vector<Value*> w;
     for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
-      for (int64_t part = 0; part < parts_; ++part) w.push_back(weight(weights, step, n, part * e_.lanes() * 4, part_type));
+      for (int64_t part = 0; part < parts_; ++part)
+        w.push_back(weight(weights, step, n, part * e_.lanes() * 4, part_type));
     for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
       Value* four = e_.load_lanes(DType::s32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
       for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
@@ -194,7 +197,8 @@ class ContractEmitter {
           w.push_back(weight(weights, step, n, pair * kBlock * 4 + part * e_.lanes() * 4, part_type));
       for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
         Value* four = e_.load_lanes(DType::s32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
-        Value* two = ir_.CreateShuffleVector(ir_.CreateBitCast(four, bytes), llvm::Constant::getNullValue(bytes), spread);
+        Value* two =
+            ir_.CreateShuffleVector(ir_.CreateBitCast(four, bytes), llvm::Constant::getNullValue(bytes), spread);
         two = ir_.CreateBitCast(two, part_type);
         for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
           for (int64_t part = 0; part < parts_; ++part) {
@@ -209,13 +213,15 @@ class ContractEmitter {
     llvm::Type* part_type = vector_type(e_.f32(), e_.lanes());
     std::vector<Value*> w;
     for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
-      for (int64_t part = 0; part < parts_; ++part) w.push_back(weight(weights, step, n, part * e_.lanes() * 4, part_type));
+      for (int64_t part = 0; part < parts_; ++part)
+        w.push_back(weight(weights, step, n, part * e_.lanes() * 4, part_type));
     for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
       Value* one = e_.load_lanes(DType::f32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
       for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
         for (int64_t part = 0; part < parts_; ++part) {
           AllocaInst* acc = accumulator(pixel, n, part);
-          Value* sum = ir_.CreateIntrinsic(llvm::Intrinsic::fma, {part_type}, {one, w[static_cast<size_t>(n * parts_ + part)], e_.read(acc)});
+          Value* sum = ir_.CreateIntrinsic(llvm::Intrinsic::fma, {part_type},
+                                           {one, w[static_cast<size_t>(n * parts_ + part)], e_.read(acc)});
           e_.write(acc, sum);
         }
     }
@@ -241,10 +247,12 @@ class ContractEmitter {
         sources.operand = [&](int32_t index) {
           const Access& access = spec_.operands[static_cast<size_t>(index)];
           const bool same = access.strides[rank_ - 3] == 0 && access.strides[rank_ - 2] == 0;
-          Value*& slot = kept[static_cast<size_t>(index) * static_cast<size_t>(schedule_.tile_blocks) + static_cast<size_t>(n)];
+          Value*& slot =
+              kept[static_cast<size_t>(index) * static_cast<size_t>(schedule_.tile_blocks) + static_cast<size_t>(n)];
           if (same && slot != nullptr) return slot;
           const int64_t stride = access.strides[rank_ - 1];
-          Value* from = byte_address(ir_, bases[static_cast<size_t>(index)], pixel_offset(access, pixel) + n * kBlock * stride);
+          Value* from =
+              byte_address(ir_, bases[static_cast<size_t>(index)], pixel_offset(access, pixel) + n * kBlock * stride);
           slot = e_.load_lanes(access.dtype, from, stride, kBlock);
           return slot;
         };

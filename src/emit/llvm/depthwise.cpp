@@ -1,6 +1,6 @@
-// Depthwise convolutions of bytes: four taps of a channel stand side by side in one lane, so that one dot product does four
-// multiply-adds. The taps of a lane are those of the outer loops (kernel rows) for one step of the innermost (kernel
-// column), so that neighbouring pixels share the interleaved columns of the image. Results come in the order of
+// Depthwise convolutions of bytes: four taps of a channel stand side by side in one lane, so that one dot product does
+// four multiply-adds. The taps of a lane are those of the outer loops (kernel rows) for one step of the innermost
+// (kernel column), so that neighbouring pixels share the interleaved columns of the image. Results come in the order of
 // VectorIsa::interleave, which its pack undoes; everything per channel is brought into that order once for each call.
 #include <algorithm>
 #include <map>
@@ -55,7 +55,8 @@ class DepthwiseEmitter {
   bool applies() const {
     if (spec_.kind != WindowKind::dot || spec_.a.dtype != DType::u8 || dtype_bits(spec_.out.dtype) != 8) return false;
     if (e_.isa().target().byte_product != ByteProduct::four_u8_s8 || plan_.table >= 0) return false;
-    if (static_cast<int64_t>(rows_.size()) * columns_ > 64 || !per_channel(spec_.weights) || !per_channel(spec_.start)) return false;
+    if (static_cast<int64_t>(rows_.size()) * columns_ > 64 || !per_channel(spec_.weights) || !per_channel(spec_.start))
+      return false;
     for (size_t i = 0; i < spec_.operands.size(); ++i)
       if (!per_channel(spec_.operands[i]) || dtype_bits(spec_.operands[i].dtype) != 32) return false;
     return room_ * (columns_ * groups_ * 4 + 4 + 4 * static_cast<int64_t>(spec_.operands.size())) <= kMostPreparedBytes;
@@ -69,7 +70,8 @@ class DepthwiseEmitter {
       Value* out = e_.address(spec_.out, 0, item, at);
       // Whole chunks of one size in a loop, the smaller ones at the end by themselves.
       const int64_t size = chunks_[0].count;
-      const int64_t equal = std::count_if(chunks_.begin(), chunks_.end(), [&](const Chunk& c) { return c.count == size; });
+      const int64_t equal =
+          std::count_if(chunks_.begin(), chunks_.end(), [&](const Chunk& c) { return c.count == size; });
       e_.count_loop(equal, 1, [&](Value* index) {
         Value* first = ir_.CreateMul(index, e_.constant(size));
         row(byte_address(ir_, a, first), byte_address(ir_, out, first), prepared_at(index, size), size);
@@ -97,8 +99,10 @@ class DepthwiseEmitter {
   }
 
   void prepare() {
-    Builder top(&ir_.GetInsertBlock()->getParent()->getEntryBlock(), ir_.GetInsertBlock()->getParent()->getEntryBlock().begin());
-    AllocaInst* space = top.CreateAlloca(llvm::ArrayType::get(ir_.getInt8Ty(), static_cast<uint64_t>(room_ * prepared_bytes())));
+    Builder top(&ir_.GetInsertBlock()->getParent()->getEntryBlock(),
+                ir_.GetInsertBlock()->getParent()->getEntryBlock().begin());
+    AllocaInst* space =
+        top.CreateAlloca(llvm::ArrayType::get(ir_.getInt8Ty(), static_cast<uint64_t>(room_ * prepared_bytes())));
     space->setAlignment(llvm::Align(64));
     prepared_ = space;
     Value* weights = byte_address(ir_, e_.buffer(2), spec_.weights.offset);
@@ -116,8 +120,9 @@ class DepthwiseEmitter {
             const int64_t r = group * 4 + static_cast<int64_t>(k);
             const int64_t tap = r * columns_ + column;
             Value* from = byte_address(ir_, weights, tap * spec_.weights_tap_stride + chunk.first);
-            taps[k] = r < static_cast<int64_t>(rows_.size()) ? static_cast<Value*>(ir_.CreateAlignedLoad(bytes, from, llvm::Align(1)))
-                                                             : llvm::Constant::getNullValue(bytes);
+            taps[k] = r < static_cast<int64_t>(rows_.size())
+                          ? static_cast<Value*>(ir_.CreateAlignedLoad(bytes, from, llvm::Align(1)))
+                          : llvm::Constant::getNullValue(bytes);
           }
           for (Value* vector : e_.isa().interleave(ir_, taps)) keep(vector);
         }
@@ -136,7 +141,8 @@ class DepthwiseEmitter {
     std::vector<Value*> pieces;
     for (int64_t lane = 0; lane < chunk.count / 4; lane += 4) {
       const int64_t channel = chunk.first + e_.isa().interleaved_element(j, lane);
-      pieces.push_back(ir_.CreateAlignedLoad(vector_type(element, 4), byte_address(ir_, base, channel * 4), llvm::Align(4)));
+      pieces.push_back(
+          ir_.CreateAlignedLoad(vector_type(element, 4), byte_address(ir_, base, channel * 4), llvm::Align(4)));
     }
     return concat(ir_, pieces);
   }
@@ -144,7 +150,8 @@ class DepthwiseEmitter {
   // A row of pixels for one chunk of channels.
   void row(Value* a, Value* out, Value* prepared, int64_t count) {
     // Accumulators of a tile take half of the registers.
-    const int64_t tile = std::min({schedule_.tile_w, width_, std::max<int64_t>(1, e_.isa().target().vector_registers / 8)});
+    const int64_t tile =
+        std::min({schedule_.tile_w, width_, std::max<int64_t>(1, e_.isa().target().vector_registers / 8)});
     const int64_t tiles = (width_ + tile - 1) / tile;
     e_.count_loop(tiles, 1, [&](Value* index) {
       Value* first = ir_.CreateMul(index, e_.constant(tile));
@@ -153,7 +160,8 @@ class DepthwiseEmitter {
         first = ir_.CreateSelect(ir_.CreateICmpSLT(first, last), first, last);
       }
       pixels(byte_address(ir_, a, ir_.CreateMul(first, e_.constant(spec_.a.strides[rank_ - 2]))),
-             byte_address(ir_, out, ir_.CreateMul(first, e_.constant(spec_.out.strides[rank_ - 2]))), prepared, count, tile);
+             byte_address(ir_, out, ir_.CreateMul(first, e_.constant(spec_.out.strides[rank_ - 2]))), prepared, count,
+             tile);
     });
   }
 
@@ -172,14 +180,16 @@ class DepthwiseEmitter {
     // Image columns by their distance from the first, each with the pixels and kernel columns that read it.
     std::map<int64_t, std::vector<std::pair<int64_t, int64_t>>> readers;
     for (int64_t pixel = 0; pixel < tile; ++pixel)
-      for (int64_t column = 0; column < columns_; ++column) readers[pixel * step + column * column_stride_].push_back({pixel, column});
+      for (int64_t column = 0; column < columns_; ++column)
+        readers[pixel * step + column * column_stride_].push_back({pixel, column});
     for (const auto& [offset, uses] : readers)
       for (int64_t group = 0; group < groups_; ++group) {
         const Four image = image_column(byte_address(ir_, a, offset), group, count);
         for (const auto& [pixel, column] : uses)
           for (size_t j = 0; j < 4; ++j) {
             Value*& sum = acc[static_cast<size_t>(pixel)][j];
-            Value* w = prepared_vector(prepared, (column * groups_ + group) * 4 + static_cast<int64_t>(j), count, dwords);
+            Value* w =
+                prepared_vector(prepared, (column * groups_ + group) * 4 + static_cast<int64_t>(j), count, dwords);
             sum = e_.isa().dot_u8_s8(ir_, sum, image[j], w);
           }
       }
@@ -190,7 +200,8 @@ class DepthwiseEmitter {
         sources.accumulator = [&](int32_t) { return acc[static_cast<size_t>(pixel)][j]; };
         sources.operand = [&](int32_t i) -> Value* {
           const int64_t index = (columns_ * groups_ + 1 + i) * 4 + static_cast<int64_t>(j);
-          return prepared_vector(prepared, index, count, vector_type(e_.element_type(spec_.operands[static_cast<size_t>(i)].dtype), count / 4));
+          return prepared_vector(prepared, index, count,
+                                 vector_type(e_.element_type(spec_.operands[static_cast<size_t>(i)].dtype), count / 4));
         };
         results[j] = emit_byte_source(e_, spec_.epilogue, plan_, count / 4, sources);
       }
@@ -204,8 +215,9 @@ class DepthwiseEmitter {
     Four taps = {};
     for (size_t k = 0; k < 4; ++k) {
       const size_t r = static_cast<size_t>(group) * 4 + k;
-      taps[k] = r < rows_.size() ? static_cast<Value*>(ir_.CreateAlignedLoad(bytes, byte_address(ir_, at, rows_[r]), llvm::Align(1)))
-                                 : llvm::Constant::getNullValue(bytes);
+      taps[k] = r < rows_.size()
+                    ? static_cast<Value*>(ir_.CreateAlignedLoad(bytes, byte_address(ir_, at, rows_[r]), llvm::Align(1)))
+                    : llvm::Constant::getNullValue(bytes);
     }
     return e_.isa().interleave(ir_, taps);
   }

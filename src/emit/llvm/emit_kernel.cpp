@@ -30,7 +30,8 @@ Status build(llvm::Module& module, const Kernel& kernel, const EmitTarget& targe
 
 }  // namespace
 
-Result<Bytes> emit_object(const Kernel& kernel, const EmitTarget& target, const std::string& symbol, const EmitOptions& options) {
+Result<Bytes> emit_object(const Kernel& kernel, const EmitTarget& target, const std::string& symbol,
+                          const EmitOptions& options) {
   llvm::LLVMContext context;
   llvm::Module module(symbol, context);
   CUPEL_TRY(build(module, kernel, target, symbol));

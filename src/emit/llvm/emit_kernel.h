@@ -14,7 +14,8 @@ struct EmitOptions {
 };
 
 // A relocatable ELF object that defines `symbol`, a CupelKernel (runtime/image.h).
-Result<Bytes> emit_object(const Kernel& kernel, const EmitTarget& target, const std::string& symbol, const EmitOptions& options = {});
+Result<Bytes> emit_object(const Kernel& kernel, const EmitTarget& target, const std::string& symbol,
+                          const EmitOptions& options = {});
 // The LLVM IR before code generation, as text.
 Result<std::string> emit_ir(const Kernel& kernel, const EmitTarget& target, const std::string& symbol);
 

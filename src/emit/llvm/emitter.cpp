@@ -39,7 +39,8 @@ Emitter::Emitter(llvm::Module& module, const EmitTarget& target, const std::stri
 void Emitter::finish() { ir.CreateRetVoid(); }
 
 llvm::Type* Emitter::element_type(DType type) {
-  return type == DType::f32 ? f32() : llvm::Type::getIntNTy(module_.getContext(), static_cast<unsigned>(dtype_bits(type)));
+  return type == DType::f32 ? f32()
+                            : llvm::Type::getIntNTy(module_.getContext(), static_cast<unsigned>(dtype_bits(type)));
 }
 
 llvm::AllocaInst* Emitter::variable(llvm::Type* type, Value* start) {
@@ -147,14 +148,16 @@ Value* Emitter::load_lanes(DType type, Value* from, int64_t stride, int64_t lane
 }
 
 Value* Emitter::load_first(DType type, Value* from, int64_t stride, int64_t lanes, int64_t valid) {
-  if (lanes == 1 || (valid == lanes && (stride == 0 || stride == bytes_of(type)))) return load_lanes(type, from, stride, lanes);
+  if (lanes == 1 || (valid == lanes && (stride == 0 || stride == bytes_of(type))))
+    return load_lanes(type, from, stride, lanes);
   llvm::Type* element = element_type(type);
   Value* whole = llvm::Constant::getNullValue(vector_type(element, lanes));
   if (stride == bytes_of(type)) {
     // Powers of two from the front.
     for (int64_t at = 0, width = lanes; width > 0; width /= 2) {
       if (valid - at < width) continue;
-      Value* piece = ir.CreateAlignedLoad(vector_type(element, width), byte_address(ir, from, at * stride), llvm::Align(1));
+      Value* piece =
+          ir.CreateAlignedLoad(vector_type(element, width), byte_address(ir, from, at * stride), llvm::Align(1));
       if (width == 1) {
         whole = ir.CreateInsertElement(whole, piece, static_cast<uint64_t>(at));
       } else {
@@ -197,7 +200,8 @@ void Emitter::store_lanes(DType type, Value* value, Value* to, int64_t stride) {
     return;
   }
   for (int64_t i = 0; i < lanes; ++i)
-    ir.CreateAlignedStore(ir.CreateExtractElement(narrowed, static_cast<uint64_t>(i)), byte_address(ir, to, i * stride), llvm::Align(1));
+    ir.CreateAlignedStore(ir.CreateExtractElement(narrowed, static_cast<uint64_t>(i)), byte_address(ir, to, i * stride),
+                          llvm::Align(1));
 }
 
 void Emitter::store_masked(DType type, Value* value, Value* to, Value* mask) {

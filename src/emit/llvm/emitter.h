@@ -1,5 +1,5 @@
-// One kernel function being written: void name(uint8_t* const* buffers, int64_t begin, int64_t end). Variables are allocas
-// of the entry block, made SSA by mem2reg afterwards.
+// One kernel function being written: void name(uint8_t* const* buffers, int64_t begin, int64_t end). Variables are
+// allocas of the entry block, made SSA by mem2reg afterwards.
 #pragma once
 
 #include <functional>
@@ -50,7 +50,8 @@ class Emitter {
   // The address of an access at item and coordinates; missing or null coordinates are 0.
   llvm::Value* address(const Access& access, size_t buffer, llvm::Value* item, std::span<llvm::Value* const> at);
 
-  // Vectors of `lanes` elements `stride` bytes apart as s32 or f32 lanes (u8 and s8 widened); stride 0 repeats one element.
+  // Vectors of `lanes` elements `stride` bytes apart as s32 or f32 lanes (u8 and s8 widened); stride 0 repeats one
+  // element.
   llvm::Value* load_lanes(DType type, llvm::Value* from, int64_t stride, int64_t lanes);
   // The first `valid` lanes only (a compile-time number, or a mask of i1 lanes); other lanes are 0.
   llvm::Value* load_first(DType type, llvm::Value* from, int64_t stride, int64_t lanes, int64_t valid);

@@ -25,7 +25,8 @@ int find_build_id(dl_phdr_info* object, size_t, void* found) {
       const unsigned char* name = at + sizeof *note;
       const unsigned char* content = name + (note->n_namesz + 3) / 4 * 4;
       if (note->n_type == NT_GNU_BUILD_ID)
-        for (uint32_t k = 0; k < note->n_descsz; ++k) *static_cast<std::string*>(found) += fmt::format("{:02x}", content[k]);
+        for (uint32_t k = 0; k < note->n_descsz; ++k)
+          *static_cast<std::string*>(found) += fmt::format("{:02x}", content[k]);
       at = content + (note->n_descsz + 3) / 4 * 4;
     }
   }

@@ -60,8 +60,7 @@ class ExpressionEmitter {
       case ScalarOp::is_equal_s32: return mask(ir_.CreateICmpEQ(a, b));
       case ScalarOp::select: return ir_.CreateSelect(ir_.CreateICmpNE(a, integer(0)), b, c);
       case ScalarOp::to_f32: return ir_.CreateSIToFP(a, vector_type(e_.f32(), lanes_));
-      case ScalarOp::round_s32:
-        return e_.by_parts(a, [&](Value* part) { return e_.isa().round_s32(ir_, part); });
+      case ScalarOp::round_s32: return e_.by_parts(a, [&](Value* part) { return e_.isa().round_s32(ir_, part); });
       case ScalarOp::truncate_s32: return ir_.CreateFPToSI(a, vector_type(e_.s32(), lanes_));
       case ScalarOp::bits_s32: return ir_.CreateBitCast(a, vector_type(e_.s32(), lanes_));
       case ScalarOp::bits_f32: return ir_.CreateBitCast(a, vector_type(e_.f32(), lanes_));
@@ -98,7 +97,8 @@ Range s32_range(double low, double high) {
   return {low, high};
 }
 
-Range node_range(const ScalarNode& n, const std::vector<Range>& ranges, const std::vector<ScalarNode>& nodes, const std::vector<Access>& operands) {
+Range node_range(const ScalarNode& n, const std::vector<Range>& ranges, const std::vector<ScalarNode>& nodes,
+                 const std::vector<Access>& operands) {
   auto argument = [&](size_t i) { return ranges[static_cast<size_t>(n.arguments[i])]; };
   auto source = [&](size_t i) -> const ScalarNode& { return nodes[static_cast<size_t>(n.arguments[i])]; };
   switch (n.op) {
@@ -135,7 +135,8 @@ Range node_range(const ScalarNode& n, const std::vector<Range>& ranges, const st
 
 }  // namespace
 
-Value* emit_expression(Emitter& emitter, const ScalarExpr& expr, int64_t lanes, const ExpressionSources& sources, int32_t result) {
+Value* emit_expression(Emitter& emitter, const ScalarExpr& expr, int64_t lanes, const ExpressionSources& sources,
+                       int32_t result) {
   const size_t last = result < 0 ? expr.nodes.size() - 1 : static_cast<size_t>(result);
   const std::vector<bool> needed = nodes_needed(expr, last);
   std::vector<Value*> values(last + 1, nullptr);
@@ -180,14 +181,15 @@ void plan_saturation(const ScalarExpr& expr, ByteResult& plan) {
   plan.value = lower.arguments[0];
   // A rectifier whose zero is the least code is part of the saturation.
   const ScalarNode& before = node(plan.value);
-  if (zero_point == 0 && low == 0 && before.op == ScalarOp::greater && node(before.arguments[0]).op == ScalarOp::constant_f32 &&
-      node(before.arguments[0]).value == 0)
+  if (zero_point == 0 && low == 0 && before.op == ScalarOp::greater &&
+      node(before.arguments[0]).op == ScalarOp::constant_f32 && node(before.arguments[0]).value == 0)
     plan.value = before.arguments[1];
 }
 
 }  // namespace
 
-Value* emit_byte_source(Emitter& emitter, const ScalarExpr& expr, const ByteResult& plan, int64_t lanes, const ExpressionSources& sources) {
+Value* emit_byte_source(Emitter& emitter, const ScalarExpr& expr, const ByteResult& plan, int64_t lanes,
+                        const ExpressionSources& sources) {
   Value* value = emit_expression(emitter, expr, lanes, sources, plan.value);
   if (!plan.rounds) return value;
   Value* high = splat(emitter.ir, llvm::ConstantFP::get(emitter.ir.getContext(), llvm::APFloat(plan.high)), lanes);

@@ -11,15 +11,18 @@ using llvm::Constant;
 // Builds the structures of runtime/image.h field by field; their layout is that of the C types.
 class TablesModule {
  public:
-  TablesModule(llvm::Module& module, const ImageTables& tables) : module_(module), context_(module.getContext()), tables_(tables) {
+  TablesModule(llvm::Module& module, const ImageTables& tables)
+      : module_(module), context_(module.getContext()), tables_(tables) {
     pointer_ = llvm::PointerType::get(context_, 0);
   }
 
   void build() {
-    llvm::GlobalVariable* image = global("image", structure({
-        s32(kCupelImageVersion), text(tables_.model), text(tables_.target), features(), ports(tables_.inputs), count(tables_.inputs),
-        ports(tables_.outputs), count(tables_.outputs), buffers(), count(tables_.buffers), steps(), count(tables_.steps), constants(),
-        s64(tables_.constants_bytes), s64(tables_.arena_bytes), s64(tables_.fixed_batch)}));
+    llvm::GlobalVariable* image =
+        global("image",
+               structure({s32(kCupelImageVersion), text(tables_.model), text(tables_.target), features(),
+                          ports(tables_.inputs), count(tables_.inputs), ports(tables_.outputs), count(tables_.outputs),
+                          buffers(), count(tables_.buffers), steps(), count(tables_.steps), constants(),
+                          s64(tables_.constants_bytes), s64(tables_.arena_bytes), s64(tables_.fixed_batch)}));
     llvm::Type* i32 = llvm::Type::getInt32Ty(context_);
     llvm::Type* i64 = llvm::Type::getInt64Ty(context_);
     image->setName(tables_.prefix + "_image");
@@ -32,22 +35,31 @@ class TablesModule {
   }
 
  private:
-  Constant* s32(int64_t value) { return llvm::ConstantInt::get(llvm::Type::getInt32Ty(context_), static_cast<uint64_t>(value)); }
-  Constant* s64(int64_t value) { return llvm::ConstantInt::get(llvm::Type::getInt64Ty(context_), static_cast<uint64_t>(value)); }
+  Constant* s32(int64_t value) {
+    return llvm::ConstantInt::get(llvm::Type::getInt32Ty(context_), static_cast<uint64_t>(value));
+  }
+  Constant* s64(int64_t value) {
+    return llvm::ConstantInt::get(llvm::Type::getInt64Ty(context_), static_cast<uint64_t>(value));
+  }
   Constant* f32(float value) { return llvm::ConstantFP::get(context_, llvm::APFloat(value)); }
   Constant* none() { return llvm::ConstantPointerNull::get(llvm::cast<llvm::PointerType>(pointer_)); }
   template <class T>
-  Constant* count(const std::vector<T>& values) { return s32(static_cast<int64_t>(values.size())); }
+  Constant* count(const std::vector<T>& values) {
+    return s32(static_cast<int64_t>(values.size()));
+  }
   Constant* structure(const std::vector<Constant*>& fields) { return llvm::ConstantStruct::getAnon(context_, fields); }
 
   llvm::GlobalVariable* global(const char* name, Constant* value) {
     return new llvm::GlobalVariable(module_, value->getType(), true, llvm::GlobalValue::PrivateLinkage, value, name);
   }
-  Constant* text(const std::string& value) { return global("text", llvm::ConstantDataArray::getString(context_, value)); }
+  Constant* text(const std::string& value) {
+    return global("text", llvm::ConstantDataArray::getString(context_, value));
+  }
   // A pointer to the elements; null for none.
   Constant* array(const std::vector<Constant*>& elements, const char* name) {
     if (elements.empty()) return none();
-    return global(name, llvm::ConstantArray::get(llvm::ArrayType::get(elements[0]->getType(), elements.size()), elements));
+    return global(name,
+                  llvm::ConstantArray::get(llvm::ArrayType::get(elements[0]->getType(), elements.size()), elements));
   }
   Constant* numbers(const std::vector<int64_t>& values) {
     std::vector<Constant*> elements;
@@ -64,21 +76,25 @@ class TablesModule {
   Constant* ports(const std::vector<ImageTables::Port>& rows) {
     std::vector<Constant*> elements;
     for (const ImageTables::Port& row : rows)
-      elements.push_back(structure({text(row.name), s32(row.dtype), count(row.dims), numbers(row.dims), s64(row.item_bytes)}));
+      elements.push_back(
+          structure({text(row.name), s32(row.dtype), count(row.dims), numbers(row.dims), s64(row.item_bytes)}));
     return array(elements, "ports");
   }
   Constant* buffers() {
     std::vector<Constant*> elements;
-    for (const ImageTables::Buffer& row : tables_.buffers) elements.push_back(structure({s32(row.place), s32(row.index), s64(row.offset)}));
+    for (const ImageTables::Buffer& row : tables_.buffers)
+      elements.push_back(structure({s32(row.place), s32(row.index), s64(row.offset)}));
     return array(elements, "buffers");
   }
   Constant* constants() {
-    return new llvm::GlobalVariable(module_, llvm::Type::getInt8Ty(context_), true, llvm::GlobalValue::ExternalLinkage, nullptr, kConstantsSymbol);
+    return new llvm::GlobalVariable(module_, llvm::Type::getInt8Ty(context_), true, llvm::GlobalValue::ExternalLinkage,
+                                    nullptr, kConstantsSymbol);
   }
   Constant* steps() {
     std::vector<Constant*> elements;
-    auto* kernel = llvm::FunctionType::get(llvm::Type::getVoidTy(context_),
-                                           {pointer_, llvm::Type::getInt64Ty(context_), llvm::Type::getInt64Ty(context_)}, false);
+    auto* kernel =
+        llvm::FunctionType::get(llvm::Type::getVoidTy(context_),
+                                {pointer_, llvm::Type::getInt64Ty(context_), llvm::Type::getInt64Ty(context_)}, false);
     for (const ImageTables::Step& row : tables_.steps) {
       std::vector<Constant*> buffers;
       for (int32_t buffer : row.buffers) buffers.push_back(s32(buffer));
@@ -87,10 +103,11 @@ class TablesModule {
         run = llvm::Function::Create(kernel, llvm::Function::ExternalLinkage, row.symbol, module_);
         run->setVisibility(llvm::GlobalValue::HiddenVisibility);
       }
-      Constant* result = structure({row.tapped ? text(row.value_name) : none(), s32(row.dtype), count(row.dims), numbers(row.dims),
-                                    numbers(row.strides), s64(row.offset), s64(row.item_stride), f32(row.scale), s32(row.zero_point)});
-      elements.push_back(structure({run, text(row.name), text(row.origins), array(buffers, "step_buffers"), count(row.buffers),
-                                    s64(row.units_per_item), s64(row.operations), result}));
+      Constant* result =
+          structure({row.tapped ? text(row.value_name) : none(), s32(row.dtype), count(row.dims), numbers(row.dims),
+                     numbers(row.strides), s64(row.offset), s64(row.item_stride), f32(row.scale), s32(row.zero_point)});
+      elements.push_back(structure({run, text(row.name), text(row.origins), array(buffers, "step_buffers"),
+                                    count(row.buffers), s64(row.units_per_item), s64(row.operations), result}));
     }
     return array(elements, "steps");
   }
@@ -104,7 +121,8 @@ class TablesModule {
     ir.CreateRet(value);
   }
   // Calls `to` with the same arguments, `first` before them.
-  void forwards(const std::string& name, const std::string& to, llvm::Type* result, const std::vector<llvm::Type*>& parameters, Constant* first) {
+  void forwards(const std::string& name, const std::string& to, llvm::Type* result,
+                const std::vector<llvm::Type*>& parameters, Constant* first) {
     llvm::Function* function = exported(name, result, parameters);
     Builder ir(llvm::BasicBlock::Create(context_, "", function));
     std::vector<llvm::Type*> types = parameters;

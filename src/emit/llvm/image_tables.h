@@ -7,8 +7,8 @@
 
 namespace cupel {
 
-// Defines, for prefix p: the object p_image (a CupelImage), the functions p_metadata() -> const CupelModel*, p_create, p_run, p_free and
-// p_error (include/cupel/cupel.h). Refers to the kernels, to kConstantsSymbol and to cupel_session_*.
+// Defines, for prefix p: the object p_image (a CupelImage), the functions p_metadata() -> const CupelModel*, p_create,
+// p_run, p_free and p_error (include/cupel/cupel.h). Refers to the kernels, to kConstantsSymbol and to cupel_session_*.
 Result<Bytes> tables_object(const ImageTables& tables, const EmitTarget& target);
 
 }  // namespace cupel

@@ -1,4 +1,5 @@
-// LLVM's headers as this folder uses them, with warnings of foreign code off, and short names for vector types and values.
+// LLVM's headers as this folder uses them, with warnings of foreign code off, and short names for vector types and
+// values.
 #pragma once
 
 #pragma GCC diagnostic push
@@ -47,7 +48,8 @@ inline llvm::Value* concat(Builder& ir, std::vector<llvm::Value*> vectors) {
     std::vector<llvm::Value*> pairs;
     std::vector<int> mask;
     for (int64_t i = 0; i < 2 * lane_count(vectors[0]); ++i) mask.push_back(static_cast<int>(i));
-    for (size_t i = 0; i < vectors.size(); i += 2) pairs.push_back(ir.CreateShuffleVector(vectors[i], vectors[i + 1], mask));
+    for (size_t i = 0; i < vectors.size(); i += 2)
+      pairs.push_back(ir.CreateShuffleVector(vectors[i], vectors[i + 1], mask));
     vectors = std::move(pairs);
   }
   return vectors[0];

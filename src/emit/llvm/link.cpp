@@ -57,9 +57,26 @@ Status link_library(const LinkRequest& request) {
   script += "  local: *;\n};\n";
   const std::string script_path = (folder / "exports.map").string();
   CUPEL_TRY(write_file(script_path, script));
-  std::vector<std::string> arguments = {"ld.lld", "-shared", "-Bsymbolic", "--no-undefined", "--gc-sections", "--hash-style=gnu", "--build-id=none",
-                                        "-z", "now", "-z", "relro", "-z", "noexecstack", "--exclude-libs", "ALL", "--threads=2",
-                                        "--version-script", script_path, "-o", request.output};
+  std::vector<std::string> arguments = {"ld.lld",
+                                        "-shared",
+                                        "-Bsymbolic",
+                                        "--no-undefined",
+                                        "--gc-sections",
+                                        "--hash-style=gnu",
+                                        "--build-id=none",
+                                        "-z",
+                                        "now",
+                                        "-z",
+                                        "relro",
+                                        "-z",
+                                        "noexecstack",
+                                        "--exclude-libs",
+                                        "ALL",
+                                        "--threads=2",
+                                        "--version-script",
+                                        script_path,
+                                        "-o",
+                                        request.output};
   for (const std::string& input : request.inputs) arguments.push_back(input);
   if (request.with_runtime) {
     const auto size = static_cast<size_t>(cupel_runtime_archive_end - cupel_runtime_archive);

@@ -1,6 +1,6 @@
-// Maps: one expression for every element, walked in vectors along the last dimension, together with the dimensions before it
-// that continue it at the same distance in every access. Where a short last dimension lies without gaps in the result (the
-// channels of an image), vectors run along the dimension before it and are interleaved when stored.
+// Maps: one expression for every element, walked in vectors along the last dimension, together with the dimensions
+// before it that continue it at the same distance in every access. Where a short last dimension lies without gaps in
+// the result (the channels of an image), vectors run along the dimension before it and are interleaved when stored.
 #include "emit/llvm/forms.h"
 #include "emit/llvm/result_store.h"
 
@@ -13,7 +13,8 @@ int64_t bytes_of(DType type) { return dtype_bits(type) / 8; }
 
 class MapEmitter {
  public:
-  MapEmitter(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule) : e_(emitter), ir_(emitter.ir), spec_(spec) {
+  MapEmitter(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule)
+      : e_(emitter), ir_(emitter.ir), spec_(spec) {
     rank_ = spec.space.size();
     last_ = rank_ - 1;
     if (schedule.vector_dimension == static_cast<int64_t>(rank_) - 2 && interleaves()) {
@@ -72,7 +73,8 @@ class MapEmitter {
   // Whether the last dimension is short and the result's elements of the last two lie side by side.
   bool interleaves() const {
     const int64_t extent = spec_.space[last_], size = bytes_of(spec_.out.dtype);
-    return extent > 1 && extent <= 4 && spec_.out.strides[last_] == size && spec_.out.strides[last_ - 1] == size * extent;
+    return extent > 1 && extent <= 4 && spec_.out.strides[last_] == size &&
+           spec_.out.strides[last_ - 1] == size * extent;
   }
 
   // Whether one step of dimension d equals all steps of the merged dimensions behind it, in every access.
@@ -88,7 +90,8 @@ class MapEmitter {
   void segment(Value* item, const std::vector<Value*>& at, Value* first, Value* count) {
     bases_.clear();
     out_ = base(spec_.out, 0, item, at, first);
-    for (size_t i = 0; i < spec_.operands.size(); ++i) bases_.push_back(base(spec_.operands[i], i + 1, item, at, first));
+    for (size_t i = 0; i < spec_.operands.size(); ++i)
+      bases_.push_back(base(spec_.operands[i], i + 1, item, at, first));
     if (together_ > 1) {
       Value* blocks_end = ir_.CreateAnd(count, e_.constant(-kBlock));
       e_.range_loop(e_.constant(0), blocks_end, kBlock, [&](Value* index) { interleaved(index, kBlock); });
@@ -112,7 +115,8 @@ class MapEmitter {
       }
       store.finish();
     });
-    e_.range_loop(groups_end, ir_.CreateAnd(count, e_.constant(-kBlock)), kBlock, [&](Value* index) { block(index, 0, kBlock); });
+    e_.range_loop(groups_end, ir_.CreateAnd(count, e_.constant(-kBlock)), kBlock,
+                  [&](Value* index) { block(index, 0, kBlock); });
     Value* blocks_end = ir_.CreateAnd(count, e_.constant(-kBlock));
     if (contiguous_ && e_.lanes() == kBlock) {
       e_.if_then(ir_.CreateICmpSLT(blocks_end, count), [&] { masked(blocks_end, count); });
@@ -129,7 +133,8 @@ class MapEmitter {
       ExpressionSources from = sources(index, 0, lanes, nullptr);
       from.operand = [this, index, lanes, c](int32_t i) {
         const Access& access = spec_.operands[static_cast<size_t>(i)];
-        Value* start = byte_address(ir_, address(bases_[static_cast<size_t>(i)], access, index), c * access.strides[last_ + 1]);
+        Value* start =
+            byte_address(ir_, address(bases_[static_cast<size_t>(i)], access, index), c * access.strides[last_ + 1]);
         return e_.load_lanes(access.dtype, start, access.strides[last_], lanes);
       };
       Value* value = emit_expression(e_, spec_.value, lanes, from);
@@ -138,14 +143,16 @@ class MapEmitter {
     Value* out = address(out_, spec_.out, index);
     const int64_t size = bytes_of(type);
     if (lanes == 1) {
-      for (int64_t c = 0; c < together_; ++c) ir_.CreateAlignedStore(vectors[static_cast<size_t>(c)], byte_address(ir_, out, c * size), llvm::Align(1));
+      for (int64_t c = 0; c < together_; ++c)
+        ir_.CreateAlignedStore(vectors[static_cast<size_t>(c)], byte_address(ir_, out, c * size), llvm::Align(1));
       return;
     }
     while (vectors.size() != 2 && vectors.size() != 4) vectors.push_back(llvm::PoisonValue::get(vectors[0]->getType()));
     Value* all = concat(ir_, vectors);
     for (int64_t first = 0; first < lanes * together_; first += lanes) {
       std::vector<int> order;
-      for (int64_t i = first; i < first + lanes; ++i) order.push_back(static_cast<int>(i % together_ * lanes + i / together_));
+      for (int64_t i = first; i < first + lanes; ++i)
+        order.push_back(static_cast<int>(i % together_ * lanes + i / together_));
       ir_.CreateAlignedStore(ir_.CreateShuffleVector(all, order), byte_address(ir_, out, first * size), llvm::Align(1));
     }
   }
@@ -153,7 +160,8 @@ class MapEmitter {
   // Whether results are codes of one operand themselves, or their entries in a table.
   bool of_bytes() const {
     if (!contiguous_ || dtype_bits(spec_.out.dtype) != 8) return false;
-    const ScalarNode& source = spec_.value.nodes[static_cast<size_t>(plan_byte_result(spec_.value, spec_.operands).value)];
+    const ScalarNode& source =
+        spec_.value.nodes[static_cast<size_t>(plan_byte_result(spec_.value, spec_.operands).value)];
     if (source.op != ScalarOp::operand) return false;
     const Access& operand = spec_.operands[static_cast<size_t>(source.index)];
     return dtype_bits(operand.dtype) == 8 && operand.strides[last_] == 1;
@@ -162,7 +170,8 @@ class MapEmitter {
     const ByteResult plan = plan_byte_result(spec_.value, spec_.operands);
     const auto operand = static_cast<size_t>(spec_.value.nodes[static_cast<size_t>(plan.value)].index);
     llvm::Type* type = vector_type(ir_.getInt8Ty(), count);
-    Value* bytes = ir_.CreateAlignedLoad(type, address(bases_[operand], spec_.operands[operand], index), llvm::Align(1));
+    Value* bytes =
+        ir_.CreateAlignedLoad(type, address(bases_[operand], spec_.operands[operand], index), llvm::Align(1));
     if (plan.table >= 0) bytes = e_.isa().lookup_bytes(ir_, bases_[static_cast<size_t>(plan.table)], bytes);
     ir_.CreateAlignedStore(bytes, address(out_, spec_.out, index), llvm::Align(1));
   }
@@ -183,7 +192,8 @@ class MapEmitter {
       const Access& access = spec_.operands[static_cast<size_t>(i)];
       const int64_t stride = access.strides[last_];
       Value* start = byte_address(ir_, address(bases_[static_cast<size_t>(i)], access, index), k * stride);
-      return mask == nullptr ? e_.load_lanes(access.dtype, start, stride, lanes) : e_.load_masked(access.dtype, start, stride, mask);
+      return mask == nullptr ? e_.load_lanes(access.dtype, start, stride, lanes)
+                             : e_.load_masked(access.dtype, start, stride, mask);
     };
     from.table = [this](int32_t i) { return bases_[static_cast<size_t>(i)]; };
     return from;
@@ -216,6 +226,8 @@ class MapEmitter {
 
 }  // namespace
 
-void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule) { MapEmitter(emitter, spec, schedule).emit(); }
+void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule) {
+  MapEmitter(emitter, spec, schedule).emit();
+}
 
 }  // namespace cupel

@@ -4,7 +4,8 @@ namespace cupel {
 
 using llvm::Value;
 
-ResultStore::ResultStore(Emitter& emitter, const ScalarExpr& expr, const std::vector<Access>& operands, DType type, Value* base)
+ResultStore::ResultStore(Emitter& emitter, const ScalarExpr& expr, const std::vector<Access>& operands, DType type,
+                         Value* base)
     : e_(emitter), expr_(expr), type_(type), base_(base) {
   if (dtype_bits(type) == 8) plan_ = plan_byte_result(expr, operands);
 }
@@ -42,7 +43,8 @@ void ResultStore::store_group() {
   for (size_t i = 0; i < pieces;) {
     // The longest run of neighbours that is a power of two.
     size_t run = 1;
-    while (i + run < pieces && waiting_[i + run].offset == waiting_[i].offset + static_cast<int64_t>(run) * kBlock) ++run;
+    while (i + run < pieces && waiting_[i + run].offset == waiting_[i].offset + static_cast<int64_t>(run) * kBlock)
+      ++run;
     while ((run & (run - 1)) != 0) --run;
     Value* bytes = slice(ir, packed, static_cast<int64_t>(i) * kBlock, static_cast<int64_t>(run) * kBlock);
     ir.CreateAlignedStore(bytes, byte_address(ir, base_, waiting_[i].offset), llvm::Align(1));

@@ -1,5 +1,5 @@
-// Stores of results in pieces of 16 elements at constant distances from one address; bytes are packed several pieces at a
-// time.
+// Stores of results in pieces of 16 elements at constant distances from one address; bytes are packed several pieces at
+// a time.
 #pragma once
 
 #include <functional>
@@ -14,7 +14,8 @@ inline constexpr int64_t kBlock = 16;
 
 class ResultStore {
  public:
-  ResultStore(Emitter& emitter, const ScalarExpr& expr, const std::vector<Access>& operands, DType type, llvm::Value* base);
+  ResultStore(Emitter& emitter, const ScalarExpr& expr, const std::vector<Access>& operands, DType type,
+              llvm::Value* base);
   // The 16 results at base + offset; `sources` are for 16 lanes.
   void add(int64_t offset, const ExpressionSources& sources);
   // Stores what is left.

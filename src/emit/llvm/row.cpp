@@ -1,5 +1,5 @@
-// Rows: reductions along the last dimension, then a value for every element. Elements are taken 64 at a time in four vectors
-// of 16 lanes, so that lane j of vector q is partial sum 16·q + j (docs/quantization.md 4, sum64).
+// Rows: reductions along the last dimension, then a value for every element. Elements are taken 64 at a time in four
+// vectors of 16 lanes, so that lane j of vector q is partial sum 16·q + j (docs/quantization.md 4, sum64).
 #include "emit/llvm/forms.h"
 #include "emit/llvm/result_store.h"
 
@@ -22,12 +22,14 @@ class RowEmitter {
     const std::vector<int64_t> extents(spec_.space.begin(), spec_.space.end() - 1);
     e_.unit_loop(extents, [&](Value* item, const std::vector<Value*>& at) {
       bases_.clear();
-      for (size_t i = 0; i < spec_.operands.size(); ++i) bases_.push_back(e_.address(spec_.operands[i], i + 1, item, at));
+      for (size_t i = 0; i < spec_.operands.size(); ++i)
+        bases_.push_back(e_.address(spec_.operands[i], i + 1, item, at));
       reduced_.clear();
       for (const RowStep& step : spec_.steps) {
         Value* value = step.kind == RowReduction::greatest ? greatest(step) : sum(step);
         reduced_.push_back(value);
-        if (!step.finish.nodes.empty()) reduced_.back() = emit_expression(e_, step.finish, 1, sources(nullptr, 0, 1, 1));
+        if (!step.finish.nodes.empty())
+          reduced_.back() = emit_expression(e_, step.finish, 1, sources(nullptr, 0, 1, 1));
       }
       values(e_.address(spec_.out, 0, item, at));
     });
@@ -41,8 +43,10 @@ class RowEmitter {
       const Access& access = spec_.operands[static_cast<size_t>(i)];
       const int64_t stride = access.strides[last_];
       Value* start = bases_[static_cast<size_t>(i)];
-      if (stride != 0) start = byte_address(ir_, start, ir_.CreateMul(ir_.CreateAdd(index, e_.constant(k)), e_.constant(stride)));
-      return stride == 0 ? e_.load_lanes(access.dtype, start, 0, lanes) : e_.load_first(access.dtype, start, stride, lanes, valid);
+      if (stride != 0)
+        start = byte_address(ir_, start, ir_.CreateMul(ir_.CreateAdd(index, e_.constant(k)), e_.constant(stride)));
+      return stride == 0 ? e_.load_lanes(access.dtype, start, 0, lanes)
+                         : e_.load_first(access.dtype, start, stride, lanes, valid);
     };
     from.accumulator = [this, lanes](int32_t i) { return splat(ir_, reduced_[static_cast<size_t>(i)], lanes); };
     from.table = [this](int32_t i) { return bases_[static_cast<size_t>(i)]; };
@@ -82,14 +86,16 @@ class RowEmitter {
       // Adding +0 changes no partial sum: none is ever −0.
       Value* x = keep_first(emit_expression(e_, step.value, kBlock, sources(index, k, kBlock, valid)), valid, zero);
       AllocaInst* slot = partial[static_cast<size_t>(q)];
-      Value* next = step.kind == RowReduction::squares64 ? ir_.CreateIntrinsic(llvm::Intrinsic::fma, {type}, {x, x, e_.read(slot)})
-                                                         : ir_.CreateFAdd(e_.read(slot), x);
+      Value* next = step.kind == RowReduction::squares64
+                        ? ir_.CreateIntrinsic(llvm::Intrinsic::fma, {type}, {x, x, e_.read(slot)})
+                        : ir_.CreateFAdd(e_.read(slot), x);
       e_.write(slot, next);
     });
     Value* low = ir_.CreateFAdd(e_.read(partial[0]), e_.read(partial[2]));
     Value* high = ir_.CreateFAdd(e_.read(partial[1]), e_.read(partial[3]));
     Value* all = ir_.CreateFAdd(low, high);
-    for (int64_t half = kBlock / 2; half >= 1; half /= 2) all = ir_.CreateFAdd(slice(ir_, all, 0, half), slice(ir_, all, half, half));
+    for (int64_t half = kBlock / 2; half >= 1; half /= 2)
+      all = ir_.CreateFAdd(slice(ir_, all, 0, half), slice(ir_, all, half, half));
     return all;
   }
 
@@ -103,8 +109,10 @@ class RowEmitter {
       e_.write(slot, ir_.CreateSelect(ir_.CreateFCmpOGT(x, e_.read(slot)), x, e_.read(slot)));
     });
     auto larger = [&](Value* m, Value* x) { return ir_.CreateSelect(ir_.CreateFCmpOGT(x, m), x, m); };
-    Value* all = larger(larger(e_.read(partial[0]), e_.read(partial[1])), larger(e_.read(partial[2]), e_.read(partial[3])));
-    for (int64_t half = kBlock / 2; half >= 1; half /= 2) all = larger(slice(ir_, all, 0, half), slice(ir_, all, half, half));
+    Value* all =
+        larger(larger(e_.read(partial[0]), e_.read(partial[1])), larger(e_.read(partial[2]), e_.read(partial[3])));
+    for (int64_t half = kBlock / 2; half >= 1; half /= 2)
+      all = larger(slice(ir_, all, 0, half), slice(ir_, all, half, half));
     // Which of two zeros comes first decides the sign: a greatest value of zero is looked for in order.
     AllocaInst* result = e_.variable(e_.f32(), all);
     e_.if_then(ir_.CreateFCmpOEQ(all, llvm::ConstantFP::get(e_.f32(), 0.0)), [&] {
@@ -132,7 +140,8 @@ class RowEmitter {
           return;
         }
         for (int64_t q = 0; q < 4; ++q)
-          e_.store_lanes(type, emit_expression(e_, spec_.value, kBlock, sources(index, q * kBlock, kBlock, kBlock)), at(index, q * kBlock), stride);
+          e_.store_lanes(type, emit_expression(e_, spec_.value, kBlock, sources(index, q * kBlock, kBlock, kBlock)),
+                         at(index, q * kBlock), stride);
       });
     Value* index = e_.constant(whole * kPartials);
     for (int64_t k = 0; k < left; k += kBlock) {

@@ -1,5 +1,5 @@
-// Windows: every channel by itself. One unit is a row of pixels; within it groups of tile_blocks blocks of 16 channels, and
-// for each of them tiles of tile_w pixels with accumulators in registers.
+// Windows: every channel by itself. One unit is a row of pixels; within it groups of tile_blocks blocks of 16 channels,
+// and for each of them tiles of tile_w pixels with accumulators in registers.
 #include "emit/llvm/forms.h"
 #include "emit/llvm/result_store.h"
 
@@ -60,7 +60,8 @@ class WindowEmitter {
     switch (spec_.kind) {
       case WindowKind::dot: {
         const int64_t stride = spec_.start.strides[rank_ - 1];
-        return ir_.CreateAlignedLoad(part_type_, byte_address(ir_, start, block * kBlock * stride + part * part_lanes_ * 4), llvm::Align(1));
+        return ir_.CreateAlignedLoad(
+            part_type_, byte_address(ir_, start, block * kBlock * stride + part * part_lanes_ * 4), llvm::Align(1));
       }
       case WindowKind::sum: return llvm::Constant::getNullValue(part_type_);
       case WindowKind::max: break;
@@ -85,7 +86,8 @@ class WindowEmitter {
         }
       }
     Value* a = e_.address(spec_.a, 1, item, origin);
-    if (spec_.kind == WindowKind::dot) weights_ = e_.variable(ir_.getPtrTy(), e_.address(spec_.weights, 2, item, origin));
+    if (spec_.kind == WindowKind::dot)
+      weights_ = e_.variable(ir_.getPtrTy(), e_.address(spec_.weights, 2, item, origin));
     const int64_t work = taps_ * schedule_.tile_w * schedule_.tile_blocks * parts_;
     reduce(0, a, 0, work <= kMostUnrolled);
     results(item, origin);
@@ -116,7 +118,8 @@ class WindowEmitter {
       Value* from = e_.read(weights_);
       for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
         for (int64_t part = 0; part < parts_; ++part) {
-          Value* at = byte_address(ir_, from, n * kBlock * spec_.weights.strides[rank_ - 1] + part * part_lanes_ * size);
+          Value* at =
+              byte_address(ir_, from, n * kBlock * spec_.weights.strides[rank_ - 1] + part * part_lanes_ * size);
           weights.push_back(load_weights(at));
         }
       e_.write(weights_, byte_address(ir_, from, spec_.weights_tap_stride));
@@ -126,7 +129,8 @@ class WindowEmitter {
         for (int64_t part = 0; part < parts_; ++part) {
           const int64_t offset = pixel * spec_.a.strides[rank_ - 2] + n * kBlock * size + part * part_lanes_ * size;
           Value* at = byte_address(ir_, a, offset);
-          Value* x = bytes_ ? ir_.CreateAlignedLoad(part_type_, at, llvm::Align(1)) : e_.load_lanes(type, at, size, part_lanes_);
+          Value* x = bytes_ ? ir_.CreateAlignedLoad(part_type_, at, llvm::Align(1))
+                            : e_.load_lanes(type, at, size, part_lanes_);
           AllocaInst* slot = accumulator(pixel, n, part);
           Value* w = weights.empty() ? nullptr : weights[static_cast<size_t>(n * parts_ + part)];
           e_.write(slot, accumulate(e_.read(slot), x, w));
@@ -146,12 +150,12 @@ class WindowEmitter {
         if (spec_.a.dtype == DType::f32) return ir_.CreateIntrinsic(llvm::Intrinsic::fma, {part_type_}, {x, w, acc});
         if (e_.isa().target().byte_product == ByteProduct::four_u8_s8) return e_.isa().dot_u8_s8(ir_, acc, x, w);
         return e_.isa().dot_s16(ir_, acc, x, w);
-      case WindowKind::sum:
-        return spec_.a.dtype == DType::f32 ? ir_.CreateFAdd(acc, x) : ir_.CreateAdd(acc, x);
+      case WindowKind::sum: return spec_.a.dtype == DType::f32 ? ir_.CreateFAdd(acc, x) : ir_.CreateAdd(acc, x);
       case WindowKind::max: break;
     }
     if (spec_.a.dtype == DType::f32) return ir_.CreateSelect(ir_.CreateFCmpOGT(x, acc), x, acc);
-    return ir_.CreateBinaryIntrinsic(spec_.a.dtype == DType::s8 ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, x, acc);
+    return ir_.CreateBinaryIntrinsic(spec_.a.dtype == DType::s8 ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, x,
+                                     acc);
   }
 
   Value* accumulated(int64_t pixel, int64_t block) {
@@ -172,7 +176,8 @@ class WindowEmitter {
     Value* out = e_.address(spec_.out, 0, item, origin);
     const int64_t out_stride = spec_.out.strides[rank_ - 1];
     // The greatest codes themselves.
-    const bool moved = bytes_ && dtype_bits(spec_.out.dtype) == 8 && spec_.epilogue.nodes.back().op == ScalarOp::accumulator;
+    const bool moved =
+        bytes_ && dtype_bits(spec_.out.dtype) == 8 && spec_.epilogue.nodes.back().op == ScalarOp::accumulator;
     ResultStore store(e_, spec_.epilogue, spec_.operands, spec_.out.dtype, out);
     std::vector<Value*> kept(spec_.operands.size() * static_cast<size_t>(schedule_.tile_blocks), nullptr);
     for (int64_t pixel = 0; pixel < schedule_.tile_w; ++pixel)
@@ -187,10 +192,12 @@ class WindowEmitter {
         sources.table = [&](int32_t index) { return bases[static_cast<size_t>(index)]; };
         sources.operand = [&](int32_t index) {
           const Access& access = spec_.operands[static_cast<size_t>(index)];
-          Value*& slot = kept[static_cast<size_t>(index) * static_cast<size_t>(schedule_.tile_blocks) + static_cast<size_t>(n)];
+          Value*& slot =
+              kept[static_cast<size_t>(index) * static_cast<size_t>(schedule_.tile_blocks) + static_cast<size_t>(n)];
           if (access.strides[rank_ - 2] == 0 && slot != nullptr) return slot;
           const int64_t stride = access.strides[rank_ - 1];
-          Value* from = byte_address(ir_, bases[static_cast<size_t>(index)], pixel * access.strides[rank_ - 2] + n * kBlock * stride);
+          Value* from = byte_address(ir_, bases[static_cast<size_t>(index)],
+                                     pixel * access.strides[rank_ - 2] + n * kBlock * stride);
           slot = e_.load_lanes(access.dtype, from, stride, kBlock);
           return slot;
         };

@@ -9,8 +9,8 @@
 namespace cupel {
 namespace {
 
-using llvm::Intrinsic::ID;
 using llvm::Value;
+using llvm::Intrinsic::ID;
 
 class X86Isa : public VectorIsa {
  public:
@@ -39,7 +39,8 @@ class X86Isa : public VectorIsa {
   }
 
   Value* pack(Builder& ir, std::array<Value*, 4> parts, PackKind kind, int32_t zero_point) const override {
-    // Packs work within 128 bits: dword 4·l + j of the result comes from part j. The last permutation puts them in order.
+    // Packs work within 128 bits: dword 4·l + j of the result comes from part j. The last permutation puts them in
+    // order.
     Value* packed = pack_interleaved(ir, parts, kind, zero_point);
     const int groups = lanes() / 4;
     std::vector<int> order;
@@ -62,7 +63,9 @@ class X86Isa : public VectorIsa {
     }
     return result;
   }
-  int64_t interleaved_element(int64_t vector, int64_t lane) const override { return lane / 4 * 16 + vector * 4 + lane % 4; }
+  int64_t interleaved_element(int64_t vector, int64_t lane) const override {
+    return lane / 4 * 16 + vector * 4 + lane % 4;
+  }
 
   Value* pack_interleaved(Builder& ir, std::array<Value*, 4> parts, PackKind kind, int32_t zero_point) const override {
     const bool is_signed = kind == PackKind::signed_8 || kind == PackKind::saturate_s8;
@@ -71,10 +74,10 @@ class X86Isa : public VectorIsa {
       for (Value*& part : parts) part = ir.CreateAnd(part, splat(ir, ir.getInt32(0xff), count));
     const ID words = by_width(parts[0], llvm::Intrinsic::x86_sse2_packssdw_128, llvm::Intrinsic::x86_avx2_packssdw,
                               llvm::Intrinsic::x86_avx512_packssdw_512);
-    const ID signed_bytes = by_width(parts[0], llvm::Intrinsic::x86_sse2_packsswb_128, llvm::Intrinsic::x86_avx2_packsswb,
-                                     llvm::Intrinsic::x86_avx512_packsswb_512);
-    const ID unsigned_bytes = by_width(parts[0], llvm::Intrinsic::x86_sse2_packuswb_128, llvm::Intrinsic::x86_avx2_packuswb,
-                                       llvm::Intrinsic::x86_avx512_packuswb_512);
+    const ID signed_bytes = by_width(parts[0], llvm::Intrinsic::x86_sse2_packsswb_128,
+                                     llvm::Intrinsic::x86_avx2_packsswb, llvm::Intrinsic::x86_avx512_packsswb_512);
+    const ID unsigned_bytes = by_width(parts[0], llvm::Intrinsic::x86_sse2_packuswb_128,
+                                       llvm::Intrinsic::x86_avx2_packuswb, llvm::Intrinsic::x86_avx512_packuswb_512);
     std::array<Value*, 2> pairs = {};
     for (size_t i = 0; i < 2; ++i) {
       pairs[i] = ir.CreateIntrinsic(words, {}, {parts[2 * i], parts[2 * i + 1]});
@@ -99,13 +102,15 @@ class X86Isa : public VectorIsa {
     Value* zero = llvm::Constant::getNullValue(dwords);
     Value* gathered = nullptr;
     if (wide()) {
-      gathered = ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_gather_dpi_512, {},
-                                    {zero, table, word, llvm::Constant::getAllOnesValue(vector_type(ir.getInt1Ty(), 16)), ir.getInt32(1)});
+      gathered = ir.CreateIntrinsic(
+          llvm::Intrinsic::x86_avx512_mask_gather_dpi_512, {},
+          {zero, table, word, llvm::Constant::getAllOnesValue(vector_type(ir.getInt1Ty(), 16)), ir.getInt32(1)});
     } else {
       gathered = ir.CreateIntrinsic(llvm::Intrinsic::x86_avx2_gather_d_d_256, {},
                                     {zero, table, word, llvm::Constant::getAllOnesValue(dwords), ir.getInt8(1)});
     }
-    Value* shift = ir.CreateShl(ir.CreateAnd(low, splat(ir, ir.getInt32(3), lanes())), splat(ir, ir.getInt32(3), lanes()));
+    Value* shift =
+        ir.CreateShl(ir.CreateAnd(low, splat(ir, ir.getInt32(3), lanes())), splat(ir, ir.getInt32(3), lanes()));
     return ir.CreateAnd(ir.CreateLShr(gathered, shift), splat(ir, ir.getInt32(0xff), lanes()));
   }
 
@@ -114,23 +119,27 @@ class X86Isa : public VectorIsa {
     if (permutes_bytes()) {
       std::array<Value*, 4> quarter;
       for (int i = 0; i < 4; ++i)
-        quarter[static_cast<size_t>(i)] = ir.CreateAlignedLoad(bytes, byte_address(ir, table, i * int64_t{64}), llvm::Align(1));
+        quarter[static_cast<size_t>(i)] =
+            ir.CreateAlignedLoad(bytes, byte_address(ir, table, i * int64_t{64}), llvm::Align(1));
       const ID id = llvm::Intrinsic::x86_avx512_vpermi2var_qi_512;
       Value* low = ir.CreateIntrinsic(id, {}, {quarter[0], index, quarter[1]});
       Value* high = ir.CreateIntrinsic(id, {}, {quarter[2], index, quarter[3]});
       return ir.CreateSelect(ir.CreateICmpSLT(index, llvm::Constant::getNullValue(bytes)), high, low);
     }
-    // 16 tables of 16 bytes: a byte shuffle gives 0 where bit 7 of its index is set, which the saturating sum does for every
-    // index of another table.
+    // 16 tables of 16 bytes: a byte shuffle gives 0 where bit 7 of its index is set, which the saturating sum does for
+    // every index of another table.
     const ID shuffle = wide() ? llvm::Intrinsic::x86_avx512_pshuf_b_512 : llvm::Intrinsic::x86_avx2_pshuf_b;
     Value* result = nullptr;
     for (int i = 0; i < 16; ++i) {
-      Value* sixteen = ir.CreateAlignedLoad(vector_type(ir.getInt8Ty(), 16), byte_address(ir, table, i * int64_t{16}), llvm::Align(1));
+      Value* sixteen = ir.CreateAlignedLoad(vector_type(ir.getInt8Ty(), 16), byte_address(ir, table, i * int64_t{16}),
+                                            llvm::Align(1));
       std::vector<int> repeat;
       for (int k = 0; k < 4 * lanes(); ++k) repeat.push_back(k % 16);
       Value* copies = ir.CreateShuffleVector(sixteen, repeat);
-      Value* own = i == 0 ? index : ir.CreateXor(index, splat(ir, ir.getInt8(static_cast<uint8_t>(i * 16)), 4 * lanes()));
-      Value* marked = ir.CreateBinaryIntrinsic(llvm::Intrinsic::uadd_sat, own, splat(ir, ir.getInt8(0x70), 4 * lanes()));
+      Value* own =
+          i == 0 ? index : ir.CreateXor(index, splat(ir, ir.getInt8(static_cast<uint8_t>(i * 16)), 4 * lanes()));
+      Value* marked =
+          ir.CreateBinaryIntrinsic(llvm::Intrinsic::uadd_sat, own, splat(ir, ir.getInt8(0x70), 4 * lanes()));
       Value* found = ir.CreateIntrinsic(shuffle, {}, {copies, marked});
       result = result == nullptr ? found : ir.CreateOr(result, found);
     }
