@@ -84,7 +84,8 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target, WorkerPool& workers,
                             std::vector<FusionDecision>* decisions) {
   // fuse and lower
-  const LowerTarget facts{target.byte_product == ByteProduct::four_u8_s8, target.vector_registers};
+  const LowerTarget facts{target.byte_product == ByteProduct::four_u8_s8,
+                          target.vector_registers * target.vector_lanes / 16};
   Lowered lowered = CUPEL_TRY(lower_graph(program, model, facts));
   if (decisions) *decisions = std::move(lowered.decisions);
 

@@ -21,7 +21,7 @@ std::string disassemble(const Kernel& kernel, const std::string& target) {
   const std::string path = folder + "/kernel.o";
   EXPECT_TRUE(write_file(path, (*objects)[0]));
   std::string text;
-  if (FILE* pipe = popen(("llvm-objdump-19 -d --no-show-raw-insn " + path + " 2>/dev/null").c_str(), "r")) {
+  if (FILE* pipe = popen(fmt::format("llvm-objdump-19 -d --no-show-raw-insn {} 2>/dev/null", path).c_str(), "r")) {
     char block[4096];
     for (size_t n = 0; (n = std::fread(block, 1, sizeof block, pipe)) > 0;) text.append(block, n);
     pclose(pipe);

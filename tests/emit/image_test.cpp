@@ -50,7 +50,7 @@ Program scaling(const std::string& model) {
   first.buffers = {1, 0, 3};
   first.origins = {"a", "b"};
   first.result = ValueLayout{1, DType::f32, {n}, 0, {4}};
-  first.value_name = "t";
+  first.value_name = std::string(1, 't');
   first.type = type;
   second.kernel = {MapSpec{{n}, {moving}, copy.finish(copy.operand(0, DType::f32)), moving}, MapSchedule{}};
   second.name = kernel_name(second.kernel);
