@@ -82,7 +82,11 @@ def on_terminal(cupel, *words):
 def check_progress(cupel, checks):
     words = ["assay", "models/fashion_resnet.onnx", "--data", "models/fashion_mnist.toml", "-o", "progress", "--samples",
              "400", "--layer-samples", "100"]
-    code, output, shown = on_terminal(cupel, *words)
+    try:
+        code, output, shown = on_terminal(cupel, *words)
+    except OSError as error:
+        print(f"progress on a terminal: not checked, {error}")  # a system without pseudo-terminals
+        return
     checks.equal(code, 0, f"assay on a terminal\n{shown}")
     for work, total in (("calibration", 500), ("accuracy", 400), ("layer errors", 100)):
         checks.that(re.search(rf"\r{work} \d+/{total}", shown), f"progress of {work}: {shown!r}")
