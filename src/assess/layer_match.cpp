@@ -14,7 +14,8 @@ std::vector<LayerMatch> match_layers(const Graph& base, const Graph& candidate) 
   for (const Node& node : candidate.nodes()) kept.insert(node.origin.begin(), node.origin.end());
   const auto users = base.users();
   const auto lost = [&](const Node& node) {
-    return std::none_of(node.origin.begin(), node.origin.end(), [&](const std::string& origin) { return kept.contains(origin); });
+    return std::none_of(node.origin.begin(), node.origin.end(),
+                        [&](const std::string& origin) { return kept.contains(origin); });
   };
 
   std::vector<LayerMatch> matches;
@@ -22,11 +23,14 @@ std::vector<LayerMatch> match_layers(const Graph& base, const Graph& candidate) 
   for (size_t n = 0; n < candidate.nodes().size(); ++n) {
     const Node& node = candidate.nodes()[n];
     const std::string_view op = node.op->name;
-    if (op == "Quantize" || op == "Dequantize" || op == "Requantize" || op == "QuantizeLinear" || op == "DequantizeLinear") continue;
+    if (op == "Quantize" || op == "Dequantize" || op == "Requantize" || op == "QuantizeLinear" ||
+        op == "DequantizeLinear")
+      continue;
     LayerMatch match{{static_cast<int32_t>(n)}, node.outputs[0], std::nullopt, {}};
     std::optional<size_t> last;
     for (const std::string& origin : node.origin)
-      if (const auto found = base_nodes.find(origin); found != base_nodes.end()) last = std::max(last.value_or(0), found->second.back());
+      if (const auto found = base_nodes.find(origin); found != base_nodes.end())
+        last = std::max(last.value_or(0), found->second.back());
     if (!last) {
       match.reason = "the base model has no node of this name";
       matches.push_back(std::move(match));
@@ -41,7 +45,8 @@ std::vector<LayerMatch> match_layers(const Graph& base, const Graph& candidate) 
       value = next.outputs[0];
     }
     const Shape &ours = candidate.type(match.value).shape, &theirs = base.type(value).shape;
-    const bool same_shape = ours.size() == theirs.size() && std::equal(ours.begin(), ours.end(), theirs.begin(), [](const Dim& a, const Dim& b) {
+    const bool same_shape = ours.size() == theirs.size() &&
+                            std::equal(ours.begin(), ours.end(), theirs.begin(), [](const Dim& a, const Dim& b) {
                               return a.factor == b.factor && a.is_constant() == b.is_constant();
                             });
     if (!same_shape || base.type(value).dtype != DType::f32) {

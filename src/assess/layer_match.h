@@ -17,8 +17,8 @@ struct LayerMatch {
 };
 
 // One entry for each node of the candidate that computes something (conversions between codes and numbers do not), in
-// order. The base is cut behind the last of its nodes that share an origin with the candidate's node, and behind nodes that
-// the candidate no longer has (a clamp that saturation repeats).
+// order. The base is cut behind the last of its nodes that share an origin with the candidate's node, and behind nodes
+// that the candidate no longer has (a clamp that saturation repeats).
 std::vector<LayerMatch> match_layers(const Graph& base, const Graph& candidate);
 
 }  // namespace cupel

@@ -6,13 +6,16 @@ namespace cupel {
 namespace {
 
 bool on_codes(const Graph& graph, const Node& node) {
-  const auto has_codes = [&](ValueId id) { return id.valid() && graph.type(id).quant && dtype_bits(graph.type(id).dtype) <= 8; };
+  const auto has_codes = [&](ValueId id) {
+    return id.valid() && graph.type(id).quant && dtype_bits(graph.type(id).dtype) <= 8;
+  };
   return std::any_of(node.inputs.begin(), node.inputs.end(), has_codes);
 }
 
 int64_t stored_bytes(const Value& value) {
   int64_t bytes = value.constant->bytes_size();
-  if (value.type.quant) bytes += static_cast<int64_t>(value.type.quant->scale.size()) * static_cast<int64_t>(sizeof(float));
+  if (value.type.quant)
+    bytes += static_cast<int64_t>(value.type.quant->scale.size()) * static_cast<int64_t>(sizeof(float));
   return bytes;
 }
 
@@ -37,7 +40,8 @@ ModelCost cost_of(const Graph& graph) {
       counted[static_cast<size_t>(id.index)] = true;
       const Value& value = graph.value(id);
       cost.weight_bytes += stored_bytes(value);
-      if (value.type.dtype != DType::s64 && value.type.dtype != DType::boolean) total.parameters += value.constant->size();
+      if (value.type.dtype != DType::s64 && value.type.dtype != DType::boolean)
+        total.parameters += value.constant->size();
     }
     total.macs += cost.macs;
     total.bit_operations += cost.bit_operations;

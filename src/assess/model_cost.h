@@ -12,7 +12,7 @@ struct NodeCost {
   std::string precision;       // "INT8" when the node computes on codes, "FP32" otherwise
   int64_t macs = 0;            // per batch item
   int64_t bit_operations = 0;  // macs · bits of the first operand · bits of the second
-  int64_t weight_bytes = 0;    // constants it reads, with the parameters of quantized ones (counted at the first reader)
+  int64_t weight_bytes = 0;  // constants it reads, with the parameters of quantized ones (counted at the first reader)
 };
 
 struct ModelCost {

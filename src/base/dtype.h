@@ -8,7 +8,25 @@
 
 namespace cupel {
 
-enum class DType : uint8_t { f32, f64, f16, bf16, f8e4m3, f8e5m2, u8, s8, u16, s16, u32, s32, u64, s64, boolean, u4, s4 };
+enum class DType : uint8_t {
+  f32,
+  f64,
+  f16,
+  bf16,
+  f8e4m3,
+  f8e5m2,
+  u8,
+  s8,
+  u16,
+  s16,
+  u32,
+  s32,
+  u64,
+  s64,
+  boolean,
+  u4,
+  s4
+};
 
 // Bits of one element in memory (4 for u4 and s4, two to a byte, low nibble first; 8 for boolean).
 int dtype_bits(DType type);
@@ -32,17 +50,50 @@ int64_t dtype_max(DType type);
 
 template <class T>
 struct DTypeOf;
-template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };
-template <> struct DTypeOf<double> { static constexpr DType value = DType::f64; };
-template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::u8; };
-template <> struct DTypeOf<int8_t> { static constexpr DType value = DType::s8; };
-template <> struct DTypeOf<uint16_t> { static constexpr DType value = DType::u16; };
-template <> struct DTypeOf<int16_t> { static constexpr DType value = DType::s16; };
-template <> struct DTypeOf<uint32_t> { static constexpr DType value = DType::u32; };
-template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::s32; };
-template <> struct DTypeOf<uint64_t> { static constexpr DType value = DType::u64; };
-template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::s64; };
-template <> struct DTypeOf<bool> { static constexpr DType value = DType::boolean; };
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<int8_t> {
+  static constexpr DType value = DType::s8;
+};
+template <>
+struct DTypeOf<uint16_t> {
+  static constexpr DType value = DType::u16;
+};
+template <>
+struct DTypeOf<int16_t> {
+  static constexpr DType value = DType::s16;
+};
+template <>
+struct DTypeOf<uint32_t> {
+  static constexpr DType value = DType::u32;
+};
+template <>
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::s32;
+};
+template <>
+struct DTypeOf<uint64_t> {
+  static constexpr DType value = DType::u64;
+};
+template <>
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::s64;
+};
+template <>
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::boolean;
+};
 
 // Binary16 and bfloat16 bit patterns to binary32 (exact) and back (round to nearest even).
 float f16_to_f32(uint16_t bits);

@@ -36,22 +36,26 @@ Result<Bytes> read_range(int fd, const std::string& place, int64_t offset, int64
     const ssize_t n = ::pread(fd, content.data() + done, static_cast<size_t>(length - done), offset + done);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return bad_input(place, "cannot be read: " + reason(errno), "check the file and its permissions");
-    if (n == 0) return bad_input(place, "ends at byte " + std::to_string(offset + done) + " while being read", "do not change the file while Cupel reads it");
+    if (n == 0)
+      return bad_input(place, "ends at byte " + std::to_string(offset + done) + " while being read",
+                       "do not change the file while Cupel reads it");
     done += n;
   }
   return content;
 }
 
 Result<int64_t> regular_size(int fd, const std::string& place) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) return bad_input(place, "cannot be examined: " + reason(errno), "check the file and its permissions");
+  struct stat st{};
+  if (::fstat(fd, &st) != 0)
+    return bad_input(place, "cannot be examined: " + reason(errno), "check the file and its permissions");
   if (!S_ISREG(st.st_mode)) return bad_input(place, "is not a regular file", "name a file");
   return static_cast<int64_t>(st.st_size);
 }
 
 Result<Fd> open_beneath(const std::filesystem::path& folder, const std::string& relative) {
   const std::string place = printable(relative);
-  const std::string rule = "external data must be a regular file inside the model's folder, reached without symbolic links";
+  const std::string rule =
+      "external data must be a regular file inside the model's folder, reached without symbolic links";
   if (relative.empty() || relative.front() == '/') return bad_input(place, "is not a relative path", rule);
   const std::string base = folder.empty() ? "." : folder.string();
   Fd directory(::open(base.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -66,7 +70,7 @@ Result<Fd> open_beneath(const std::filesystem::path& folder, const std::string& 
     if (error == ELOOP) return bad_input(place, "passes a symbolic link", rule);
     return bad_input(place, "cannot be opened: " + reason(error), "put the file beside the model");
   }
-  struct stat st {};
+  struct stat st{};
   if (::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return bad_input(place, "is not a regular file", rule);
   if (st.st_nlink != 1) return bad_input(place, "has " + std::to_string(st.st_nlink) + " hard links, expected 1", rule);
   return file;
@@ -83,7 +87,8 @@ Result<Bytes> read_file(const std::filesystem::path& path, int64_t max_bytes) {
   }
   const int64_t size = CUPEL_TRY(regular_size(fd.get(), place));
   if (size > max_bytes)
-    return resource_error(place, std::to_string(size) + " bytes exceed the limit of " + std::to_string(max_bytes), "use a smaller file");
+    return resource_error(place, std::to_string(size) + " bytes exceed the limit of " + std::to_string(max_bytes),
+                          "use a smaller file");
   return read_range(fd.get(), place, 0, size);
 }
 
@@ -127,7 +132,8 @@ Result<Bytes> read_file_maybe_gzip(const std::filesystem::path& path, int64_t ma
     }
   }
   inflateEnd(&stream);
-  if (produced >= capacity) return resource_error(place, "inflates to more than " + std::to_string(max_bytes) + " bytes", "use a smaller file");
+  if (produced >= capacity)
+    return resource_error(place, "inflates to more than " + std::to_string(max_bytes) + " bytes", "use a smaller file");
   out.resize(produced);
   return out;
 }
@@ -136,7 +142,8 @@ Status make_folder(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error || !std::filesystem::is_directory(path, error))
-    return usage_error(printable(path.string()), "folder cannot be made: " + (error ? error.message() : "a file of that name exists"),
+    return usage_error(printable(path.string()),
+                       "folder cannot be made: " + (error ? error.message() : "a file of that name exists"),
                        "choose a place you can write to");
   return {};
 }
@@ -155,7 +162,8 @@ Status write_file(const std::filesystem::path& path, std::span<const std::byte> 
       return resource_error(place, what + ": " + reason(error), "free some space or choose another place");
     return usage_error(place, what + ": " + reason(error), "choose a place you can write to");
   };
-  Fd fd(special ? ::open(path.c_str(), O_WRONLY | O_CLOEXEC) : ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
+  Fd fd(special ? ::open(path.c_str(), O_WRONLY | O_CLOEXEC)
+                : ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (fd.get() < 0) return trouble("cannot be written", errno);
   size_t done = 0;
   while (done < content.size()) {
@@ -179,15 +187,20 @@ Result<int64_t> file_size_beneath(const std::filesystem::path& folder, const std
   return regular_size(fd.get(), printable(relative));
 }
 
-Result<Bytes> read_beneath(const std::filesystem::path& folder, const std::string& relative, int64_t offset, int64_t length) {
+Result<Bytes> read_beneath(const std::filesystem::path& folder, const std::string& relative, int64_t offset,
+                           int64_t length) {
   const std::string place = printable(relative);
   Fd fd = CUPEL_TRY(open_beneath(folder, relative));
   const int64_t size = CUPEL_TRY(regular_size(fd.get(), place));
   if (offset < 0 || length < 0)
-    return bad_input(place, "offset " + std::to_string(offset) + " or length " + std::to_string(length) + " is negative", "export the model again");
+    return bad_input(place,
+                     "offset " + std::to_string(offset) + " or length " + std::to_string(length) + " is negative",
+                     "export the model again");
   int64_t end = 0;
   if (__builtin_add_overflow(offset, length, &end) || end > size)
-    return bad_input(place, "bytes " + std::to_string(offset) + " to " + std::to_string(offset) + "+" + std::to_string(length) + " were expected, but the file has " + std::to_string(size),
+    return bad_input(place,
+                     "bytes " + std::to_string(offset) + " to " + std::to_string(offset) + "+" +
+                         std::to_string(length) + " were expected, but the file has " + std::to_string(size),
                      "export the model again; its data file is incomplete");
   return read_range(fd.get(), place, offset, length);
 }
@@ -203,7 +216,7 @@ size_t printable_length(std::string_view s, size_t i) {
   if (length == 0 || c >= 0xf5 || i + length > s.size()) return 0;
   for (size_t k = 1; k < length; ++k)
     if ((byte(i + k) & 0xc0) != 0x80) return 0;
-  if (c == 0xc2 && byte(i + 1) < 0xa0) return 0;                                   // C1 controls
+  if (c == 0xc2 && byte(i + 1) < 0xa0) return 0;                                         // C1 controls
   if ((c == 0xe0 && byte(i + 1) < 0xa0) || (c == 0xf0 && byte(i + 1) < 0x90)) return 0;  // overlong
   if ((c == 0xed && byte(i + 1) >= 0xa0) || (c == 0xf4 && byte(i + 1) >= 0x90)) return 0;
   return length;

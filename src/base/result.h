@@ -69,11 +69,11 @@ inline std::unexpected<Error> internal_error(std::string place, std::string caus
 //   auto graph = CUPEL_TRY(read_onnx(path));      CUPEL_TRY(verify(graph));
 #define CUPEL_TRY(...) CUPEL_TRY_UNIQUE_(__COUNTER__, __VA_ARGS__)
 #define CUPEL_TRY_UNIQUE_(id, ...) CUPEL_TRY_NAMED_(id, __VA_ARGS__)
-#define CUPEL_TRY_NAMED_(id, ...)                                                               \
-  __extension__({                                                                              \
-    auto cupel_result_##id = (__VA_ARGS__);                                                    \
-    if (!cupel_result_##id) return std::unexpected(std::move(cupel_result_##id).error());      \
-    ::cupel::detail::unwrap(std::move(cupel_result_##id));                                     \
+#define CUPEL_TRY_NAMED_(id, ...)                                                         \
+  __extension__({                                                                         \
+    auto cupel_result_##id = (__VA_ARGS__);                                               \
+    if (!cupel_result_##id) return std::unexpected(std::move(cupel_result_##id).error()); \
+    ::cupel::detail::unwrap(std::move(cupel_result_##id));                                \
   })
 
 namespace cupel::detail {

@@ -39,12 +39,15 @@ Result<Dim> dim_add(const Dim& a, const Dim& b) {
 }
 
 Result<Dim> dim_div_exact(const Dim& a, const Dim& b) {
-  if (b.factor == 0) return bad_input("shape arithmetic", "division of " + to_text(a) + " by 0", "correct the model's shapes");
+  if (b.factor == 0)
+    return bad_input("shape arithmetic", "division of " + to_text(a) + " by 0", "correct the model's shapes");
   const bool symbols_fit = b.is_constant() || b.symbol == a.symbol;
   // −1 apart: the quotient of the least number would trap.
   if (!symbols_fit || (b.factor != -1 && a.factor % b.factor != 0))
-    return bad_input("shape arithmetic", to_text(a) + " is not a multiple of " + to_text(b), "correct the model's shapes");
-  return Dim(b.factor == -1 ? CUPEL_TRY(checked_mul(a.factor, -1)) : a.factor / b.factor, b.is_constant() ? a.symbol : std::string());
+    return bad_input("shape arithmetic", to_text(a) + " is not a multiple of " + to_text(b),
+                     "correct the model's shapes");
+  return Dim(b.factor == -1 ? CUPEL_TRY(checked_mul(a.factor, -1)) : a.factor / b.factor,
+             b.is_constant() ? a.symbol : std::string());
 }
 
 Result<Dim> shape_elements(const Shape& shape) {
@@ -55,7 +58,8 @@ Result<Dim> shape_elements(const Shape& shape) {
 
 Result<int64_t> count_elements(const Dims& dims) {
   if (static_cast<int64_t>(dims.size()) > kMaxRank)
-    return unsupported("shape " + to_text(dims), "rank " + std::to_string(dims.size()) + " exceeds " + std::to_string(kMaxRank),
+    return unsupported("shape " + to_text(dims),
+                       "rank " + std::to_string(dims.size()) + " exceeds " + std::to_string(kMaxRank),
                        "reshape the tensor to fewer dimensions");
   int64_t product = 1;
   for (int64_t d : dims) {
@@ -63,7 +67,8 @@ Result<int64_t> count_elements(const Dims& dims) {
     product = CUPEL_TRY(checked_mul(product, d));
   }
   if (product > kMaxElements)
-    return resource_error("shape " + to_text(dims), std::to_string(product) + " elements exceed the limit of " + std::to_string(kMaxElements),
+    return resource_error("shape " + to_text(dims),
+                          std::to_string(product) + " elements exceed the limit of " + std::to_string(kMaxElements),
                           "use a model with smaller tensors");
   return product;
 }
@@ -122,7 +127,8 @@ Result<Shape> broadcast_shapes(const Shape& a, const Shape& b) {
     } else if (x == Dim(1)) {
       out[i] = y;
     } else {
-      return bad_input("", "shapes " + to_text(a) + " and " + to_text(b) + " do not broadcast", "correct the model's shapes");
+      return bad_input("", "shapes " + to_text(a) + " and " + to_text(b) + " do not broadcast",
+                       "correct the model's shapes");
     }
   }
   return out;
@@ -130,7 +136,8 @@ Result<Shape> broadcast_shapes(const Shape& a, const Shape& b) {
 
 Result<int64_t> normalize_axis(int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank)
-    return bad_input("", "axis " + std::to_string(axis) + " is outside a tensor of rank " + std::to_string(rank), "correct the attribute");
+    return bad_input("", "axis " + std::to_string(axis) + " is outside a tensor of rank " + std::to_string(rank),
+                     "correct the attribute");
   return axis < 0 ? axis + rank : axis;
 }
 

@@ -93,14 +93,14 @@ Result<PreprocessStep> make_scale(const Arguments& arguments) {
     return bad_input(arguments.place, fmt::format("\"{}\" is no finite number", printable(arguments.words[0])),
                      "write a decimal number");
   return PreprocessStep{{},
-              [](const SampleType& type) -> Result<SampleType> {
-                CUPEL_TRY(check_f32(type));
-                return type;
-              },
-              [f = *factor](Tensor t) -> Result<Tensor> {
-                for (float& x : t.mutable_data<float>()) x *= f;
-                return t;
-              }};
+                        [](const SampleType& type) -> Result<SampleType> {
+                          CUPEL_TRY(check_f32(type));
+                          return type;
+                        },
+                        [f = *factor](Tensor t) -> Result<Tensor> {
+                          for (float& x : t.mutable_data<float>()) x *= f;
+                          return t;
+                        }};
 }
 
 Result<PreprocessStep> make_normalize(const Arguments& arguments) {
@@ -113,19 +113,20 @@ Result<PreprocessStep> make_normalize(const Arguments& arguments) {
     return bad_input(arguments.place, fmt::format("mean has {} values and std {}", mean.size(), deviation.size()),
                      "give both the same number of values");
   return PreprocessStep{{},
-              [n = static_cast<int64_t>(mean.size())](const SampleType& type) -> Result<SampleType> {
-                CUPEL_TRY(check_f32(type));
-                if (n != 1 && !(type.image && type.dims[2] == n))
-                  return refuse(type, fmt::format("1 value of mean and std or one per channel, and has {}", n));
-                return type;
-              },
-              [mean, deviation](Tensor t) -> Result<Tensor> {
-                const auto x = t.mutable_data<float>();
-                const size_t channels = mean.size();
-                for (size_t c = 0; c < channels; ++c)
-                  for (size_t i = c; i < x.size(); i += channels) x[i] = (x[i] - mean[c]) / deviation[c];
-                return t;
-              }};
+                        [n = static_cast<int64_t>(mean.size())](const SampleType& type) -> Result<SampleType> {
+                          CUPEL_TRY(check_f32(type));
+                          if (n != 1 && !(type.image && type.dims[2] == n))
+                            return refuse(type,
+                                          fmt::format("1 value of mean and std or one per channel, and has {}", n));
+                          return type;
+                        },
+                        [mean, deviation](Tensor t) -> Result<Tensor> {
+                          const auto x = t.mutable_data<float>();
+                          const size_t channels = mean.size();
+                          for (size_t c = 0; c < channels; ++c)
+                            for (size_t i = c; i < x.size(); i += channels) x[i] = (x[i] - mean[c]) / deviation[c];
+                          return t;
+                        }};
 }
 
 Result<const ResizeAlgorithm*> parse_algorithm(const Arguments& arguments, const std::string& name) {
@@ -141,14 +142,14 @@ Result<PreprocessStep> make_resize(const Arguments& arguments) {
                 height = CUPEL_TRY(parse_side(arguments, arguments.words[1]));
   const ResizeAlgorithm* algorithm = CUPEL_TRY(parse_algorithm(arguments, arguments.words[2]));
   return PreprocessStep{{},
-              [=](const SampleType& type) -> Result<SampleType> {
-                CUPEL_TRY(check_image(type));
-                return SampleType{type.type, {height, width, type.dims[2]}, true};
-              },
-              [=](Tensor t) -> Result<Tensor> {
-                if (t.dims()[0] == height && t.dims()[1] == width) return t;
-                return algorithm->apply(t, height, width);
-              }};
+                        [=](const SampleType& type) -> Result<SampleType> {
+                          CUPEL_TRY(check_image(type));
+                          return SampleType{type.type, {height, width, type.dims[2]}, true};
+                        },
+                        [=](Tensor t) -> Result<Tensor> {
+                          if (t.dims()[0] == height && t.dims()[1] == width) return t;
+                          return algorithm->apply(t, height, width);
+                        }};
 }
 
 Result<PreprocessStep> make_resize_shorter(const Arguments& arguments) {
@@ -158,23 +159,23 @@ Result<PreprocessStep> make_resize_shorter(const Arguments& arguments) {
     return height <= width ? std::pair(shorter, shorter * width / height)
                            : std::pair(shorter * height / width, shorter);
   };
-  return PreprocessStep{{},
-              [=](const SampleType& type) -> Result<SampleType> {
-                CUPEL_TRY(check_image(type));
-                if (type.dims[0] < 0 || type.dims[1] < 0) return SampleType{type.type, {-1, -1, type.dims[2]}, true};
-                const auto [height, width] = sizes(type.dims[0], type.dims[1]);
-                return SampleType{type.type, {height, width, type.dims[2]}, true};
-              },
-              [=](Tensor t) -> Result<Tensor> {
-                const auto [height, width] = sizes(t.dims()[0], t.dims()[1]);
-                if (height == t.dims()[0] && width == t.dims()[1]) return t;
-                if (height > kMaxImagePixels / width)
-                  return resource_error(
-                      "",
-                      fmt::format("makes {} x {} pixels, more than the limit of {}", width, height, kMaxImagePixels),
-                      "resize to a smaller size");
-                return algorithm->apply(t, height, width);
-              }};
+  return PreprocessStep{
+      {},
+      [=](const SampleType& type) -> Result<SampleType> {
+        CUPEL_TRY(check_image(type));
+        if (type.dims[0] < 0 || type.dims[1] < 0) return SampleType{type.type, {-1, -1, type.dims[2]}, true};
+        const auto [height, width] = sizes(type.dims[0], type.dims[1]);
+        return SampleType{type.type, {height, width, type.dims[2]}, true};
+      },
+      [=](Tensor t) -> Result<Tensor> {
+        const auto [height, width] = sizes(t.dims()[0], t.dims()[1]);
+        if (height == t.dims()[0] && width == t.dims()[1]) return t;
+        if (height > kMaxImagePixels / width)
+          return resource_error(
+              "", fmt::format("makes {} x {} pixels, more than the limit of {}", width, height, kMaxImagePixels),
+              "resize to a smaller size");
+        return algorithm->apply(t, height, width);
+      }};
 }
 
 Result<PreprocessStep> make_center_crop(const Arguments& arguments) {
@@ -184,52 +185,52 @@ Result<PreprocessStep> make_center_crop(const Arguments& arguments) {
     return bad_input("", fmt::format("cannot cut {} x {} out of {} x {} (width x height)", width, height, w, h),
                      "resize to a larger size before it");
   };
-  return PreprocessStep{{},
-              [=](const SampleType& type) -> Result<SampleType> {
-                CUPEL_TRY(check_image(type));
-                if ((type.dims[0] >= 0 && type.dims[0] < height) || (type.dims[1] >= 0 && type.dims[1] < width))
-                  return too_small(type.dims[0], type.dims[1]);
-                return SampleType{type.type, {height, width, type.dims[2]}, true};
-              },
-              [=](Tensor t) -> Result<Tensor> {
-                const int64_t from_height = t.dims()[0], from_width = t.dims()[1];
-                if (from_height < height || from_width < width) return too_small(from_height, from_width);
-                const auto offset = [](int64_t difference) {  // half of it, rounded half to even
-                  const int64_t half = difference / 2;
-                  return half + (difference % 2 != 0 && half % 2 != 0 ? 1 : 0);
-                };
-                const int64_t pixel_bytes = t.dims()[2] * dtype_bits(t.dtype()) / 8;
-                Tensor out(t.dtype(), {height, width, t.dims()[2]});
-                const std::byte* from =
-                    t.bytes().data() +
-                    (offset(from_height - height) * from_width + offset(from_width - width)) * pixel_bytes;
-                for (int64_t y = 0; y < height; ++y)
-                  std::memcpy(out.mutable_bytes().data() + y * width * pixel_bytes, from + y * from_width * pixel_bytes,
-                              static_cast<size_t>(width * pixel_bytes));
-                return out;
-              }};
+  return PreprocessStep{
+      {},
+      [=](const SampleType& type) -> Result<SampleType> {
+        CUPEL_TRY(check_image(type));
+        if ((type.dims[0] >= 0 && type.dims[0] < height) || (type.dims[1] >= 0 && type.dims[1] < width))
+          return too_small(type.dims[0], type.dims[1]);
+        return SampleType{type.type, {height, width, type.dims[2]}, true};
+      },
+      [=](Tensor t) -> Result<Tensor> {
+        const int64_t from_height = t.dims()[0], from_width = t.dims()[1];
+        if (from_height < height || from_width < width) return too_small(from_height, from_width);
+        const auto offset = [](int64_t difference) {  // half of it, rounded half to even
+          const int64_t half = difference / 2;
+          return half + (difference % 2 != 0 && half % 2 != 0 ? 1 : 0);
+        };
+        const int64_t pixel_bytes = t.dims()[2] * dtype_bits(t.dtype()) / 8;
+        Tensor out(t.dtype(), {height, width, t.dims()[2]});
+        const std::byte* from =
+            t.bytes().data() + (offset(from_height - height) * from_width + offset(from_width - width)) * pixel_bytes;
+        for (int64_t y = 0; y < height; ++y)
+          std::memcpy(out.mutable_bytes().data() + y * width * pixel_bytes, from + y * from_width * pixel_bytes,
+                      static_cast<size_t>(width * pixel_bytes));
+        return out;
+      }};
 }
 
 Result<PreprocessStep> make_grayscale(const Arguments&) {
   return PreprocessStep{{},
-              [](const SampleType& type) -> Result<SampleType> {
-                CUPEL_TRY(check_image(type));
-                if (type.dims[2] != 1 && type.dims[2] != 3) return refuse(type, "1 or 3 channels");
-                return SampleType{type.type, {type.dims[0], type.dims[1], 1}, true};
-              },
-              [](Tensor t) -> Result<Tensor> {
-                if (t.dims()[2] == 1) return t;
-                Tensor out(t.dtype(), {t.dims()[0], t.dims()[1], 1});
-                if (t.dtype() == DType::u8) {
-                  rgb_to_gray(t.data<uint8_t>().data(), out.mutable_data<uint8_t>().data(), out.size());
-                  return out;
-                }
-                const auto rgb = t.data<float>();
-                const auto gray = out.mutable_data<float>();
-                for (size_t i = 0; i < gray.size(); ++i)
-                  gray[i] = (rgb[3 * i] * 0.299f + rgb[3 * i + 1] * 0.587f) + rgb[3 * i + 2] * 0.114f;
-                return out;
-              }};
+                        [](const SampleType& type) -> Result<SampleType> {
+                          CUPEL_TRY(check_image(type));
+                          if (type.dims[2] != 1 && type.dims[2] != 3) return refuse(type, "1 or 3 channels");
+                          return SampleType{type.type, {type.dims[0], type.dims[1], 1}, true};
+                        },
+                        [](Tensor t) -> Result<Tensor> {
+                          if (t.dims()[2] == 1) return t;
+                          Tensor out(t.dtype(), {t.dims()[0], t.dims()[1], 1});
+                          if (t.dtype() == DType::u8) {
+                            rgb_to_gray(t.data<uint8_t>().data(), out.mutable_data<uint8_t>().data(), out.size());
+                            return out;
+                          }
+                          const auto rgb = t.data<float>();
+                          const auto gray = out.mutable_data<float>();
+                          for (size_t i = 0; i < gray.size(); ++i)
+                            gray[i] = (rgb[3 * i] * 0.299f + rgb[3 * i + 1] * 0.587f) + rgb[3 * i + 2] * 0.114f;
+                          return out;
+                        }};
 }
 
 constexpr std::array<StepRow, 7> kSteps = {{{"center-crop", "center-crop W H", 2, 0, make_center_crop},

@@ -1,8 +1,8 @@
 #include "driver/compile.h"
 
-#include <memory>
-
 #include <fmt/format.h>
+
+#include <memory>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -81,8 +81,8 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
   return program;
 }
 
-Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target, WorkerPool& workers,
-                            std::vector<FusionDecision>* decisions) {
+Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
+                            WorkerPool& workers, std::vector<FusionDecision>* decisions) {
   // fuse and lower
   const LowerTarget facts{target.byte_product == ByteProduct::four_u8_s8,
                           target.vector_registers * target.vector_lanes / 16};
@@ -99,7 +99,9 @@ Result<RunGraph> make_engine(const Graph& program, const std::string& model, Eng
   WorkerPool workers;
   const Bytes image = CUPEL_TRY(compile_image(program, model, host, workers));
   auto loaded = std::make_shared<CompiledModel>(CUPEL_TRY(CompiledModel::load(image, model, threads.size())));
-  return [loaded](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) { return loaded->run(graph, inputs, tap); };
+  return [loaded](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) {
+    return loaded->run(graph, inputs, tap);
+  };
 }
 
 }  // namespace cupel

@@ -50,10 +50,11 @@ Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& cal
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
                                std::map<std::string, std::string>* kept);
 
-// lower → emit → link: the bytes of the Image, a shared library. `program`: stage simplified (float) or integer. Unsupported,
-// naming node and op, for an op without lowering. What was fused, and why the rest was not, goes to `decisions`.
-Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target, WorkerPool& workers,
-                            std::vector<FusionDecision>* decisions = nullptr);
+// lower → emit → link: the bytes of the Image, a shared library. `program`: stage simplified (float) or integer.
+// Unsupported, naming node and op, for an op without lowering. What was fused, and why the rest was not, goes to
+// `decisions`.
+Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
+                            WorkerPool& workers, std::vector<FusionDecision>* decisions = nullptr);
 
 // How graphs are run: by the interpreter, or compiled for this machine, loaded and kept as long as the result lives.
 enum class EngineKind { reference, compiled };

@@ -254,8 +254,9 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     const auto matches = match_layers(models[0].program, models[1].program);
     const int64_t count = std::min(options.layer_samples, done);
     LayerErrors errors;
-    report.layers_samples = CUPEL_TRY(measure_layers(
-        models[0], models[1], matches, data, std::max(batches[0], batches[1]), count, interpreter(context.threads), options.progress, errors));
+    report.layers_samples =
+        CUPEL_TRY(measure_layers(models[0], models[1], matches, data, std::max(batches[0], batches[1]), count,
+                                 interpreter(context.threads), options.progress, errors));
     if (report.layers_samples < count)
       report.warnings.push_back(
           {Severity::deviation,

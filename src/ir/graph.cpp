@@ -1,10 +1,10 @@
 #include "ir/graph.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -26,11 +26,14 @@ std::optional<std::vector<Dim>> constant_contents(const Tensor& t) {
 
 Status check_attributes(const OpDef& op, const Attributes& attributes) {
   for (const auto& [name, value] : attributes) {
-    const auto spec = std::find_if(op.attributes.begin(), op.attributes.end(), [&](const AttributeSpec& s) { return s.name == name; });
+    const auto spec = std::find_if(op.attributes.begin(), op.attributes.end(),
+                                   [&](const AttributeSpec& s) { return s.name == name; });
     if (spec == op.attributes.end())
-      return unsupported("", fmt::format("attribute {} is not known for {}", printable(name), op.name), "remove the attribute or export the model differently");
+      return unsupported("", fmt::format("attribute {} is not known for {}", printable(name), op.name),
+                         "remove the attribute or export the model differently");
     if (static_cast<size_t>(spec->kind) != value.index())
-      return bad_input("", fmt::format("attribute {} has the wrong kind of value", printable(name)), "export the model again");
+      return bad_input("", fmt::format("attribute {} has the wrong kind of value", printable(name)),
+                       "export the model again");
   }
   for (const AttributeSpec& spec : op.attributes)
     if (spec.required && !attributes.contains(spec.name))
@@ -51,8 +54,9 @@ bool same_attribute(const Attribute& a, const Attribute& b) {
 }
 
 bool same_attributes(const Attributes& a, const Attributes& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const auto& x, const auto& y) { return x.first == y.first && same_attribute(x.second, y.second); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && same_attribute(x.second, y.second);
+  });
 }
 
 }  // namespace
@@ -64,7 +68,9 @@ std::optional<Stage> stage_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-std::string node_place(const Node& node) { return fmt::format("node {} ({})", printable(node.name), node.op ? node.op->name : "?"); }
+std::string node_place(const Node& node) {
+  return fmt::format("node {} ({})", printable(node.name), node.op ? node.op->name : "?");
+}
 
 std::optional<ValueId> Graph::find_value(std::string_view value_name) const {
   const auto found = names_.find(std::string(value_name));
@@ -110,25 +116,30 @@ void Graph::rename_value(ValueId id, std::string value_name) {
   names_.emplace(v.name, id.index);
 }
 
-Result<NodeId> Graph::add_node(const OpDef& op, std::string node_name, std::vector<ValueId> inputs, Attributes attributes,
-                               std::vector<std::string> output_names, std::vector<std::string> origin,
-                               std::vector<TensorType> declared) {
+Result<NodeId> Graph::add_node(const OpDef& op, std::string node_name, std::vector<ValueId> inputs,
+                               Attributes attributes, std::vector<std::string> output_names,
+                               std::vector<std::string> origin, std::vector<TensorType> declared) {
   if (node_name.empty()) node_name = fmt::format("{}_{}", op.name, nodes_.size());
   const std::string place = fmt::format("node {} ({})", printable(node_name), op.name);
   while (!inputs.empty() && !inputs.back().valid()) inputs.pop_back();
   const auto count = [](size_t n) { return static_cast<int>(n); };
   if (count(inputs.size()) < op.min_inputs || (op.max_inputs >= 0 && count(inputs.size()) > op.max_inputs))
-    return bad_input(place, fmt::format("{} operands, expected {}", inputs.size(),
-                                        op.max_inputs < 0 ? fmt::format("at least {}", op.min_inputs)
-                                        : op.min_inputs == op.max_inputs ? fmt::format("{}", op.min_inputs)
-                                                                         : fmt::format("{} to {}", op.min_inputs, op.max_inputs)),
-                     "export the model again");
+    return bad_input(
+        place,
+        fmt::format("{} operands, expected {}", inputs.size(),
+                    op.max_inputs < 0                ? fmt::format("at least {}", op.min_inputs)
+                    : op.min_inputs == op.max_inputs ? fmt::format("{}", op.min_inputs)
+                                                     : fmt::format("{} to {}", op.min_inputs, op.max_inputs)),
+        "export the model again");
   for (int i = 0; i < op.min_inputs; ++i)
     if (!inputs[static_cast<size_t>(i)].valid())
       return bad_input(place, fmt::format("operand {} is missing", i), "export the model again");
-  if (count(output_names.size()) < op.min_outputs || (op.max_outputs >= 0 && count(output_names.size()) > op.max_outputs))
-    return bad_input(place, fmt::format("{} results, expected {}", output_names.size(), op.min_outputs), "export the model again");
-  if (Status status = check_attributes(op, attributes); !status) return std::unexpected(std::move(status).error().within(place));
+  if (count(output_names.size()) < op.min_outputs ||
+      (op.max_outputs >= 0 && count(output_names.size()) > op.max_outputs))
+    return bad_input(place, fmt::format("{} results, expected {}", output_names.size(), op.min_outputs),
+                     "export the model again");
+  if (Status status = check_attributes(op, attributes); !status)
+    return std::unexpected(std::move(status).error().within(place));
 
   std::vector<const TensorType*> types;
   std::vector<const std::vector<Dim>*> contents;
@@ -143,7 +154,9 @@ Result<NodeId> Graph::add_node(const OpDef& op, std::string node_name, std::vect
   auto inferred = op.infer(context);
   if (!inferred) return std::unexpected(std::move(inferred).error().within(place));
   if (inferred->size() < output_names.size())
-    return unsupported(place, fmt::format("{} results are asked for, Cupel computes {}", output_names.size(), inferred->size()), "remove the unused results");
+    return unsupported(
+        place, fmt::format("{} results are asked for, Cupel computes {}", output_names.size(), inferred->size()),
+        "remove the unused results");
   std::optional<std::vector<Dim>> known;
   if (op.fold_contents) {
     auto folded = op.fold_contents(context);
@@ -155,7 +168,8 @@ Result<NodeId> Graph::add_node(const OpDef& op, std::string node_name, std::vect
     const auto bound = bind_shape(t.shape, 1);
     if (!bound) return std::unexpected(Error(bound.error()).within(place));
     if (t.quant)
-      if (Status status = check_quant_params(*t.quant, t.dtype, t.shape); !status) return std::unexpected(std::move(status).error().within(place));
+      if (Status status = check_quant_params(*t.quant, t.dtype, t.shape); !status)
+        return std::unexpected(std::move(status).error().within(place));
   }
 
   Node node{&op, std::move(node_name), std::move(inputs), {}, std::move(attributes), std::move(origin)};
@@ -163,7 +177,8 @@ Result<NodeId> Graph::add_node(const OpDef& op, std::string node_name, std::vect
   std::sort(node.origin.begin(), node.origin.end());
   node.origin.erase(std::unique(node.origin.begin(), node.origin.end()), node.origin.end());
   for (size_t i = 0; i < output_names.size(); ++i) {
-    Value v{output_names[i].empty() ? node.name + "_unused" : std::move(output_names[i]), std::move((*inferred)[i]), std::nullopt, std::nullopt};
+    Value v{output_names[i].empty() ? node.name + "_unused" : std::move(output_names[i]), std::move((*inferred)[i]),
+            std::nullopt, std::nullopt};
     if (i == 0) v.contents = std::move(known);
     node.outputs.push_back(add_value(std::move(v)));
   }
@@ -196,11 +211,13 @@ bool operator==(const Graph& a, const Graph& b) {
     const Value &v = a.value(x), &w = b.value(y);
     return v.name == w.name && v.type == w.type && v.constant == w.constant;
   };
-  const auto same_values = [&](const std::vector<ValueId>& x, const std::vector<ValueId>& y) { return std::equal(x.begin(), x.end(), y.begin(), y.end(), same_value); };
+  const auto same_values = [&](const std::vector<ValueId>& x, const std::vector<ValueId>& y) {
+    return std::equal(x.begin(), x.end(), y.begin(), y.end(), same_value);
+  };
   if (!same_values(a.inputs_, b.inputs_) || !same_values(a.outputs_, b.outputs_)) return false;
   return std::equal(a.nodes_.begin(), a.nodes_.end(), b.nodes_.begin(), [&](const Node& x, const Node& y) {
-    return x.op == y.op && x.name == y.name && x.origin == y.origin && same_values(x.inputs, y.inputs) && same_values(x.outputs, y.outputs) &&
-           same_attributes(x.attributes, y.attributes);
+    return x.op == y.op && x.name == y.name && x.origin == y.origin && same_values(x.inputs, y.inputs) &&
+           same_values(x.outputs, y.outputs) && same_attributes(x.attributes, y.attributes);
   });
 }
 

@@ -30,8 +30,8 @@ struct InferContext {
   std::span<const std::vector<Dim>* const> contents;
   // Constant operand i as a tensor; null otherwise.
   std::span<const Tensor* const> constants;
-  // The declared types of the outputs (from graph text, a patch or an earlier inference); may be empty. Only ops on codes
-  // read them: the quantization of their result is a choice, not a consequence.
+  // The declared types of the outputs (from graph text, a patch or an earlier inference); may be empty. Only ops on
+  // codes read them: the quantization of their result is a choice, not a consequence.
   std::span<const TensorType> declared;
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i] != nullptr; }
@@ -56,8 +56,8 @@ struct EvalContext {
 
 // Work per batch item (the symbol bound to 1).
 struct Cost {
-  int64_t macs = 0;        // multiply-adds of contractions
-  int64_t elementwise = 0; // scalar operations other than those
+  int64_t macs = 0;         // multiply-adds of contractions
+  int64_t elementwise = 0;  // scalar operations other than those
 };
 
 // How the op takes part in quantization (docs/quantization.md gives each expression).
@@ -89,7 +89,8 @@ struct OpDef {
   // The meaning, float and integer alike (docs/quantization.md). Null: shape arithmetic that simplify removes.
   Status (*reference)(const EvalContext&) = nullptr;
   // May be null: elementwise count of output elements is assumed.
-  Cost (*cost)(const Attributes&, std::span<const TensorType* const> inputs, std::span<const TensorType> outputs) = nullptr;
+  Cost (*cost)(const Attributes&, std::span<const TensorType* const> inputs,
+               std::span<const TensorType> outputs) = nullptr;
   // Name of the spelled-out form in onnx/ for opsets below since_opset; empty when there is none.
   std::string_view spelled_by = {};
   // True for ops that simplify must have removed (Shape, Size, Identity, Dropout, Constant, ConstantOfShape …).

@@ -1,10 +1,10 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -15,7 +15,8 @@ namespace {
 
 class Parser {
  public:
-  Parser(std::string_view text, const ConstantStore& store, std::string_view name) : text_(text), store_(store), name_(name) {}
+  Parser(std::string_view text, const ConstantStore& store, std::string_view name)
+      : text_(text), store_(store), name_(name) {}
 
   Result<Graph> parse() {
     CUPEL_TRY(expect("graph"));
@@ -46,7 +47,8 @@ class Parser {
       const auto found = store_.find(hash);
       if (found == store_.end()) return error(fmt::format("constant #{} is not in the side file", printable(hash)));
       if (found->second.dtype() != type || found->second.dims() != dims)
-        return error(fmt::format("constant #{} is {}{}, expected {}{}", hash, dtype_name(found->second.dtype()), to_text(found->second.dims()), dtype_name(type), to_text(dims)));
+        return error(fmt::format("constant #{} is {}{}, expected {}{}", hash, dtype_name(found->second.dtype()),
+                                 to_text(found->second.dims()), dtype_name(type), to_text(dims)));
       return found->second;
     }
     CUPEL_TRY(expect("["));
@@ -55,7 +57,8 @@ class Parser {
       if (!bits.empty()) CUPEL_TRY(expect(","));
       bits.push_back(CUPEL_TRY(element_bits(type)));
     }
-    if (static_cast<int64_t>(bits.size()) != count) return error(fmt::format("{} elements for {}{}", bits.size(), dtype_name(type), to_text(dims)));
+    if (static_cast<int64_t>(bits.size()) != count)
+      return error(fmt::format("{} elements for {}{}", bits.size(), dtype_name(type), to_text(dims)));
     Tensor t(type, dims);
     std::byte* out = t.mutable_bytes().data();
     const auto width = static_cast<size_t>(dtype_bits(type) / 8);
@@ -79,7 +82,9 @@ class Parser {
   }
   template <class T>
   Result<T> located(Result<T> result) const {
-    if (!result) return error(result.error().place.empty() ? result.error().cause : result.error().place + ": " + result.error().cause);
+    if (!result)
+      return error(result.error().place.empty() ? result.error().cause
+                                                : result.error().place + ": " + result.error().cause);
     return result;
   }
 
@@ -98,7 +103,9 @@ class Parser {
     skip();
     return at_ >= text_.size();
   }
-  static bool word_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == ':' || c == '-'; }
+  static bool word_char(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == ':' || c == '-';
+  }
   // A literal; words must end there.
   bool accept(std::string_view token) {
     skip();
@@ -116,7 +123,9 @@ class Parser {
   Result<std::string> word(std::string_view what, bool simple = true) {
     skip();
     const size_t begin = at_;
-    while (at_ < text_.size() && word_char(text_[at_]) && (!simple || std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_')) ++at_;
+    while (at_ < text_.size() && word_char(text_[at_]) &&
+           (!simple || std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_'))
+      ++at_;
     if (at_ == begin) return error(fmt::format("expected {}", what));
     return std::string(text_.substr(begin, at_ - begin));
   }
@@ -131,7 +140,8 @@ class Parser {
       if (++at_ >= text_.size()) break;
       if (text_[at_] == 'x') {
         unsigned code = 0;
-        if (at_ + 2 >= text_.size() || std::from_chars(&text_[at_ + 1], &text_[at_ + 1] + 2, code, 16).ptr != &text_[at_ + 1] + 2)
+        if (at_ + 2 >= text_.size() ||
+            std::from_chars(&text_[at_ + 1], &text_[at_ + 1] + 2, code, 16).ptr != &text_[at_ + 1] + 2)
           return error("expected two hexadecimal digits after \\x");
         out += static_cast<char>(code);
         at_ += 3;
@@ -160,7 +170,8 @@ class Parser {
     if (hexadecimal) at_ += 2;
     double value = 0;
     const bool sign_again = at_ < text_.size() && text_[at_] == '-';
-    const auto [end, code] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value, hexadecimal ? std::chars_format::hex : std::chars_format::general);
+    const auto [end, code] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value,
+                                             hexadecimal ? std::chars_format::hex : std::chars_format::general);
     if (code != std::errc() || sign_again) return error("expected a number");
     at_ = static_cast<size_t>(end - text_.data());
     return negative ? -value : value;
@@ -190,7 +201,8 @@ class Parser {
       return value;
     }
     const int64_t value = CUPEL_TRY(integer());
-    if (type != DType::s64 && (value < dtype_min(type) || value > dtype_max(type))) return error(fmt::format("{} is outside {}", value, dtype_name(type)));
+    if (type != DType::s64 && (value < dtype_min(type) || value > dtype_max(type)))
+      return error(fmt::format("{} is outside {}", value, dtype_name(type)));
     return static_cast<uint64_t>(value);
   }
   Result<uint64_t> real_bits(DType type) {
@@ -203,7 +215,8 @@ class Parser {
       at_ = static_cast<size_t>(end - text_.data());
       CUPEL_TRY(expect(")"));
       const int width = dtype_bits(type);
-      if (width < 64 && bits >> width != 0) return error(fmt::format("the bits of a NaN do not fit {}", dtype_name(type)));
+      if (width < 64 && bits >> width != 0)
+        return error(fmt::format("the bits of a NaN do not fit {}", dtype_name(type)));
       Tensor one(type, {});
       std::memcpy(one.mutable_bytes().data(), &bits, static_cast<size_t>(width / 8));
       if (!std::isnan(one.at(0))) return error("the bits are not those of a NaN");
@@ -212,7 +225,8 @@ class Parser {
     const double value = CUPEL_TRY(real());
     const auto as_float = static_cast<float>(value);
     if (type == DType::f64) return std::bit_cast<uint64_t>(value);
-    if (std::isfinite(value) && !std::isfinite(as_float)) return error(fmt::format("the number is outside {}", dtype_name(type)));
+    if (std::isfinite(value) && !std::isfinite(as_float))
+      return error(fmt::format("the number is outside {}", dtype_name(type)));
     switch (type) {
       case DType::f32: return std::bit_cast<uint32_t>(as_float);
       case DType::f16: return f32_to_f16(as_float);
@@ -222,15 +236,20 @@ class Parser {
     for (uint32_t code = 0; code < 256; ++code) {
       const auto byte = static_cast<uint8_t>(code);
       const float real_value = type == DType::f8e4m3 ? f8e4m3_to_f32(byte) : f8e5m2_to_f32(byte);
-      if (std::bit_cast<uint32_t>(real_value) == std::bit_cast<uint32_t>(as_float) || (std::isnan(real_value) && std::isnan(as_float))) return code;
+      if (std::bit_cast<uint32_t>(real_value) == std::bit_cast<uint32_t>(as_float) ||
+          (std::isnan(real_value) && std::isnan(as_float)))
+        return code;
     }
     return error(fmt::format("the number is not one of {}", dtype_name(type)));
   }
-  Result<float> real_attribute() { return std::bit_cast<float>(static_cast<uint32_t>(CUPEL_TRY(real_bits(DType::f32)))); }
+  Result<float> real_attribute() {
+    return std::bit_cast<float>(static_cast<uint32_t>(CUPEL_TRY(real_bits(DType::f32))));
+  }
 
   Result<std::string> new_name() {
     CUPEL_TRY(expect("%"));
-    const std::string name = at_ < text_.size() && text_[at_] == '"' ? CUPEL_TRY(string()) : CUPEL_TRY(word("a value name", false));
+    const std::string name =
+        at_ < text_.size() && text_[at_] == '"' ? CUPEL_TRY(string()) : CUPEL_TRY(word("a value name", false));
     if (graph_.find_value(name)) return error(fmt::format("%{} is defined twice", printable(name)));
     return name;
   }
@@ -241,7 +260,8 @@ class Parser {
       return ValueId{};
     }
     CUPEL_TRY(expect("%"));
-    const std::string name = at_ < text_.size() && text_[at_] == '"' ? CUPEL_TRY(string()) : CUPEL_TRY(word("a value name", false));
+    const std::string name =
+        at_ < text_.size() && text_[at_] == '"' ? CUPEL_TRY(string()) : CUPEL_TRY(word("a value name", false));
     const auto id = graph_.find_value(name);
     if (!id) return error(fmt::format("%{} is not defined before its use", printable(name)));
     return *id;
@@ -260,7 +280,8 @@ class Parser {
       if (!shape.empty()) CUPEL_TRY(expect(","));
       skip();
       int64_t factor = 1;
-      const bool number = at_ < text_.size() && (std::isdigit(static_cast<unsigned char>(text_[at_])) || text_[at_] == '-');
+      const bool number =
+          at_ < text_.size() && (std::isdigit(static_cast<unsigned char>(text_[at_])) || text_[at_] == '-');
       if (number) {
         factor = CUPEL_TRY(integer());
         if (factor < 0) return error("a dimension is negative");
@@ -270,10 +291,12 @@ class Parser {
         }
       }
       skip();
-      std::string symbol = at_ < text_.size() && text_[at_] == '"' ? CUPEL_TRY(string()) : CUPEL_TRY(word("a dimension", false));
+      std::string symbol =
+          at_ < text_.size() && text_[at_] == '"' ? CUPEL_TRY(string()) : CUPEL_TRY(word("a dimension", false));
       shape.emplace_back(factor, std::move(symbol));
     }
-    if (static_cast<int64_t>(shape.size()) > kMaxRank) return error(fmt::format("rank {} exceeds {}", shape.size(), kMaxRank));
+    if (static_cast<int64_t>(shape.size()) > kMaxRank)
+      return error(fmt::format("rank {} exceeds {}", shape.size(), kMaxRank));
     return shape;
   }
   Result<TensorType> type() {
@@ -286,7 +309,8 @@ class Parser {
     QuantParams q;
     if (accept("axis=")) {
       q.axis = CUPEL_TRY(integer());
-      if (q.axis < 0 || q.axis >= static_cast<int64_t>(t.shape.size())) return error("the quantization axis is outside the shape");
+      if (q.axis < 0 || q.axis >= static_cast<int64_t>(t.shape.size()))
+        return error("the quantization axis is outside the shape");
       CUPEL_TRY(expect(","));
     }
     const int64_t count = q.axis < 0 ? 1 : t.shape[static_cast<size_t>(q.axis)].factor;
@@ -345,7 +369,8 @@ class Parser {
     const std::string hash = CUPEL_TRY(word("a content hash"));
     const auto found = store_.find(hash);
     if (found == store_.end() || found->second.dtype() != DTypeOf<T>::value)
-      return error(fmt::format("constant #{} of {} is not in the side file", printable(hash), dtype_name(DTypeOf<T>::value)));
+      return error(
+          fmt::format("constant #{} of {} is not in the side file", printable(hash), dtype_name(DTypeOf<T>::value)));
     const auto values = found->second.template data<T>();
     return std::vector<T>(values.begin(), values.end());
   }
@@ -379,7 +404,8 @@ class Parser {
     std::vector<std::string> results;
     do {
       results.push_back(CUPEL_TRY(new_name()));
-      if (std::count(results.begin(), results.end(), results.back()) > 1) return error(fmt::format("%{} is defined twice", printable(results.back())));
+      if (std::count(results.begin(), results.end(), results.back()) > 1)
+        return error(fmt::format("%{} is defined twice", printable(results.back())));
     } while (accept(","));
     CUPEL_TRY(expect("="));
     const std::string op_name = CUPEL_TRY(word("an operator"));
@@ -404,7 +430,8 @@ class Parser {
     if (accept(":")) {
       do declared.push_back(CUPEL_TRY(type()));
       while (accept(","));
-      if (declared.size() != results.size()) return error(fmt::format("{} types for {} results", declared.size(), results.size()));
+      if (declared.size() != results.size())
+        return error(fmt::format("{} types for {} results", declared.size(), results.size()));
     }
     std::string node_name = results[0];
     if (accept("@")) node_name = CUPEL_TRY(string());
@@ -415,11 +442,14 @@ class Parser {
       while (accept(","));
       CUPEL_TRY(expect("]"));
     }
-    const auto added = located(graph_.add_node(*op, std::move(node_name), std::move(inputs), std::move(attributes), results, std::move(origin), declared));
+    const auto added = located(graph_.add_node(*op, std::move(node_name), std::move(inputs), std::move(attributes),
+                                               results, std::move(origin), declared));
     if (!added) return std::unexpected(added.error());
     for (size_t i = 0; i < declared.size(); ++i) {
       const TensorType& inferred = graph_.type(graph_.node(*added).outputs[i]);
-      if (!(inferred == declared[i])) return error(fmt::format("%{} is declared {}, but is {}", printable(results[i]), to_text(declared[i]), to_text(inferred)));
+      if (!(inferred == declared[i]))
+        return error(fmt::format("%{} is declared {}, but is {}", printable(results[i]), to_text(declared[i]),
+                                 to_text(inferred)));
     }
     return {};
   }
@@ -433,7 +463,9 @@ class Parser {
 
 }  // namespace
 
-Result<Graph> parse_graph(std::string_view text, const ConstantStore& store, std::string_view name) { return Parser(text, store, name).parse(); }
+Result<Graph> parse_graph(std::string_view text, const ConstantStore& store, std::string_view name) {
+  return Parser(text, store, name).parse();
+}
 
 Result<ConstantStore> parse_constants(std::string_view bytes, std::string_view name) {
   const std::string place(name), remedy = "write the dump again";
@@ -447,7 +479,8 @@ Result<ConstantStore> parse_constants(std::string_view bytes, std::string_view n
     const std::string_view line = bytes.substr(0, line_end);
     bytes.remove_prefix(line_end + 1);
     const auto first = line.find(' '), bracket = line.find('['), close = line.find("] "), npos = std::string_view::npos;
-    if (first == npos || bracket == npos || close == npos || bracket < first || close < bracket) return bad_input(place, "an entry is malformed", remedy);
+    if (first == npos || bracket == npos || close == npos || bracket < first || close < bracket)
+      return bad_input(place, "an entry is malformed", remedy);
     const auto type = dtype_from_name(line.substr(first + 1, bracket - first - 1));
     Dims dims;
     std::string_view list = line.substr(bracket + 1, close - bracket - 1);
@@ -472,7 +505,8 @@ Result<ConstantStore> parse_constants(std::string_view bytes, std::string_view n
     std::memcpy(t.mutable_bytes().data(), bytes.data(), static_cast<size_t>(size));
     bytes.remove_prefix(static_cast<size_t>(size) + 1);
     const std::string hash(line.substr(0, first));
-    if (content_hash(t) != hash) return bad_input(place, fmt::format("constant #{} does not match its hash", printable(hash)), remedy);
+    if (content_hash(t) != hash)
+      return bad_input(place, fmt::format("constant #{} does not match its hash", printable(hash)), remedy);
     store.emplace(hash, std::move(t));
   }
   return store;

@@ -1,10 +1,10 @@
 #include "ir/patch.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 
@@ -30,23 +30,28 @@ ValueId Patch::add_constant(std::string name, Tensor value, std::optional<QuantP
   return id;
 }
 
-ValueId Patch::add(std::string_view op, std::string name, std::vector<ValueId> inputs, Attributes attributes, std::optional<TensorType> declared) {
+ValueId Patch::add(std::string_view op, std::string name, std::vector<ValueId> inputs, Attributes attributes,
+                   std::optional<TensorType> declared) {
   std::string output_name = name;
-  return add_named(op, std::move(name), std::move(output_name), std::move(inputs), std::move(attributes), std::move(declared));
+  return add_named(op, std::move(name), std::move(output_name), std::move(inputs), std::move(attributes),
+                   std::move(declared));
 }
 
-ValueId Patch::add_named(std::string_view op, std::string name, std::string output_name, std::vector<ValueId> inputs, Attributes attributes,
-                         std::optional<TensorType> declared) {
+ValueId Patch::add_named(std::string_view op, std::string name, std::string output_name, std::vector<ValueId> inputs,
+                         Attributes attributes, std::optional<TensorType> declared) {
   std::vector<TensorType> types;
   if (declared) types.push_back(std::move(*declared));
-  return add_multi(op, std::move(name), {std::move(output_name)}, std::move(inputs), std::move(attributes), std::move(types))[0];
+  return add_multi(op, std::move(name), {std::move(output_name)}, std::move(inputs), std::move(attributes),
+                   std::move(types))[0];
 }
 
-std::vector<ValueId> Patch::add_multi(std::string_view op, std::string name, std::vector<std::string> output_names, std::vector<ValueId> inputs,
-                                      Attributes attributes, std::vector<TensorType> declared) {
+std::vector<ValueId> Patch::add_multi(std::string_view op, std::string name, std::vector<std::string> output_names,
+                                      std::vector<ValueId> inputs, Attributes attributes,
+                                      std::vector<TensorType> declared) {
   std::vector<ValueId> outputs;
   for (size_t i = 0; i < output_names.size(); ++i) outputs.push_back(next_id());
-  nodes_.push_back({std::string(op), std::move(name), std::move(output_names), std::move(inputs), std::move(attributes), std::move(declared), outputs, edit_index_});
+  nodes_.push_back({std::string(op), std::move(name), std::move(output_names), std::move(inputs), std::move(attributes),
+                    std::move(declared), outputs, edit_index_});
   return outputs;
 }
 
@@ -82,7 +87,8 @@ Result<Graph> apply_patch(const Patch& patch) {
   std::vector<int32_t> forward(id_count, -1);
   for (const auto& [old, with] : patch.replacements_) {
     int32_t& slot = forward[static_cast<size_t>(old.index)];
-    if (slot >= 0 && slot != with.index) return internal_error("patch", fmt::format("%{} is replaced twice", g.value(old).name));
+    if (slot >= 0 && slot != with.index)
+      return internal_error("patch", fmt::format("%{} is replaced twice", g.value(old).name));
     slot = with.index;
   }
   const auto resolve = [&](ValueId id) -> Result<ValueId> {
@@ -100,7 +106,8 @@ Result<Graph> apply_patch(const Patch& patch) {
     removed[static_cast<size_t>(id.index)] = true;
     origins[edit].insert(g.node(id).origin.begin(), g.node(id).origin.end());
   }
-  for (const auto& [id, edit] : patch.stands_for_) origins[edit].insert(g.node(id).origin.begin(), g.node(id).origin.end());
+  for (const auto& [id, edit] : patch.stands_for_)
+    origins[edit].insert(g.node(id).origin.begin(), g.node(id).origin.end());
 
   std::vector<Draft> drafts;
   std::vector<int32_t> producer(id_count, -1);
@@ -125,14 +132,22 @@ Result<Graph> apply_patch(const Patch& patch) {
     if (!op) return internal_error("patch", "unknown operator " + n.op);
     const auto origin = origins.find(n.edit);
     if (origin == origins.end()) return internal_error("patch", fmt::format("new node {} stands for nothing", n.name));
-    add_draft({op, n.name, n.inputs, n.outputs, n.output_names, n.attributes, {origin->second.begin(), origin->second.end()}, n.declared});
+    add_draft({op,
+               n.name,
+               n.inputs,
+               n.outputs,
+               n.output_names,
+               n.attributes,
+               {origin->second.begin(), origin->second.end()},
+               n.declared});
   }
   for (Draft& d : drafts)
     for (ValueId& id : d.inputs) id = CUPEL_TRY(resolve(id));
   for (const auto& edit : patch.operands_) {
     const size_t n = draft_of_node[static_cast<size_t>(edit.user.index)];
     if (n == SIZE_MAX) return internal_error("patch", "an operand of a removed node is replaced");
-    if (edit.index >= drafts[n].inputs.size()) return internal_error("patch", fmt::format("node {} has no operand {}", drafts[n].name, edit.index));
+    if (edit.index >= drafts[n].inputs.size())
+      return internal_error("patch", fmt::format("node {} has no operand {}", drafts[n].name, edit.index));
     drafts[n].inputs[edit.index] = CUPEL_TRY(resolve(edit.with));
   }
 
@@ -191,7 +206,8 @@ Result<Graph> apply_patch(const Patch& patch) {
         if (!id.valid()) continue;
         const int32_t p = producer[static_cast<size_t>(id.index)];
         if (p < 0 || state[static_cast<size_t>(p)] == 2) continue;
-        if (state[static_cast<size_t>(p)] == 1) return internal_error("patch", fmt::format("node {} reads its own result", d.name));
+        if (state[static_cast<size_t>(p)] == 1)
+          return internal_error("patch", fmt::format("node {} reads its own result", d.name));
         ready = false;
         state[index] = 1;
         stack.push_back(p);
@@ -208,8 +224,10 @@ Result<Graph> apply_patch(const Patch& patch) {
           inputs.emplace_back();
         }
       }
-      const NodeId added = CUPEL_TRY(out.add_node(*d.op, d.name, std::move(inputs), d.attributes, d.output_names, d.origin, d.declared));
-      for (size_t i = 0; i < d.outputs.size(); ++i) map[static_cast<size_t>(d.outputs[i].index)] = out.node(added).outputs[i];
+      const NodeId added =
+          CUPEL_TRY(out.add_node(*d.op, d.name, std::move(inputs), d.attributes, d.output_names, d.origin, d.declared));
+      for (size_t i = 0; i < d.outputs.size(); ++i)
+        map[static_cast<size_t>(d.outputs[i].index)] = out.node(added).outputs[i];
       state[index] = 2;
       stack.pop_back();
     }
@@ -221,10 +239,13 @@ Result<Graph> apply_patch(const Patch& patch) {
     const std::string& wanted = g.value(g.outputs()[i]).name;
     if (out.value(mapped).name != wanted) {
       // A graph output keeps its name; the value must be free to take it.
-      const auto is_input = [&](ValueId v) { return std::find(out.inputs().begin(), out.inputs().end(), v) != out.inputs().end(); };
+      const auto is_input = [&](ValueId v) {
+        return std::find(out.inputs().begin(), out.inputs().end(), v) != out.inputs().end();
+      };
       const auto holder = out.find_value(wanted);
       if (is_input(mapped) || out.is_output(mapped) || (holder && (is_input(*holder) || out.is_output(*holder))))
-        return internal_error("patch", fmt::format("output %{} would lose its name to %{}", printable(wanted), printable(out.value(mapped).name)));
+        return internal_error("patch", fmt::format("output %{} would lose its name to %{}", printable(wanted),
+                                                   printable(out.value(mapped).name)));
       if (holder) out.rename_value(*holder, wanted + "_inner");
       out.rename_value(mapped, wanted);
     }

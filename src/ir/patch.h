@@ -30,8 +30,9 @@ class Patch {
   ValueId add_named(std::string_view op, std::string name, std::string output_name, std::vector<ValueId> inputs,
                     Attributes attributes = {}, std::optional<TensorType> declared = {});
   // Several outputs at once.
-  std::vector<ValueId> add_multi(std::string_view op, std::string name, std::vector<std::string> output_names, std::vector<ValueId> inputs,
-                                 Attributes attributes = {}, std::vector<TensorType> declared = {});
+  std::vector<ValueId> add_multi(std::string_view op, std::string name, std::vector<std::string> output_names,
+                                 std::vector<ValueId> inputs, Attributes attributes = {},
+                                 std::vector<TensorType> declared = {});
   // Every use of `old` (graph outputs too, keeping the output's name) reads `with` instead.
   void replace(ValueId old, ValueId with);
   // Operand `index` of node `user` alone reads `with` instead.
@@ -63,7 +64,7 @@ class Patch {
   ValueId next_id();
 
   const Graph& graph_;
-  size_t edits_ = 0;      // recorded changes
+  size_t edits_ = 0;       // recorded changes
   size_t edit_index_ = 0;  // current edit
   int32_t new_values_ = 0;
   std::vector<std::pair<NodeId, size_t>> removed_;
@@ -74,8 +75,8 @@ class Patch {
   std::vector<OperandEdit> operands_;
 };
 
-// The patched graph: operands ordered before users, dead nodes and constants dropped, types inferred anew. Graph inputs,
-// outputs and their names stay. internal error when the edits contradict each other or make a cycle.
+// The patched graph: operands ordered before users, dead nodes and constants dropped, types inferred anew. Graph
+// inputs, outputs and their names stay. internal error when the edits contradict each other or make a cycle.
 Result<Graph> apply_patch(const Patch& patch);
 
 }  // namespace cupel

@@ -1,8 +1,8 @@
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstring>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "base/hash.h"
 #include "ir/text.h"
@@ -15,7 +15,8 @@ constexpr int64_t kMaxInlineElements = 16;
 bool plain_name(std::string_view name) {
   if (name.empty() || name == "_" || name.starts_with("//")) return false;  // "//" opens a comment
   for (char c : name)
-    if (!(std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == ':' || c == '-')) return false;
+    if (!(std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == ':' || c == '-'))
+      return false;
   return true;
 }
 
@@ -65,7 +66,8 @@ class Printer {
 
   std::string print() {
     out_ = fmt::format("graph {} stage {} opset {} {{\n", quoted(graph_.name), stage_name(graph_.stage), graph_.opset);
-    for (ValueId id : graph_.inputs()) out_ += fmt::format("  input {} : {}\n", value_name(graph_, id), type(graph_.type(id)));
+    for (ValueId id : graph_.inputs())
+      out_ += fmt::format("  input {} : {}\n", value_name(graph_, id), type(graph_.type(id)));
     std::set<ValueId> printed;
     for (const Node& node : graph_.nodes()) {
       for (ValueId id : node.inputs) constant(id, printed);
@@ -100,7 +102,8 @@ class Printer {
     const auto count = static_cast<int64_t>(q.scale.size());
     text += " quant(";
     if (!q.per_tensor()) text += fmt::format("axis={}, ", q.axis);
-    return text + "scale=" + elements(Tensor::of<float>({count}, q.scale)) + ", zero_point=" + elements(Tensor::of<int32_t>({count}, q.zero_point)) + ")";
+    return text + "scale=" + elements(Tensor::of<float>({count}, q.scale)) +
+           ", zero_point=" + elements(Tensor::of<int32_t>({count}, q.zero_point)) + ")";
   }
 
   static std::string shape(const Shape& s) {
@@ -111,7 +114,10 @@ class Printer {
         text += std::to_string(s[i].factor);
       } else {
         if (s[i].factor != 1) text += std::to_string(s[i].factor) + "*";
-        text += plain_name(s[i].symbol) && !std::isdigit(static_cast<unsigned char>(s[i].symbol[0])) && s[i].symbol[0] != '-' ? s[i].symbol : quoted(s[i].symbol);
+        text += plain_name(s[i].symbol) && !std::isdigit(static_cast<unsigned char>(s[i].symbol[0])) &&
+                        s[i].symbol[0] != '-'
+                    ? s[i].symbol
+                    : quoted(s[i].symbol);
       }
     }
     return text + "]";

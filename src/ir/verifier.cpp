@@ -1,9 +1,9 @@
 #include "ir/verifier.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 
@@ -43,28 +43,35 @@ class Verifier {
     }
     for (const Node& node : graph_.nodes()) {
       for (ValueId id : node.inputs)
-        if (id.valid() && !defined[static_cast<size_t>(id.index)]) return broken(node_place(node), fmt::format("operand %{} comes after its user", printable(graph_.value(id).name)));
+        if (id.valid() && !defined[static_cast<size_t>(id.index)])
+          return broken(node_place(node),
+                        fmt::format("operand %{} comes after its user", printable(graph_.value(id).name)));
       for (ValueId id : node.outputs) {
         if (defined[static_cast<size_t>(id.index)]) return broken(node_place(node), "a result has two producers");
         defined[static_cast<size_t>(id.index)] = true;
       }
       if (node.origin.empty()) return broken(node_place(node), "the node has no origin");
-      if (!std::is_sorted(node.origin.begin(), node.origin.end())) return broken(node_place(node), "the origin is not sorted");
+      if (!std::is_sorted(node.origin.begin(), node.origin.end()))
+        return broken(node_place(node), "the origin is not sorted");
     }
     for (ValueId id : graph_.outputs())
-      if (!defined[static_cast<size_t>(id.index)]) return broken("output " + printable(graph_.value(id).name), "nothing computes it");
+      if (!defined[static_cast<size_t>(id.index)])
+        return broken("output " + printable(graph_.value(id).name), "nothing computes it");
     return {};
   }
 
   Status types() {
     for (const Value& v : graph_.values())
       if (v.type.quant)
-        if (Status s = check_quant_params(*v.type.quant, v.type.dtype, v.type.shape); !s) return broken("value " + printable(v.name), s.error().cause);
+        if (Status s = check_quant_params(*v.type.quant, v.type.dtype, v.type.shape); !s)
+          return broken("value " + printable(v.name), s.error().cause);
     Graph again;
     std::vector<ValueId> map(graph_.values().size());
-    for (ValueId id : graph_.inputs()) map[static_cast<size_t>(id.index)] = again.add_input(graph_.value(id).name, graph_.type(id));
+    for (ValueId id : graph_.inputs())
+      map[static_cast<size_t>(id.index)] = again.add_input(graph_.value(id).name, graph_.type(id));
     for (size_t i = 0; i < graph_.values().size(); ++i)
-      if (const Value& v = graph_.values()[i]; v.constant) map[i] = again.add_constant(v.name, *v.constant, v.type.quant);
+      if (const Value& v = graph_.values()[i]; v.constant)
+        map[i] = again.add_constant(v.name, *v.constant, v.type.quant);
     for (const Node& node : graph_.nodes()) {
       std::vector<ValueId> inputs;
       std::vector<std::string> names;
@@ -74,12 +81,15 @@ class Verifier {
         names.push_back(graph_.value(id).name);
         declared.push_back(graph_.type(id));
       }
-      const auto added = again.add_node(*node.op, node.name, std::move(inputs), node.attributes, std::move(names), node.origin, declared);
+      const auto added = again.add_node(*node.op, node.name, std::move(inputs), node.attributes, std::move(names),
+                                        node.origin, declared);
       if (!added) return broken(added.error().place, added.error().cause);
       for (size_t i = 0; i < node.outputs.size(); ++i) {
         const ValueId id = again.node(*added).outputs[i];
         map[static_cast<size_t>(node.outputs[i].index)] = id;
-        if (!(again.type(id) == declared[i])) return broken(node_place(node), fmt::format("result {} is {}, inference gives {}", i, to_text(declared[i]), to_text(again.type(id))));
+        if (!(again.type(id) == declared[i]))
+          return broken(node_place(node), fmt::format("result {} is {}, inference gives {}", i, to_text(declared[i]),
+                                                      to_text(again.type(id))));
       }
     }
     return {};
@@ -91,15 +101,21 @@ class Verifier {
       for (size_t i = 0; i < v.type.shape.size(); ++i) {
         if (v.type.shape[i].is_constant()) continue;
         symbols.insert(v.type.shape[i].symbol);
-        if (i != 0) return broken("value " + printable(v.name), fmt::format("dimension {} of {} is symbolic; only the leading one may be", i, to_text(v.type.shape)));
+        if (i != 0)
+          return broken(
+              "value " + printable(v.name),
+              fmt::format("dimension {} of {} is symbolic; only the leading one may be", i, to_text(v.type.shape)));
       }
-    if (symbols.size() > 1) return broken("graph", fmt::format("{} symbolic dimensions, expected at most one", symbols.size()));
+    if (symbols.size() > 1)
+      return broken("graph", fmt::format("{} symbolic dimensions, expected at most one", symbols.size()));
     std::vector<bool> live(graph_.values().size(), false);
     for (ValueId id : graph_.outputs()) live[static_cast<size_t>(id.index)] = true;
     for (size_t n = graph_.nodes().size(); n-- > 0;) {
       const Node& node = graph_.nodes()[n];
-      if (node.op->removed_by_simplify || !node.op->reference) return broken(node_place(node), "simplify must remove this op");
-      if (std::none_of(node.outputs.begin(), node.outputs.end(), [&](ValueId id) { return live[static_cast<size_t>(id.index)]; }))
+      if (node.op->removed_by_simplify || !node.op->reference)
+        return broken(node_place(node), "simplify must remove this op");
+      if (std::none_of(node.outputs.begin(), node.outputs.end(),
+                       [&](ValueId id) { return live[static_cast<size_t>(id.index)]; }))
         return broken(node_place(node), "no output needs the node");
       for (ValueId id : node.inputs)
         if (id.valid()) live[static_cast<size_t>(id.index)] = true;
@@ -110,17 +126,20 @@ class Verifier {
   Status quantized() {
     for (const Node& node : graph_.nodes())
       for (ValueId id : node.inputs)
-        if (id.valid() && graph_.type(id).quant && node.op->name != "DequantizeLinear" && node.op->quant_rule != QuantRule::same)
+        if (id.valid() && graph_.type(id).quant && node.op->name != "DequantizeLinear" &&
+            node.op->quant_rule != QuantRule::same)
           return broken(node_place(node), "codes are read by an op other than DequantizeLinear and moves");
     return {};
   }
 
   Status integer() {
     for (const Node& node : graph_.nodes()) {
-      if (node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear") return broken(node_place(node), "a Q/DQ node is left");
+      if (node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear")
+        return broken(node_place(node), "a Q/DQ node is left");
       const bool boundary = node.op->name == "Dequantize" || node.op->name == "Requantize";
       for (ValueId id : node.inputs)
-        if (id.valid() && graph_.type(id).quant && !boundary && node.op->quant_rule == QuantRule::none) return broken(node_place(node), "the op has no integer meaning");
+        if (id.valid() && graph_.type(id).quant && !boundary && node.op->quant_rule == QuantRule::none)
+          return broken(node_place(node), "the op has no integer meaning");
     }
     return {};
   }

@@ -1,8 +1,8 @@
 #include "kernel/evaluate_program.h"
 
-#include <cstring>
-
 #include <fmt/format.h>
+
+#include <cstring>
 
 namespace cupel {
 
@@ -24,25 +24,33 @@ Tensor gather_value(const ValueLayout& layout, const std::byte* buffer, int64_t 
   return out;
 }
 
-Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<const Tensor> inputs, const StepTap& tap) {
-  if (inputs.size() != program.inputs.size()) return bad_input("inputs", fmt::format("{} tensors are given, the program has {} inputs", inputs.size(), program.inputs.size()), "give one tensor for each input");
+Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<const Tensor> inputs,
+                                             const StepTap& tap) {
+  if (inputs.size() != program.inputs.size())
+    return bad_input(
+        "inputs", fmt::format("{} tensors are given, the program has {} inputs", inputs.size(), program.inputs.size()),
+        "give one tensor for each input");
   const int64_t items = inputs.empty() ? 1 : inputs[0].dims()[0];
   std::vector<std::byte> arena(static_cast<size_t>(program.arena_bytes * items + 64));
   std::vector<std::byte> constants = program.constants;
   constants.resize(constants.size() + 64);
   std::vector<Tensor> outputs;
-  for (const Port& port : program.outputs) outputs.emplace_back(port.type.dtype, CUPEL_TRY(bind_shape(port.type.shape, items)));
+  for (const Port& port : program.outputs)
+    outputs.emplace_back(port.type.dtype, CUPEL_TRY(bind_shape(port.type.shape, items)));
   std::vector<std::byte*> places;
   for (const Buffer& b : program.buffers) {
     switch (b.place) {
-      case BufferPlace::input: places.push_back(const_cast<std::byte*>(inputs[static_cast<size_t>(b.index)].bytes().data())); break;
+      case BufferPlace::input:
+        places.push_back(const_cast<std::byte*>(inputs[static_cast<size_t>(b.index)].bytes().data()));
+        break;
       case BufferPlace::output: places.push_back(outputs[static_cast<size_t>(b.index)].mutable_bytes().data()); break;
       case BufferPlace::arena: places.push_back(arena.data() + b.offset * items); break;
       case BufferPlace::constant: places.push_back(constants.data() + b.offset); break;
     }
   }
   for (const Step& step : program.steps) {
-    if (Status status = check_kernel(step.kernel); !status) return std::unexpected(std::move(status).error().within("step " + step.name));
+    if (Status status = check_kernel(step.kernel); !status)
+      return std::unexpected(std::move(status).error().within("step " + step.name));
     std::vector<std::byte*> buffers;
     for (int64_t b : step.buffers) buffers.push_back(places[static_cast<size_t>(b)]);
     evaluate_kernel(step.kernel, buffers, items);

@@ -14,7 +14,8 @@ namespace cupel {
 using StepTap = std::function<Status(const Step&, const Tensor&)>;
 
 // Inputs and outputs in the Program's order, dense, with their leading batch.
-Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<const Tensor> inputs, const StepTap& tap = {});
+Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<const Tensor> inputs,
+                                             const StepTap& tap = {});
 
 // The elements of a value in row-major order of the graph's dimensions, read from `buffer` (byte 0 of batch item 0).
 Tensor gather_value(const ValueLayout& layout, const std::byte* buffer, int64_t item_bytes, int64_t items);

@@ -1,16 +1,16 @@
-// Kernels: buffers and loops. A closed set of forms, each with a spec (what is computed, layout included) and a schedule
-// (how; no influence on a single bit). Kernels print and parse back, hash, and evaluate without LLVM.
+// Kernels: buffers and loops. A closed set of forms, each with a spec (what is computed, layout included) and a
+// schedule (how; no influence on a single bit). Kernels print and parse back, hash, and evaluate without LLVM.
 //
-// Coordinates. A form has a `space`: the extents of the result of one batch item, outermost first. An operand's element at
-// coordinates i of batch item n lies at byte  offset + n·item_stride + Σ strides[d]·i[d]  of its buffer. All strides and
-// extents are constants; only the number of batch items is known at run time.
+// Coordinates. A form has a `space`: the extents of the result of one batch item, outermost first. An operand's element
+// at coordinates i of batch item n lies at byte  offset + n·item_stride + Σ strides[d]·i[d]  of its buffer. All strides
+// and extents are constants; only the number of batch items is known at run time.
 //
 // Padding of images and rows is physical: whoever writes a buffer fills its halo, so that no kernel tests a border.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
-#include <span>
 #include <variant>
 #include <vector>
 
@@ -42,11 +42,11 @@ struct ReductionLoop {
 //   s32: acc += a[k]·b[k, column], exact (the lowering proved that no sum leaves int32; zero points are folded into
 //        start);  f32: acc = fma(a[k], b[k, column], acc), in that order
 //   result = epilogue(accumulator 0, operands…)
-// `a`: u8 or f32 (s8 activations are stored as u8, code + 128); its stride along columns is 0. After the last element of a
-// run of u8, up to 3 more bytes may be read; their weights are 0.
-// `b`: packed, see kernel/packing.h: for each block of 16 columns all of K, K = Π counts · run rounded up to 4 (u8·s8), or
-// run as it is (f32). Its strides follow the dimensions before h; b_block_stride leads from one block of 16 columns to the
-// next. Columns are computed in whole blocks of 16: start, constant operands and the result have room for them.
+// `a`: u8 or f32 (s8 activations are stored as u8, code + 128); its stride along columns is 0. After the last element
+// of a run of u8, up to 3 more bytes may be read; their weights are 0. `b`: packed, see kernel/packing.h: for each
+// block of 16 columns all of K, K = Π counts · run rounded up to 4 (u8·s8), or run as it is (f32). Its strides follow
+// the dimensions before h; b_block_stride leads from one block of 16 columns to the next. Columns are computed in whole
+// blocks of 16: start, constant operands and the result have room for them.
 struct ContractSpec {
   Dims space;
   Access a, b, start;
@@ -59,9 +59,9 @@ struct ContractSpec {
   bool operator==(const ContractSpec&) const = default;
 };
 
-// How: tiles of tile_h × tile_w result pixels by tile_blocks blocks of 16 columns; the run is unrolled. The last tile of a
-// row or column moves back to overlap its neighbour. panels_outer: all pixels of a thread for one group of column blocks
-// before the next group; otherwise all columns for one tile of pixels.
+// How: tiles of tile_h × tile_w result pixels by tile_blocks blocks of 16 columns; the run is unrolled. The last tile
+// of a row or column moves back to overlap its neighbour. panels_outer: all pixels of a thread for one group of column
+// blocks before the next group; otherwise all columns for one tile of pixels.
 struct ContractSchedule {
   int64_t tile_h = 1, tile_w = 1, tile_blocks = 1, unroll = 1;
   bool panels_outer = true;
@@ -72,8 +72,8 @@ struct ContractSchedule {
 // window: reduction over taps, channel by channel. space = {…, h, w, channels}.
 //   dot: acc = start[channel], then over the taps acc += a·weight[tap, channel] in s32, or fma in f32
 //   sum: acc = 0, then acc + a (s32 of codes, or f32, taps ascending);  max: acc = least value, then a > acc ? a : acc
-// `weights`: [taps][channels], s8 as s8 or f32, channels contiguous; strides along the space as usual (its channel stride)
-// and weights_tap_stride from tap to tap. Channels are computed in whole blocks of 16.
+// `weights`: [taps][channels], s8 as s8 or f32, channels contiguous; strides along the space as usual (its channel
+// stride) and weights_tap_stride from tap to tap. Channels are computed in whole blocks of 16.
 enum class WindowKind : uint8_t { dot, sum, max };
 struct WindowSpec {
   WindowKind kind = WindowKind::dot;
@@ -105,10 +105,10 @@ struct MapSchedule {
 };
 
 // row: reductions along the last dimension of the space, one after another, then a value for every element.
-//   reduction i: over x_j = value(operands at element j, accumulators 0 … i−1): greatest (start −infinity, x > m ? x : m,
-//   ascending), sum64 (docs/quantization.md 4) or squares64 (sum64 with partial = fma(x, x, partial));
-//   then accumulator i = finish(accumulator i itself is index i, earlier ones as before), an expression of scalars
-//   result_j = value(operands at j, all accumulators)
+//   reduction i: over x_j = value(operands at element j, accumulators 0 … i−1): greatest (start −infinity, x > m ? x :
+//   m, ascending), sum64 (docs/quantization.md 4) or squares64 (sum64 with partial = fma(x, x, partial)); then
+//   accumulator i = finish(accumulator i itself is index i, earlier ones as before), an expression of scalars result_j
+//   = value(operands at j, all accumulators)
 enum class RowReduction : uint8_t { greatest, sum64, squares64 };
 struct RowStep {
   RowReduction kind = RowReduction::sum64;
@@ -142,17 +142,17 @@ struct Kernel {
 // without weights: a alone), then the operands.
 std::vector<const Access*> accesses_of(const KernelSpec& spec);
 
-// The sources of the kernel's expressions: dtypes of its operands, and the accumulators of its epilogue or value (for a row
-// those of all steps; step i reads the first i, its finish the first i + 1).
+// The sources of the kernel's expressions: dtypes of its operands, and the accumulators of its epilogue or value (for a
+// row those of all steps; step i reads the first i, its finish the first i + 1).
 ScalarScope scope_of(const KernelSpec& spec);
 
-// Independent units of work of one batch item; a call computes a range of (batch item, unit) pairs, numbered item-major.
-// Contract: tiles of pixels × groups of column blocks, in the schedule's order. Others: rows of the space (all but the last
-// dimension; windows: all but the last two).
+// Independent units of work of one batch item; a call computes a range of (batch item, unit) pairs, numbered
+// item-major. Contract: tiles of pixels × groups of column blocks, in the schedule's order. Others: rows of the space
+// (all but the last dimension; windows: all but the last two).
 int64_t units_per_item(const Kernel& kernel);
 
-// bad_input with place "kernel" and the rule that is broken: extents ≥ 1, strides per dimension, node order and types of
-// expressions, schedule within the space, …
+// bad_input with place "kernel" and the rule that is broken: extents ≥ 1, strides per dimension, node order and types
+// of expressions, schedule within the space, …
 Status check_kernel(const Kernel& kernel);
 
 // Text that parses back, and SHA-256 of it: equal kernels have equal text. parse_kernel reads the form only (errors at
@@ -163,8 +163,8 @@ std::string kernel_hash(const Kernel& kernel);
 // "contract_u8_s8_s32_m14n32": form, types and tile; the same in profile, dump, test and benchmark.
 std::string kernel_name(const Kernel& kernel);
 
-// The meaning, element by element, for `items` batch items. buffers: see accesses_of; each points at byte 0 of the buffer.
-// The schedule is not read.
+// The meaning, element by element, for `items` batch items. buffers: see accesses_of; each points at byte 0 of the
+// buffer. The schedule is not read.
 void evaluate_kernel(const Kernel& kernel, std::span<std::byte* const> buffers, int64_t items);
 
 }  // namespace cupel

@@ -1,8 +1,8 @@
 #include "kernel/layout.h"
 
-#include <numeric>
-
 #include <fmt/format.h>
+
+#include <numeric>
 
 #include "base/file.h"
 
@@ -11,7 +11,9 @@ namespace cupel {
 Result<Dims> item_dims(const Graph& graph, ValueId value) {
   const Shape& shape = graph.type(value).shape;
   const auto trouble = [&] {
-    return unsupported("value " + printable(graph.value(value).name), fmt::format("shape {} does not begin with the batch", to_text(shape)), "export the model with the batch as its leading dimension");
+    return unsupported("value " + printable(graph.value(value).name),
+                       fmt::format("shape {} does not begin with the batch", to_text(shape)),
+                       "export the model with the batch as its leading dimension");
   };
   if (shape.empty() || graph.inputs().empty() || graph.type(graph.inputs()[0]).shape.empty()) return trouble();
   if (!(shape[0] == graph.type(graph.inputs()[0]).shape[0])) return trouble();
@@ -22,20 +24,26 @@ std::vector<bool> image_values(const Graph& graph) {
   std::vector<int32_t> parent(graph.values().size());
   std::iota(parent.begin(), parent.end(), 0);
   const auto find = [&](int32_t v) {
-    while (parent[static_cast<size_t>(v)] != v) v = parent[static_cast<size_t>(v)] = parent[static_cast<size_t>(parent[static_cast<size_t>(v)])];
+    while (parent[static_cast<size_t>(v)] != v)
+      v = parent[static_cast<size_t>(v)] = parent[static_cast<size_t>(parent[static_cast<size_t>(v)])];
     return v;
   };
   std::vector<bool> marked(graph.values().size(), false);
-  const auto is_rank4 = [&](ValueId id) { return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4; };
+  const auto is_rank4 = [&](ValueId id) {
+    return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4;
+  };
   for (const Node& node : graph.nodes()) {
     const std::string_view op = node.op->name;
-    const bool window = op == "Conv" || op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool";
+    const bool window =
+        op == "Conv" || op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool";
     if (window) {
       if (is_rank4(node.inputs[0])) marked[static_cast<size_t>(node.inputs[0].index)] = true;
       if (is_rank4(node.outputs[0])) marked[static_cast<size_t>(node.outputs[0].index)] = true;
       continue;
     }
-    if (op == "Transpose" || op == "Reshape" || op == "MatMul" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Softmax" || op == "LayerNormalization") continue;
+    if (op == "Transpose" || op == "Reshape" || op == "MatMul" || op == "Flatten" || op == "Squeeze" ||
+        op == "Unsqueeze" || op == "Softmax" || op == "LayerNormalization")
+      continue;
     // Other ops keep the order of dimensions, so their values lie alike.
     ValueId first;
     const auto join = [&](ValueId id) {
@@ -50,7 +58,8 @@ std::vector<bool> image_values(const Graph& graph) {
   for (size_t v = 0; v < marked.size(); ++v)
     if (marked[v]) class_marked[static_cast<size_t>(find(static_cast<int32_t>(v)))] = true;
   std::vector<bool> images(graph.values().size(), false);
-  for (size_t v = 0; v < images.size(); ++v) images[v] = is_rank4({static_cast<int32_t>(v)}) && class_marked[static_cast<size_t>(find(static_cast<int32_t>(v)))];
+  for (size_t v = 0; v < images.size(); ++v)
+    images[v] = is_rank4({static_cast<int32_t>(v)}) && class_marked[static_cast<size_t>(find(static_cast<int32_t>(v)))];
   return images;
 }
 
@@ -76,7 +85,8 @@ BufferShape matrix_shape(DType type, const Dims& dims) {
   return s;
 }
 
-std::optional<std::vector<int64_t>> reshaped_strides(const Dims& dims, const std::vector<int64_t>& strides, const Dims& result) {
+std::optional<std::vector<int64_t>> reshaped_strides(const Dims& dims, const std::vector<int64_t>& strides,
+                                                     const Dims& result) {
   // Dimensions of extent 1 have no stride; the others are matched group by group with equal products.
   Dims from;
   std::vector<int64_t> from_strides;

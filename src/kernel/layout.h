@@ -27,12 +27,12 @@ inline int64_t element_bytes(DType type) { return dtype_bits(type) / 8; }
 // batch.
 Result<Dims> item_dims(const Graph& graph, ValueId value);
 
-// Values that lie as NHWC: those that convolutions and pooling windows read or write, and what elementwise ops connect with
-// them. Rank 4 only. Indexed by value.
+// Values that lie as NHWC: those that convolutions and pooling windows read or write, and what elementwise ops connect
+// with them. Rank 4 only. Indexed by value.
 std::vector<bool> image_values(const Graph& graph);
 
-// Bytes and strides of a fresh buffer for a value of these dimensions. Images [C,H,W]: NHWC, `pixel` elements from pixel to
-// pixel (≥ C), halo around. Others: row-major, the last dimension padded to a multiple of 16.
+// Bytes and strides of a fresh buffer for a value of these dimensions. Images [C,H,W]: NHWC, `pixel` elements from
+// pixel to pixel (≥ C), halo around. Others: row-major, the last dimension padded to a multiple of 16.
 struct BufferShape {
   int64_t item_bytes = 0;
   int64_t offset = 0;
@@ -41,7 +41,9 @@ struct BufferShape {
 BufferShape image_shape(DType type, const Dims& dims, int64_t pixel, const Halo& halo);
 BufferShape matrix_shape(DType type, const Dims& dims);
 
-// The view of the same bytes under other dimensions (row-major order of elements); nullopt when strides do not allow it.
-std::optional<std::vector<int64_t>> reshaped_strides(const Dims& dims, const std::vector<int64_t>& strides, const Dims& result);
+// The view of the same bytes under other dimensions (row-major order of elements); nullopt when strides do not allow
+// it.
+std::optional<std::vector<int64_t>> reshaped_strides(const Dims& dims, const std::vector<int64_t>& strides,
+                                                     const Dims& result);
 
 }  // namespace cupel

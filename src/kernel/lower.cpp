@@ -1,9 +1,9 @@
 #include "kernel/lower.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 #include "kernel/lowering.h"
@@ -18,19 +18,27 @@ bool is_elementwise(const Node& node) {
     case QuantRule::unary: return true;
     default: break;
   }
-  constexpr std::string_view kNames[] = {"Sub", "Div", "Max", "Min", "Quantize", "Dequantize", "Requantize", "Sqrt", "Neg", "Abs", "Floor", "Ceil", "Reciprocal", "BatchNormalization"};
+  constexpr std::string_view kNames[] = {"Sub",  "Div", "Max", "Min",   "Quantize", "Dequantize", "Requantize",
+                                         "Sqrt", "Neg", "Abs", "Floor", "Ceil",     "Reciprocal", "BatchNormalization"};
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
 Lowering::Lowering(const Graph& graph, std::string model, const LowerTarget& target)
-    : graph_(graph), target_(target), users_(graph.users()), images_(image_values(graph)), taken_(graph.nodes().size(), false) {
+    : graph_(graph),
+      target_(target),
+      users_(graph.users()),
+      images_(image_values(graph)),
+      taken_(graph.nodes().size(), false) {
   lowered_.program.model = std::move(model);
 }
 
 Result<Lowered> Lowering::run() {
   for (const Value& v : graph_.values())
     for (const Dim& d : v.type.shape)
-      if (d == Dim(0) && !v.constant) return unsupported("value " + printable(v.name), fmt::format("an empty tensor {} has no compiled form", to_text(v.type.shape)), "run the model with --engine reference");
+      if (d == Dim(0) && !v.constant)
+        return unsupported("value " + printable(v.name),
+                           fmt::format("an empty tensor {} has no compiled form", to_text(v.type.shape)),
+                           "run the model with --engine reference");
   CUPEL_TRY(place_inputs());
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
     const NodeId id{static_cast<int32_t>(n)};
@@ -53,7 +61,11 @@ Status Lowering::place_inputs() {
     const Dim& lead = v.type.shape[0];
     if (lead.is_constant()) lowered_.program.fixed_batch = lead.factor;
     Placed place;
-    place.layout = {add_buffer(v.name, BufferPlace::input, element_count(dims) * element_bytes(v.type.dtype)), v.type.dtype, dims, 0, {}};
+    place.layout = {add_buffer(v.name, BufferPlace::input, element_count(dims) * element_bytes(v.type.dtype)),
+                    v.type.dtype,
+                    dims,
+                    0,
+                    {}};
     lowered_.program.buffers.back().index = static_cast<int64_t>(lowered_.program.inputs.size());
     int64_t stride = element_bytes(v.type.dtype);
     place.layout.strides.resize(dims.size());
@@ -69,14 +81,20 @@ Status Lowering::lower_node(NodeId id) {
   const std::string_view op = node.op->name;
   taken_[static_cast<size_t>(id.index)] = true;
   if (op == "Conv") {
-    const bool depthwise = graph_.type(node.inputs[1]).shape[1] == Dim(1) && attr_int(node.attributes, "group", 1) > 1 && graph_.type(node.inputs[0]).shape[1] == graph_.type(node.inputs[1]).shape[0];
+    const bool depthwise = graph_.type(node.inputs[1]).shape[1] == Dim(1) &&
+                           attr_int(node.attributes, "group", 1) > 1 &&
+                           graph_.type(node.inputs[0]).shape[1] == graph_.type(node.inputs[1]).shape[0];
     return depthwise ? lower_depthwise(id) : lower_conv(id);
   }
   if (op == "Gemm") return lower_gemm(id);
   if (op == "MatMul") return graph_.value(node.inputs[1]).constant ? lower_matmul(id) : lower_dynamic_matmul(id);
-  if (op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool" || op == "ReduceMean") return lower_window(id);
+  if (op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool" ||
+      op == "ReduceMean")
+    return lower_window(id);
   if (op == "Softmax" || op == "LayerNormalization") return lower_row(id);
-  if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Transpose" || op == "Slice" || op == "Split" || op == "Gather") return lower_view(id);
+  if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Transpose" ||
+      op == "Slice" || op == "Split" || op == "Gather")
+    return lower_view(id);
   if (op == "Concat") return lower_concat(id);
   if (is_elementwise(node) || op == "Expand") return lower_map(id);
   return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
@@ -90,7 +108,8 @@ int64_t Lowering::add_buffer(std::string name, BufferPlace place, int64_t item_b
 int64_t Lowering::add_constant(std::span<const std::byte> bytes) {
   auto& block = lowered_.program.constants;
   block.resize(static_cast<size_t>(round_up(static_cast<int64_t>(block.size()), 64)));
-  const int64_t buffer = add_buffer(fmt::format("constant{}", lowered_.program.buffers.size()), BufferPlace::constant, static_cast<int64_t>(bytes.size()));
+  const int64_t buffer = add_buffer(fmt::format("constant{}", lowered_.program.buffers.size()), BufferPlace::constant,
+                                    static_cast<int64_t>(bytes.size()));
   lowered_.program.buffers.back().offset = static_cast<int64_t>(block.size());
   block.insert(block.end(), bytes.begin(), bytes.end());
   return buffer;
@@ -98,7 +117,9 @@ int64_t Lowering::add_constant(std::span<const std::byte> bytes) {
 
 Result<const Placed*> Lowering::place_of(ValueId value) {
   const auto found = places_.find(value);
-  if (found == places_.end()) return unsupported("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here", "run the model with --engine reference");
+  if (found == places_.end())
+    return unsupported("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here",
+                       "run the model with --engine reference");
   return &found->second;
 }
 
@@ -112,8 +133,10 @@ Pads pads_of(const Graph& graph, const Node& node, size_t axis) {
   const bool conv = node.op->name == "Conv";
   const auto kernel_shape = attr_ints(node.attributes, "kernel_shape");
   const int64_t kernel = conv ? graph.type(node.inputs[1]).shape[2 + axis].factor : kernel_shape[axis];
-  const int64_t stride = attr_ints(node.attributes, "strides", {1, 1})[axis], dilation = attr_ints(node.attributes, "dilations", {1, 1})[axis];
-  const int64_t in = graph.type(node.inputs[0]).shape[2 + axis].factor, out = graph.type(node.outputs[0]).shape[2 + axis].factor;
+  const int64_t stride = attr_ints(node.attributes, "strides", {1, 1})[axis],
+                dilation = attr_ints(node.attributes, "dilations", {1, 1})[axis];
+  const int64_t in = graph.type(node.inputs[0]).shape[2 + axis].factor,
+                out = graph.type(node.outputs[0]).shape[2 + axis].factor;
   const int64_t span = (kernel - 1) * dilation + 1;
   const std::string mode = attr_text(node.attributes, "auto_pad", "NOTSET");
   int64_t begin = attr_ints(node.attributes, "pads", {0, 0, 0, 0})[axis];
@@ -133,7 +156,8 @@ Window window_of(const Graph& graph, const Node& node) {
   for (size_t axis = 0; axis < 2; ++axis) {
     WindowAxis& a = axis == 0 ? w.h : w.w;
     const Pads pads = pads_of(graph, node, axis);
-    a.kernel = conv ? graph.type(node.inputs[1]).shape[2 + axis].factor : attr_ints(node.attributes, "kernel_shape")[axis];
+    a.kernel =
+        conv ? graph.type(node.inputs[1]).shape[2 + axis].factor : attr_ints(node.attributes, "kernel_shape")[axis];
     a.stride = attr_ints(node.attributes, "strides", {1, 1})[axis];
     a.dilation = attr_ints(node.attributes, "dilations", {1, 1})[axis];
     a.pad = pads.begin;
@@ -149,10 +173,13 @@ Halo Lowering::halo_for(ValueId value, HaloFill fill) const {
   for (NodeId user : users_[static_cast<size_t>(value.index)]) {
     const Node& node = graph_.node(user);
     const std::string_view op = node.op->name;
-    if ((op != "Conv" && op != "AveragePool" && op != "MaxPool") || node.inputs[0] != value || graph_.type(value).shape.size() != 4) continue;
+    if ((op != "Conv" && op != "AveragePool" && op != "MaxPool") || node.inputs[0] != value ||
+        graph_.type(value).shape.size() != 4)
+      continue;
     if ((op == "MaxPool") != (fill == HaloFill::least)) continue;
     const Halo h = window_of(graph_, node).halo;
-    halo = {std::max(halo.top, h.top), std::max(halo.left, h.left), std::max(halo.bottom, h.bottom), std::max(halo.right, h.right)};
+    halo = {std::max(halo.top, h.top), std::max(halo.left, h.left), std::max(halo.bottom, h.bottom),
+            std::max(halo.right, h.right)};
   }
   return halo;
 }
@@ -173,7 +200,8 @@ Result<Placed> Lowering::new_place(ValueId value, bool whole_blocks) {
   } else {
     shape = matrix_shape(type.dtype, dims);
   }
-  place.layout = {add_buffer(graph_.value(value).name, BufferPlace::arena, shape.item_bytes), type.dtype, dims, shape.offset, shape.strides};
+  place.layout = {add_buffer(graph_.value(value).name, BufferPlace::arena, shape.item_bytes), type.dtype, dims,
+                  shape.offset, shape.strides};
   fill_halo(value, place);
   return place;
 }
@@ -197,7 +225,8 @@ void Lowering::fill_halo(ValueId value, const Placed& place) {
       const int32_t zero = type.quant ? type.quant->zero_point[0] : 0;
       spec.value = b.finish(place.fill == HaloFill::least ? static_cast<int32_t>(dtype_min(l.dtype)) : zero);
     }
-    spec.out = {l.dtype, false, offset, lowered_.program.buffers[static_cast<size_t>(l.buffer)].item_bytes, {row, pixel, elem}};
+    spec.out = {
+        l.dtype, false, offset, lowered_.program.buffers[static_cast<size_t>(l.buffer)].item_bytes, {row, pixel, elem}};
     const auto users = users_[static_cast<size_t>(value.index)];
     std::set<std::string> origins;
     for (NodeId user : users) origins.insert(graph_.node(user).origin.begin(), graph_.node(user).origin.end());
@@ -236,13 +265,16 @@ Result<Placed> Lowering::copied(ValueId value, const Placed& from, const BufferS
     spec.space = {1};
     read = write = {0};
   }
-  spec.operands = {{from.layout.dtype, false, from.layout.offset, buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
+  spec.operands = {{from.layout.dtype, false, from.layout.offset,
+                    buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
   spec.out = {from.layout.dtype, false, shape.offset, shape.item_bytes, write};
   ExprBuilder b;
   spec.value = b.finish(b.operand(0, from.layout.dtype));
   std::set<std::string> origins;
-  for (NodeId user : users_[static_cast<size_t>(value.index)]) origins.insert(graph_.node(user).origin.begin(), graph_.node(user).origin.end());
-  if (origins.empty() && !graph_.nodes().empty()) origins.insert(graph_.nodes().back().origin.begin(), graph_.nodes().back().origin.end());
+  for (NodeId user : users_[static_cast<size_t>(value.index)])
+    origins.insert(graph_.node(user).origin.begin(), graph_.node(user).origin.end());
+  if (origins.empty() && !graph_.nodes().empty())
+    origins.insert(graph_.nodes().back().origin.begin(), graph_.nodes().back().origin.end());
   add_step({spec, MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
   return place;
 }
@@ -250,15 +282,20 @@ Result<Placed> Lowering::copied(ValueId value, const Placed& from, const BufferS
 Result<Placed> Lowering::image_place(ValueId value, const Halo& halo, HaloFill fill) {
   const Placed& have = *CUPEL_TRY(place_of(value));
   const int64_t elem = element_bytes(have.layout.dtype);
-  const bool fits = have.layout.dims.size() == 3 && have.layout.strides[0] == elem && have.halo.top >= halo.top && have.halo.left >= halo.left && have.halo.bottom >= halo.bottom && have.halo.right >= halo.right &&
+  const bool fits = have.layout.dims.size() == 3 && have.layout.strides[0] == elem && have.halo.top >= halo.top &&
+                    have.halo.left >= halo.left && have.halo.bottom >= halo.bottom && have.halo.right >= halo.right &&
                     (halo.empty() || have.fill == fill);
   // Few channels lie without gaps; more of them in whole blocks.
   if (fits) return have;
   const int64_t channels = have.layout.dims[0];
-  return copied(value, have, image_shape(have.layout.dtype, have.layout.dims, channels <= 4 ? channels : round_up(channels, 16), halo), halo, fill);
+  return copied(
+      value, have,
+      image_shape(have.layout.dtype, have.layout.dims, channels <= 4 ? channels : round_up(channels, 16), halo), halo,
+      fill);
 }
 
-void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins, std::optional<ValueId> result, const Placed* place) {
+void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
+                        std::optional<ValueId> result, const Placed* place) {
   Step step;
   step.name = fmt::format("{}_{}", lowered_.program.steps.size(), kernel_name(kernel));
   step.kernel = std::move(kernel);
@@ -286,19 +323,23 @@ Status Lowering::copy_outputs() {
     lowered_.program.buffers.back().index = static_cast<int64_t>(i);
     std::vector<int64_t> read = from.layout.strides;
     read.resize(spec.space.size(), 0);
-    spec.operands = {{v.type.dtype, false, from.layout.offset, lowered_.program.buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
+    spec.operands = {{v.type.dtype, false, from.layout.offset,
+                      lowered_.program.buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
     spec.out = {v.type.dtype, false, 0, stride, write};
     ExprBuilder b;
     spec.value = b.finish(b.operand(0, v.type.dtype));
     std::set<std::string> origins;
     for (const Node& node : graph_.nodes())
-      if (std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end()) origins.insert(node.origin.begin(), node.origin.end());
+      if (std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end())
+        origins.insert(node.origin.begin(), node.origin.end());
     add_step({spec, MapSchedule{}}, {buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
     lowered_.program.outputs.push_back({v.name, v.type, true});
   }
   return {};
 }
 
-Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target) { return Lowering(graph, std::move(model), target).run(); }
+Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target) {
+  return Lowering(graph, std::move(model), target).run();
+}
 
 }  // namespace cupel

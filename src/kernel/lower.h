@@ -12,7 +12,7 @@ namespace cupel {
 // What lowering needs to know of the machine: facts, no names.
 struct LowerTarget {
   bool byte_dot_product = true;  // u8·s8 products summed in s32 by one instruction; otherwise weights are stored as s16
-  int64_t vector_registers = 32; // of 16 lanes
+  int64_t vector_registers = 32;  // of 16 lanes
 };
 
 // Why a node is or is not part of the kernel before it (docs/architecture.md 2).

@@ -1,8 +1,8 @@
 // Conv, Gemm and MatMul as contract kernels.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "kernel/lowering.h"
 #include "kernel/schedule.h"
@@ -17,7 +17,9 @@ Result<Tensor> centered_weights(const Tensor& w, const TensorType& type, int64_t
   const int64_t inner = rows == 0 ? 0 : w.size() / rows;
   for (int64_t i = 0; i < w.size(); ++i) {
     const int64_t v = w.int_at(i) - type.quant->zero_point_at(type.quant->per_tensor() ? 0 : i / inner);
-    if (v < -128 || v > 127) return unsupported("", "weights whose distance from their zero point passes 8 bits", "quantize weights symmetrically");
+    if (v < -128 || v > 127)
+      return unsupported("", "weights whose distance from their zero point passes 8 bits",
+                         "quantize weights symmetrically");
     out.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(v);
   }
   return out;
@@ -42,13 +44,15 @@ Tensor permuted(const Tensor& t, const std::vector<size_t>& order) {
 
 std::vector<float> floats(const Tensor& t, int64_t columns) {
   std::vector<float> out(static_cast<size_t>(columns));
-  for (int64_t c = 0; c < columns; ++c) out[static_cast<size_t>(c)] = t.data<float>()[static_cast<size_t>(t.size() == 1 ? 0 : c)];
+  for (int64_t c = 0; c < columns; ++c)
+    out[static_cast<size_t>(c)] = t.data<float>()[static_cast<size_t>(t.size() == 1 ? 0 : c)];
   return out;
 }
 
 }  // namespace
 
-Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec, std::vector<int64_t>& sums, int64_t groups) {
+Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
+                               std::vector<int64_t>& sums, int64_t groups) {
   const int64_t columns = rows.dims()[0] / groups, depth = rows.dims()[1];
   if (rows.dtype() == DType::f32) {
     spec.b = {DType::f32, true, 0, 0, std::vector<int64_t>(spec.space.size(), 0)};
@@ -81,12 +85,16 @@ Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64
 
 Status Lowering::finish_contraction(NodeId id, Contraction c) {
   const Node& node = graph_.node(id);
-  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]), &ty = graph_.type(node.outputs[0]);
+  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]),
+                   &ty = graph_.type(node.outputs[0]);
   const size_t rank = c.walk.space.size();
   const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
-  const Tensor* bias = has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
-  if (has_bias && (!bias || (bias->size() != c.columns && bias->size() != 1) || (bias->size() == c.columns && bias->dims().back() != c.columns)))
-    return unsupported("", "a bias that is not one constant for each output channel", "run the model with --engine reference");
+  const Tensor* bias =
+      has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
+  if (has_bias && (!bias || (bias->size() != c.columns && bias->size() != 1) ||
+                   (bias->size() == c.columns && bias->dims().back() != c.columns)))
+    return unsupported("", "a bias that is not one constant for each output channel",
+                       "run the model with --engine reference");
   Draft draft;
   const int64_t padded = round_up(c.columns, 16);
   int64_t start_buffer = 0;
@@ -106,13 +114,15 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
     for (int64_t col = 0; col < c.columns; ++col) {
       const int64_t b = bias ? bias->int_at(bias->size() == 1 ? 0 : col) : 0;
       // Sums wrap on the way; the exact result fits, as integerize proved.
-      start[static_cast<size_t>(col)] = static_cast<int32_t>(static_cast<uint32_t>(b - zx * c.weight_sums[static_cast<size_t>(col)]));
+      start[static_cast<size_t>(col)] =
+          static_cast<int32_t>(static_cast<uint32_t>(b - zx * c.weight_sums[static_cast<size_t>(col)]));
     }
     c.spec.start = column_access(std::as_bytes(std::span(start)), DType::s32, rank, start_buffer);
     std::vector<float> m(static_cast<size_t>(c.columns));
     for (int64_t col = 0; col < c.columns; ++col) {
       const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(tw.quant->per_tensor() ? 0 : col);
-      m[static_cast<size_t>(col)] = ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
+      m[static_cast<size_t>(col)] =
+          ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
     }
     Scalar x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, rank);
     if (ty.quant) x = to_code(x, ty.dtype, ty.quant->zero_point[0]);
@@ -140,17 +150,27 @@ Status Lowering::lower_conv(NodeId id) {
   const Node& node = graph_.node(id);
   const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]);
   const auto& weights = graph_.value(node.inputs[1]).constant;
-  if (tx.shape.size() != 4) return unsupported("", "a convolution over one spatial dimension has no compiled form yet", "run the model with --engine reference");
-  if (tx.quant && tx.dtype != DType::u8) return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
+  if (tx.shape.size() != 4)
+    return unsupported("", "a convolution over one spatial dimension has no compiled form yet",
+                       "run the model with --engine reference");
+  if (tx.quant && tx.dtype != DType::u8)
+    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
   if (!weights) return unsupported("", "weights computed at run time", "run the model with --engine reference");
-  if (attr_int(node.attributes, "group", 1) != 1) return unsupported("", "grouped convolutions other than depthwise have no compiled form yet", "run the model with --engine reference");
+  if (attr_int(node.attributes, "group", 1) != 1)
+    return unsupported("", "grouped convolutions other than depthwise have no compiled form yet",
+                       "run the model with --engine reference");
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
-  const int64_t channels = x.layout.dims[0], elem = element_bytes(x.layout.dtype), row = x.layout.strides[1], pixel = x.layout.strides[2];
+  const int64_t channels = x.layout.dims[0], elem = element_bytes(x.layout.dtype), row = x.layout.strides[1],
+                pixel = x.layout.strides[2];
   Contraction c{image_walk(out_dims), {}, x.layout.buffer, 0, out_dims[0], {}};
   c.spec.space = c.walk.space;
-  c.spec.a = {x.layout.dtype, false, x.layout.offset - window.h.pad * row - window.w.pad * pixel, lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes, {window.h.stride * row, window.w.stride * pixel, 0}};
+  c.spec.a = {x.layout.dtype,
+              false,
+              x.layout.offset - window.h.pad * row - window.w.pad * pixel,
+              lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
+              {window.h.stride * row, window.w.stride * pixel, 0}};
   // Channels without gaps and a dense kernel row are one contiguous run.
   const bool whole_row = pixel == channels * elem && window.w.dilation == 1;
   c.spec.loops = {{window.h.kernel, window.h.dilation * row}};
@@ -166,16 +186,24 @@ Status Lowering::lower_gemm(NodeId id) {
   const Node& node = graph_.node(id);
   const TensorType& tw = graph_.type(node.inputs[1]);
   const auto& weights = graph_.value(node.inputs[1]).constant;
-  if (!weights || attr_int(node.attributes, "transA", 0) != 0 || attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)
-    return unsupported("", "a Gemm with computed weights, transA, alpha or beta has no compiled form yet", "run the model with --engine reference");
+  if (!weights || attr_int(node.attributes, "transA", 0) != 0 || attr_real(node.attributes, "alpha", 1) != 1 ||
+      attr_real(node.attributes, "beta", 1) != 1)
+    return unsupported("", "a Gemm with computed weights, transA, alpha or beta has no compiled form yet",
+                       "run the model with --engine reference");
   const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
   Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
-  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8) return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
-  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1) x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
+  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
+    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
+  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1)
+    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
   const int64_t columns = rows.dims()[0];
   Contraction c{{{1, 1, columns}, {-1, -1, 0}, {columns}}, {}, x.layout.buffer, 0, columns, {}};
   c.spec.space = c.walk.space;
-  c.spec.a = {x.layout.dtype, false, x.layout.offset, lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes, {0, 0, 0}};
+  c.spec.a = {x.layout.dtype,
+              false,
+              x.layout.offset,
+              lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
+              {0, 0, 0}};
   c.spec.run = rows.dims()[1];
   c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
   return finish_contraction(id, std::move(c));
@@ -185,17 +213,25 @@ Status Lowering::lower_matmul(NodeId id) {
   const Node& node = graph_.node(id);
   const TensorType& tw = graph_.type(node.inputs[1]);
   const Tensor& weights = *graph_.value(node.inputs[1]).constant;
-  if (weights.rank() != 2) return unsupported("", fmt::format("a constant operand of rank {}", weights.rank()), "run the model with --engine reference");
+  if (weights.rank() != 2)
+    return unsupported("", fmt::format("a constant operand of rank {}", weights.rank()),
+                       "run the model with --engine reference");
   const Tensor rows = permuted(weights, {1, 0});
   Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
-  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8) return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
-  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1) x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
+  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
+    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
+  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1)
+    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
   const int64_t columns = rows.dims()[0];
   Dims out = x.layout.dims;
   out.back() = columns;
   // Space {outer…, 1, rows, columns}.
   Contraction c{{{}, {}, out}, {}, x.layout.buffer, 0, columns, {}};
-  c.spec.a = {x.layout.dtype, false, x.layout.offset, lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes, {}};
+  c.spec.a = {x.layout.dtype,
+              false,
+              x.layout.offset,
+              lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
+              {}};
   const size_t lead = out.size() - 1;  // dimensions before the columns
   for (size_t d = 0; d < lead; ++d) {
     if (d + 1 == lead) {

@@ -4,10 +4,10 @@
 //   Σ (x − zx)(w − zw) = Σ x·w' − zw'·Σ x − zx·Σ w' + K·zx·zw'
 // Σ w' comes from a product with a vector of ones and makes the start of each column; Σ x comes from a product with a
 // matrix of ones and joins in the epilogue. All of it is exact in s32 (sums wrap on the way).
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "kernel/lowering.h"
 #include "kernel/schedule.h"
@@ -34,19 +34,28 @@ Dims joined(Dims a, std::initializer_list<int64_t> b) {
 
 Status Lowering::lower_dynamic_matmul(NodeId id) {
   const Node& node = graph_.node(id);
-  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]), &ty = graph_.type(node.outputs[0]);
+  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]),
+                   &ty = graph_.type(node.outputs[0]);
   const bool codes = tx.quant.has_value();
   Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
   const Placed w = *CUPEL_TRY(place_of(node.inputs[1]));
   if (x.layout.dims.size() < 2 || w.layout.dims.size() < 2 || x.layout.dims.size() != w.layout.dims.size())
-    return unsupported("", "a product of activations of these ranks has no compiled form yet", "run the model with --engine reference");
-  if (codes && (tx.dtype != DType::u8 || tw.dtype != DType::u8)) return unsupported("", "a product of activations other than u8 codes has no compiled form yet", "run the model with --engine reference");
+    return unsupported("", "a product of activations of these ranks has no compiled form yet",
+                       "run the model with --engine reference");
+  if (codes && (tx.dtype != DType::u8 || tw.dtype != DType::u8))
+    return unsupported("", "a product of activations other than u8 codes has no compiled form yet",
+                       "run the model with --engine reference");
   // Maps write no s16 yet, so that this form waits for a target with a dot product of bytes.
-  if (codes && !target_.byte_dot_product) return unsupported("", "a product of two activations on a target without a byte dot product has no compiled form yet", "run the model with --engine reference");
-  // Without a dot product of bytes the second operand is stored as s16, which holds w − zw itself: then w' = w − zw, zw' = 0.
+  if (codes && !target_.byte_dot_product)
+    return unsupported("",
+                       "a product of two activations on a target without a byte dot product has no compiled form yet",
+                       "run the model with --engine reference");
+  // Without a dot product of bytes the second operand is stored as s16, which holds w − zw itself: then w' = w − zw,
+  // zw' = 0.
   const bool bytes = codes && target_.byte_dot_product;
   const int64_t elem = element_bytes(tx.dtype);
-  if (x.layout.strides.back() != elem && x.layout.dims.back() != 1) x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
+  if (x.layout.strides.back() != elem && x.layout.dims.back() != 1)
+    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
   const Dims out = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
   const size_t lead_rank = out.size() - 2;
   const Dims lead(out.begin(), out.end() - 2);
@@ -66,18 +75,21 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
   const int64_t k_stride = w.layout.strides[lead_rank], n_stride = w.layout.strides[lead_rank + 1];
   const DType packed_type = !codes ? DType::f32 : bytes ? DType::s8 : DType::s16;
   const int32_t shift = !codes ? 0 : bytes ? 128 : tw.quant->zero_point[0];
-  const auto pack_piece = [&](int64_t first_block, int64_t piece_blocks, int64_t width, int64_t first_group, int64_t piece_groups, int64_t height, bool zero) {
+  const auto pack_piece = [&](int64_t first_block, int64_t piece_blocks, int64_t width, int64_t first_group,
+                              int64_t piece_groups, int64_t height, bool zero) {
     if (piece_blocks == 0 || width == 0 || piece_groups == 0 || height == 0) return;
     MapSpec spec;
     spec.space = joined(lead, {piece_blocks, piece_groups, width, height});
     spec.out = {packed_type, false, first_block * block_bytes + first_group * 64, buffer_bytes(packed), packed_lead};
-    for (int64_t s : {block_bytes, int64_t{64}, per_group * element_bytes(packed_type), element_bytes(packed_type)}) spec.out.strides.push_back(s);
+    for (int64_t s : {block_bytes, int64_t{64}, per_group * element_bytes(packed_type), element_bytes(packed_type)})
+      spec.out.strides.push_back(s);
     ExprBuilder b;
     std::vector<int64_t> buffers = {packed};
     if (zero) {
       spec.value = b.finish(Scalar(0));
     } else {
-      Access read{tw.dtype, false, w.layout.offset + first_block * 16 * n_stride + first_group * per_group * k_stride, buffer_bytes(w.layout.buffer), w_lead};
+      Access read{tw.dtype, false, w.layout.offset + first_block * 16 * n_stride + first_group * per_group * k_stride,
+                  buffer_bytes(w.layout.buffer), w_lead};
       for (int64_t s : {16 * n_stride, per_group * k_stride, n_stride, k_stride}) read.strides.push_back(s);
       spec.operands = {read};
       buffers.push_back(w.layout.buffer);
@@ -87,7 +99,8 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
     const MapSchedule schedule = start_schedule(spec);
     add_step({std::move(spec), schedule}, std::move(buffers), origins, std::nullopt, nullptr);
   };
-  const int64_t whole_blocks = columns / 16, width = columns % 16, whole_groups = depth / per_group, height = depth % per_group;
+  const int64_t whole_blocks = columns / 16, width = columns % 16, whole_groups = depth / per_group,
+                height = depth % per_group;
   if (whole_groups < groups) pack_piece(0, blocks, 16, whole_groups, groups - whole_groups, per_group, true);
   pack_piece(0, whole_blocks, 16, 0, whole_groups, per_group, false);
   pack_piece(whole_blocks, 1, width, 0, whole_groups, per_group, false);
@@ -134,9 +147,11 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
     sums.start = column_access(std::as_bytes(std::span(zeros)), DType::s32, rank, zeros_buffer);
     sums.out = {DType::s32, false, 0, buffer_bytes(start), with_tail(start_lead, {0, 0, 4})};
     ExprBuilder b;
-    sums.epilogue = b.finish(Scalar(static_cast<int32_t>(depth) * zx * zw) - b.accumulator(0, ScalarType::s32) * Scalar(zx));
+    sums.epilogue =
+        b.finish(Scalar(static_cast<int32_t>(depth) * zx * zw) - b.accumulator(0, ScalarType::s32) * Scalar(zx));
     const ContractSchedule sums_schedule = start_schedule(sums, target_);
-    add_step({std::move(sums), sums_schedule}, {start, ones_buffer, packed, zeros_buffer}, origins, std::nullopt, nullptr);
+    add_step({std::move(sums), sums_schedule}, {start, ones_buffer, packed, zeros_buffer}, origins, std::nullopt,
+             nullptr);
     spec.start = {DType::s32, false, 0, buffer_bytes(start), with_tail(start_lead, {0, 0, 4})};
     // Row sums.
     if (zw != 0) {
@@ -157,13 +172,15 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
       ExprBuilder r;
       row_spec.epilogue = r.finish(r.accumulator(0, ScalarType::s32) + Scalar(0));
       const ContractSchedule row_schedule = start_schedule(row_spec, target_);
-      add_step({std::move(row_spec), row_schedule}, {row_sums, x.layout.buffer, ones_packed, sixteen_buffer}, origins, std::nullopt, nullptr);
+      add_step({std::move(row_spec), row_schedule}, {row_sums, x.layout.buffer, ones_packed, sixteen_buffer}, origins,
+               std::nullopt, nullptr);
       draft.operands.push_back({DType::s32, false, 0, buffer_bytes(row_sums), with_tail(sums_lead, {0, 64, 0})});
       draft.operand_buffers.push_back(row_sums);
       value = value - draft.expr.operand(0, DType::s32) * Scalar(zw);
     }
     const float sx = tx.quant->scale[0], sw = tw.quant->scale[0];
-    value = to_f32(value) * Scalar(ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw));
+    value =
+        to_f32(value) * Scalar(ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw));
     if (ty.quant) value = to_code(value, ty.dtype, ty.quant->zero_point[0]);
   }
   const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);

@@ -1,9 +1,9 @@
 // What kernels absorb: single-use elementwise nodes behind an anchor, as scalar expressions.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "kernel/lowering.h"
 #include "ops/requantize.h"
@@ -14,7 +14,9 @@ namespace cupel {
 std::vector<Absorbed> Lowering::absorbable(NodeId anchor, ValueId value) {
   std::vector<Absorbed> nodes;
   const std::string& kernel = graph_.node(anchor).name;
-  const auto refuse = [&](NodeId id, std::string reason) { lowered_.decisions.push_back({graph_.node(id).name, kernel, false, std::move(reason)}); };
+  const auto refuse = [&](NodeId id, std::string reason) {
+    lowered_.decisions.push_back({graph_.node(id).name, kernel, false, std::move(reason)});
+  };
   for (;;) {
     const auto& users = users_[static_cast<size_t>(value.index)];
     if (users.empty()) return nodes;
@@ -22,8 +24,10 @@ std::vector<Absorbed> Lowering::absorbable(NodeId anchor, ValueId value) {
     const Node& node = graph_.node(id);
     if (!is_elementwise(node) || taken(id)) return nodes;
     if (graph_.is_output(value)) return refuse(id, "the value before it is an output of the model"), nodes;
-    if (users.size() > 1 && !std::all_of(users.begin(), users.end(), [&](NodeId u) { return u == id; })) return refuse(id, fmt::format("the value before it is read {} times", users.size())), nodes;
-    if (graph_.type(node.outputs[0]).shape != graph_.type(value).shape) return refuse(id, "it broadcasts the kernel's result"), nodes;
+    if (users.size() > 1 && !std::all_of(users.begin(), users.end(), [&](NodeId u) { return u == id; }))
+      return refuse(id, fmt::format("the value before it is read {} times", users.size())), nodes;
+    if (graph_.type(node.outputs[0]).shape != graph_.type(value).shape)
+      return refuse(id, "it broadcasts the kernel's result"), nodes;
     for (ValueId operand : node.inputs) {
       if (!operand.valid() || operand == value || graph_.value(operand).constant || places_.contains(operand)) continue;
       return refuse(id, "another operand is computed later; it joins that kernel"), nodes;
@@ -31,8 +35,12 @@ std::vector<Absorbed> Lowering::absorbable(NodeId anchor, ValueId value) {
     Draft probe;
     const Walk none{{1}, {-1}, {}};
     std::vector<Scalar> operands;
-    for (ValueId operand : node.inputs) operands.push_back(operand.valid() && graph_.type(operand).dtype == DType::f32 ? probe.expr.operand(0, DType::f32) : probe.expr.operand(1, DType::u8));
-    if (auto probed = node_expression(probe, node, operands, none); !probed) return refuse(id, probed.error().cause), nodes;
+    for (ValueId operand : node.inputs)
+      operands.push_back(operand.valid() && graph_.type(operand).dtype == DType::f32
+                             ? probe.expr.operand(0, DType::f32)
+                             : probe.expr.operand(1, DType::u8));
+    if (auto probed = node_expression(probe, node, operands, none); !probed)
+      return refuse(id, probed.error().cause), nodes;
     lowered_.decisions.push_back({node.name, kernel, true, {}});
     nodes.push_back({id, value});
     value = node.outputs[0];
@@ -70,7 +78,11 @@ ValueId Lowering::take(NodeId anchor, const std::vector<Absorbed>& nodes, ValueI
 }
 
 Access Lowering::access(const Placed& place, const Walk& walk) const {
-  Access a{place.layout.dtype, false, place.layout.offset, lowered_.program.buffers[static_cast<size_t>(place.layout.buffer)].item_bytes, {}};
+  Access a{place.layout.dtype,
+           false,
+           place.layout.offset,
+           lowered_.program.buffers[static_cast<size_t>(place.layout.buffer)].item_bytes,
+           {}};
   const size_t own = place.layout.dims.size(), all = walk.dims.size();
   for (int d : walk.item_dim) {
     // Dimensions are aligned from the last one, as broadcasting does.
@@ -89,7 +101,8 @@ Access Lowering::column_access(std::span<const std::byte> bytes, DType type, siz
 }
 
 Scalar Lowering::column_constant(Draft& draft, std::vector<float> values, size_t rank) {
-  if (std::all_of(values.begin(), values.end(), [&](float v) { return std::memcmp(&v, &values[0], sizeof v) == 0; })) return values[0];
+  if (std::all_of(values.begin(), values.end(), [&](float v) { return std::memcmp(&v, &values[0], sizeof v) == 0; }))
+    return values[0];
   values.resize(static_cast<size_t>(round_up(static_cast<int64_t>(values.size()), 16)), 0.0f);
   int64_t buffer = 0;
   draft.operands.push_back(column_access(std::as_bytes(std::span(values)), DType::f32, rank, buffer));
@@ -146,9 +159,14 @@ Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk&
   const auto index = static_cast<int32_t>(draft.operands.size());
   if (const auto& constant = graph_.value(value).constant) {
     const DType type = constant->dtype();
-    if (type != DType::f32 && type != DType::u8 && type != DType::s8) return unsupported("", fmt::format("a constant operand of type {}", dtype_name(type)), "run the model with --engine reference");
-    if (constant->size() == 1) return type == DType::f32 ? Scalar(constant->data<float>()[0]) : Scalar(static_cast<int32_t>(constant->int_at(0)));
-    if (constant->rank() > static_cast<int64_t>(walk.dims.size()) + 1 || (constant->rank() == static_cast<int64_t>(walk.dims.size()) + 1 && constant->dims()[0] != 1))
+    if (type != DType::f32 && type != DType::u8 && type != DType::s8)
+      return unsupported("", fmt::format("a constant operand of type {}", dtype_name(type)),
+                         "run the model with --engine reference");
+    if (constant->size() == 1)
+      return type == DType::f32 ? Scalar(constant->data<float>()[0])
+                                : Scalar(static_cast<int32_t>(constant->int_at(0)));
+    if (constant->rank() > static_cast<int64_t>(walk.dims.size()) + 1 ||
+        (constant->rank() == static_cast<int64_t>(walk.dims.size()) + 1 && constant->dims()[0] != 1))
       return unsupported("", "a constant operand that varies along the batch", "run the model with --engine reference");
     SpreadConstant spread = spread_constant(*constant, walk);
     draft.operands.push_back({type, true, 0, 0, std::move(spread.strides)});
@@ -196,7 +214,8 @@ Result<Tensor> code_table(const Graph& graph, const Node& node) {
 
 }  // namespace
 
-Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands, const Walk& walk) {
+Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands,
+                                         const Walk& walk) {
   const std::string_view op = node.op->name;
   const TensorType& out = graph_.type(node.outputs[0]);
   const TensorType& in = graph_.type(node.inputs[0]);
@@ -204,17 +223,24 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
   const auto per_tensor = [&](const TensorType& t) { return t.quant->per_tensor(); };
   if (op == "Quantize" || op == "Dequantize" || op == "Requantize") {
     const TensorType& t = op == "Dequantize" ? in : out;
-    if (!per_tensor(t) || dtype_bits(t.dtype) != 8) return unsupported("", "codes with parameters per axis", "run the model with --engine reference");
-    if (op == "Quantize") return to_code(operands[0] * Scalar(ops::inverse_scale(t.quant->scale[0])), t.dtype, t.quant->zero_point[0]);
+    if (!per_tensor(t) || dtype_bits(t.dtype) != 8)
+      return unsupported("", "codes with parameters per axis", "run the model with --engine reference");
+    if (op == "Quantize")
+      return to_code(operands[0] * Scalar(ops::inverse_scale(t.quant->scale[0])), t.dtype, t.quant->zero_point[0]);
     if (op == "Dequantize") return from_code(operands[0], t.quant->zero_point[0], t.quant->scale[0]);
     const float m = ops::scale_ratio(in.quant->scale[0], out.quant->scale[0]);
     if (*in.quant == *out.quant && in.dtype == out.dtype) return operands[0];
-    return to_code(to_f32(operands[0] - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype, out.quant->zero_point[0]);
+    return to_code(to_f32(operands[0] - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype,
+                   out.quant->zero_point[0]);
   }
   if (node.op->quant_rule == QuantRule::unary && codes(node.inputs[0])) {
     const Tensor table = CUPEL_TRY(code_table(graph_, node));
     // A table that clamps is two comparisons; any other one is looked up.
-    const auto value = [&](int i) { return table.dtype() == DType::u8 ? static_cast<int32_t>(static_cast<uint8_t>(table.bytes()[static_cast<size_t>(i)])) : static_cast<int32_t>(static_cast<int8_t>(table.bytes()[static_cast<size_t>(i)])); };
+    const auto value = [&](int i) {
+      return table.dtype() == DType::u8
+                 ? static_cast<int32_t>(static_cast<uint8_t>(table.bytes()[static_cast<size_t>(i)]))
+                 : static_cast<int32_t>(static_cast<int8_t>(table.bytes()[static_cast<size_t>(i)]));
+    };
     const auto code = [&](int i) { return in.dtype == DType::u8 ? i : static_cast<int32_t>(static_cast<int8_t>(i)); };
     int32_t low = INT32_MAX, high = INT32_MIN;
     for (int i = 0; i < 256; ++i) {
@@ -235,28 +261,34 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     return out.dtype == DType::u8 ? entry : (entry << 24) >> 24;
   }
   if (op == "Add" || op == "Mul") {
-    if (!codes(node.inputs[0]) && in.dtype == DType::f32) return op == "Add" ? operands[0] + operands[1] : operands[0] * operands[1];
+    if (!codes(node.inputs[0]) && in.dtype == DType::f32)
+      return op == "Add" ? operands[0] + operands[1] : operands[0] * operands[1];
     if (codes(node.inputs[0]) && codes(node.inputs[1])) {
       const QuantParams &a = *in.quant, &b = *graph_.type(node.inputs[1]).quant, &y = *out.quant;
       const Scalar da = operands[0] - Scalar(a.zero_point[0]), db = operands[1] - Scalar(b.zero_point[0]);
-      if (op == "Mul") return to_code(to_f32(da * db) * Scalar(ops::product_ratio(a.scale[0], b.scale[0], y.scale[0])), out.dtype, y.zero_point[0]);
+      if (op == "Mul")
+        return to_code(to_f32(da * db) * Scalar(ops::product_ratio(a.scale[0], b.scale[0], y.scale[0])), out.dtype,
+                       y.zero_point[0]);
       const Scalar t = to_f32(da) * Scalar(ops::scale_ratio(a.scale[0], y.scale[0]));
       return to_code(fma(to_f32(db), Scalar(ops::scale_ratio(b.scale[0], y.scale[0])), t), out.dtype, y.zero_point[0]);
     }
     return unsupported("", "operands of mixed types", "run the model with --engine reference");
   }
-  if (in.dtype != DType::f32) return unsupported("", fmt::format("{} on {}", op, dtype_name(in.dtype)), "run the model with --engine reference");
+  if (in.dtype != DType::f32)
+    return unsupported("", fmt::format("{} on {}", op, dtype_name(in.dtype)), "run the model with --engine reference");
   const Scalar x = operands[0];
   if (op == "Sub") return x - operands[1];
   if (op == "Div") return x / operands[1];
-  if ((op == "Max" || op == "Min") && operands.size() == 2) return op == "Max" ? greater(x, operands[1]) : less(x, operands[1]);
+  if ((op == "Max" || op == "Min") && operands.size() == 2)
+    return op == "Max" ? greater(x, operands[1]) : less(x, operands[1]);
   if (op == "Relu") return relu(x);
   if (op == "Clip") {
     float bounds[2] = {-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
     for (size_t i = 1; i < node.inputs.size() && i < 3; ++i) {
       if (!node.inputs[i].valid()) continue;
       const auto& c = graph_.value(node.inputs[i]).constant;
-      if (!c || c->size() != 1) return unsupported("", "a Clip with bounds computed at run time", "run the model with --engine reference");
+      if (!c || c->size() != 1)
+        return unsupported("", "a Clip with bounds computed at run time", "run the model with --engine reference");
       bounds[i - 1] = c->data<float>()[0];
     }
     return clip(x, bounds[0], bounds[1]);
@@ -266,7 +298,9 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     int64_t channels = 0;
     for (size_t i = 1; i < 5; ++i) {
       const auto& c = graph_.value(node.inputs[i]).constant;
-      if (!c || c->dtype() != DType::f32) return unsupported("", "a BatchNormalization with parameters computed at run time", "run the model with --engine reference");
+      if (!c || c->dtype() != DType::f32)
+        return unsupported("", "a BatchNormalization with parameters computed at run time",
+                           "run the model with --engine reference");
       p.push_back(c->data<float>().data());
       channels = c->size();
     }
@@ -281,7 +315,8 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
   }
   if (op == "LeakyRelu") return leaky_relu(x, attr_real(node.attributes, "alpha", 0.01f));
   if (op == "Sigmoid") return sigmoid(x);
-  if (op == "HardSigmoid") return hard_sigmoid(x, attr_real(node.attributes, "alpha", 0.2f), attr_real(node.attributes, "beta", 0.5f));
+  if (op == "HardSigmoid")
+    return hard_sigmoid(x, attr_real(node.attributes, "alpha", 0.2f), attr_real(node.attributes, "beta", 0.5f));
   if (op == "HardSwish") return hard_swish(x);
   if (op == "Silu") return silu(x);
   if (op == "Gelu") return attr_text(node.attributes, "approximate", "none") == "tanh" ? gelu_tanh(x) : gelu(x);

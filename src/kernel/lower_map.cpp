@@ -1,14 +1,15 @@
 // Elementwise ops that no kernel before them absorbed, views, and concatenation.
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "kernel/lowering.h"
 #include "kernel/schedule.h"
 
 namespace cupel {
 
-Status Lowering::finish_map(NodeId anchor, Draft& draft, Scalar value, const std::vector<Absorbed>& nodes, ValueId anchor_value, const Walk& walk) {
+Status Lowering::finish_map(NodeId anchor, Draft& draft, Scalar value, const std::vector<Absorbed>& nodes,
+                            ValueId anchor_value, const Walk& walk) {
   MapSpec spec;
   spec.space = walk.space;
   spec.value = draft.expr.finish(CUPEL_TRY(absorb(draft, value, nodes, walk)));
@@ -38,7 +39,8 @@ Status Lowering::lower_map(NodeId id) {
       operands.push_back(CUPEL_TRY(operand_scalar(draft, node.inputs[i], walk)));
     }
   }
-  const Scalar value = node.op->name == "Expand" ? operands[0] : CUPEL_TRY(node_expression(draft, node, operands, walk));
+  const Scalar value =
+      node.op->name == "Expand" ? operands[0] : CUPEL_TRY(node_expression(draft, node, operands, walk));
   const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
   return finish_map(id, draft, value, nodes, node.outputs[0], walk);
 }
@@ -49,13 +51,18 @@ Status Lowering::lower_view(NodeId id) {
   Placed from = *CUPEL_TRY(place_of(node.inputs[0]));
   Placed view;
   view.layout = from.layout;
-  const auto known = [&](size_t i) -> const std::vector<Dim>* { return i < node.inputs.size() && node.inputs[i].valid() && graph_.value(node.inputs[i]).contents ? &*graph_.value(node.inputs[i]).contents : nullptr; };
+  const auto known = [&](size_t i) -> const std::vector<Dim>* {
+    return i < node.inputs.size() && node.inputs[i].valid() && graph_.value(node.inputs[i]).contents
+               ? &*graph_.value(node.inputs[i]).contents
+               : nullptr;
+  };
   const auto rank = static_cast<int64_t>(graph_.type(node.inputs[0]).shape.size());
   if (op == "Transpose") {
     std::vector<int64_t> perm = attr_ints(node.attributes, "perm");
     if (perm.empty())
       for (int64_t d = rank; d-- > 0;) perm.push_back(d);
-    if (perm[0] != 0) return unsupported("", "a transpose that moves the batch", "run the model with --engine reference");
+    if (perm[0] != 0)
+      return unsupported("", "a transpose that moves the batch", "run the model with --engine reference");
     for (size_t d = 1; d < perm.size(); ++d) {
       view.layout.dims[d - 1] = from.layout.dims[static_cast<size_t>(perm[d]) - 1];
       view.layout.strides[d - 1] = from.layout.strides[static_cast<size_t>(perm[d]) - 1];
@@ -67,10 +74,16 @@ Status Lowering::lower_view(NodeId id) {
     const auto* index = known(1);
     int64_t axis = attr_int(node.attributes, "axis", 0);
     if (axis < 0) axis += rank;
-    if (!index || index->size() != 1 || !graph_.type(node.inputs[1]).shape.empty() || axis == 0) return unsupported("", "a Gather other than of one constant index has no compiled form yet", "run the model with --engine reference");
+    if (!index || index->size() != 1 || !graph_.type(node.inputs[1]).shape.empty() || axis == 0)
+      return unsupported("", "a Gather other than of one constant index has no compiled form yet",
+                         "run the model with --engine reference");
     const auto d = static_cast<size_t>(axis) - 1;
     const int64_t at = (*index)[0].factor < 0 ? (*index)[0].factor + from.layout.dims[d] : (*index)[0].factor;
-    if (at < 0 || at >= from.layout.dims[d]) return bad_input("", fmt::format("index {} is outside dimension {} of {}", (*index)[0].factor, axis, to_text(graph_.type(node.inputs[0]).shape)), "correct the model");
+    if (at < 0 || at >= from.layout.dims[d])
+      return bad_input("",
+                       fmt::format("index {} is outside dimension {} of {}", (*index)[0].factor, axis,
+                                   to_text(graph_.type(node.inputs[0]).shape)),
+                       "correct the model");
     view.layout.offset += at * from.layout.strides[d];
     view.layout.dims.erase(view.layout.dims.begin() + static_cast<int64_t>(d));
     view.layout.strides.erase(view.layout.strides.begin() + static_cast<int64_t>(d));
@@ -90,13 +103,17 @@ Status Lowering::lower_view(NodeId id) {
         view.layout.offset += before * from.layout.strides[static_cast<size_t>(axis) - 1];
       } else {
         const auto *starts = known(1), *axes = known(3), *steps = known(4);
-        if (!starts) return unsupported("", "a slice with bounds computed at run time", "run the model with --engine reference");
+        if (!starts)
+          return unsupported("", "a slice with bounds computed at run time", "run the model with --engine reference");
         for (size_t a = 0; a < starts->size(); ++a) {
           int64_t axis = axes ? (*axes)[a].factor : static_cast<int64_t>(a);
           if (axis < 0) axis += rank;
           const int64_t step = steps ? (*steps)[a].factor : 1;
-          if (axis == 0 && view.layout.dims.size() == from.layout.dims.size() && step == 1 && (*starts)[a] == Dim(0)) continue;
-          if (axis == 0 || step < 1) return unsupported("", "a slice of the batch or with a negative step", "run the model with --engine reference");
+          if (axis == 0 && view.layout.dims.size() == from.layout.dims.size() && step == 1 && (*starts)[a] == Dim(0))
+            continue;
+          if (axis == 0 || step < 1)
+            return unsupported("", "a slice of the batch or with a negative step",
+                               "run the model with --engine reference");
           const int64_t extent = from.layout.dims[static_cast<size_t>(axis) - 1];
           int64_t start = (*starts)[a].factor;
           start = std::clamp<int64_t>(start < 0 ? start + extent : start, 0, extent);
@@ -148,7 +165,10 @@ Status Lowering::lower_concat(NodeId id) {
     Scalar value = CUPEL_TRY(operand_scalar(draft, operand, walk));
     const TensorType &in = graph_.type(operand), &out = graph_.type(result);
     if (in.quant && !(*in.quant == *out.quant && in.dtype == out.dtype)) {
-      const float m = in.quant->scale[0] == 0 ? 0 : static_cast<float>(static_cast<double>(in.quant->scale[0]) / static_cast<double>(out.quant->scale[0]));
+      const float m =
+          in.quant->scale[0] == 0
+              ? 0
+              : static_cast<float>(static_cast<double>(in.quant->scale[0]) / static_cast<double>(out.quant->scale[0]));
       value = to_code(to_f32(value - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype, out.quant->zero_point[0]);
     }
     MapSpec spec;
@@ -158,7 +178,8 @@ Status Lowering::lower_concat(NodeId id) {
     spec.out = access(slice, walk);
     const bool last = i + 1 == node.inputs.size();
     const MapSchedule schedule = start_schedule(spec);
-    add_step({std::move(spec), schedule}, {place.layout.buffer, draft.operand_buffers[0]}, draft.origins, last ? std::optional(result) : std::nullopt, last ? &place : nullptr);
+    add_step({std::move(spec), schedule}, {place.layout.buffer, draft.operand_buffers[0]}, draft.origins,
+             last ? std::optional(result) : std::nullopt, last ? &place : nullptr);
   }
   places_[result] = place;
   return {};

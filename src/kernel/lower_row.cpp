@@ -22,7 +22,10 @@ Status Lowering::lower_row(NodeId id) {
   const auto rank = static_cast<int64_t>(type.shape.size());
   int64_t axis = attr_int(node.attributes, "axis", -1);
   if (axis < 0) axis += rank;
-  if (type.dtype != DType::f32 || axis != rank - 1 || rank < 2) return unsupported("", fmt::format("{} along axis {} of rank {} has no compiled form yet", node.op->name, axis, rank), "run the model with --engine reference");
+  if (type.dtype != DType::f32 || axis != rank - 1 || rank < 2)
+    return unsupported("",
+                       fmt::format("{} along axis {} of rank {} has no compiled form yet", node.op->name, axis, rank),
+                       "run the model with --engine reference");
   const Dims dims = CUPEL_TRY(item_dims(graph_, node.inputs[0]));
   Walk walk{dims, {}, dims};
   for (size_t d = 0; d < dims.size(); ++d) walk.item_dim.push_back(static_cast<int>(d));
@@ -37,14 +40,19 @@ Status Lowering::lower_row(NodeId id) {
   if (node.op->name == "Softmax") {
     ExprBuilder greatest_value, sum_value;
     spec.steps.push_back({RowReduction::greatest, greatest_value.finish(x_in(greatest_value)), {}});
-    spec.steps.push_back({RowReduction::sum64, sum_value.finish(exp(x_in(sum_value) - sum_value.accumulator(0, ScalarType::f32))), {}});
-    value = exp(x_in(draft.expr) - draft.expr.accumulator(0, ScalarType::f32)) / draft.expr.accumulator(1, ScalarType::f32);
+    spec.steps.push_back(
+        {RowReduction::sum64, sum_value.finish(exp(x_in(sum_value) - sum_value.accumulator(0, ScalarType::f32))), {}});
+    value =
+        exp(x_in(draft.expr) - draft.expr.accumulator(0, ScalarType::f32)) / draft.expr.accumulator(1, ScalarType::f32);
   } else {
     const float n = static_cast<float>(dims.back()), epsilon = attr_real(node.attributes, "epsilon", 1e-5f);
     ExprBuilder mean_value, mean_finish, square_value, square_finish;
-    spec.steps.push_back({RowReduction::sum64, mean_value.finish(x_in(mean_value)), mean_finish.finish(mean_finish.accumulator(0, ScalarType::f32) / Scalar(n))});
+    spec.steps.push_back({RowReduction::sum64, mean_value.finish(x_in(mean_value)),
+                          mean_finish.finish(mean_finish.accumulator(0, ScalarType::f32) / Scalar(n))});
     const Scalar variance = square_finish.accumulator(1, ScalarType::f32) / Scalar(n);
-    spec.steps.push_back({RowReduction::squares64, square_value.finish(x_in(square_value) - square_value.accumulator(0, ScalarType::f32)), square_finish.finish(Scalar(1.0f) / sqrt(variance + Scalar(epsilon)))});
+    spec.steps.push_back({RowReduction::squares64,
+                          square_value.finish(x_in(square_value) - square_value.accumulator(0, ScalarType::f32)),
+                          square_finish.finish(Scalar(1.0f) / sqrt(variance + Scalar(epsilon)))});
     const Scalar d = x_in(draft.expr) - draft.expr.accumulator(0, ScalarType::f32);
     const Scalar scaled = d * draft.expr.accumulator(1, ScalarType::f32);
     const Scalar scale = CUPEL_TRY(operand_scalar(draft, node.inputs[1], walk));

@@ -1,8 +1,8 @@
 // Depthwise convolution, pooling and means over spatial dimensions as window kernels.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "kernel/lowering.h"
 #include "kernel/schedule.h"
@@ -10,7 +10,8 @@
 
 namespace cupel {
 
-Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk, std::vector<int64_t> buffers) {
+Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk,
+                               std::vector<int64_t> buffers) {
   const Node& node = graph_.node(id);
   const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
   spec.space = walk.space;
@@ -31,12 +32,17 @@ Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar 
 
 Status Lowering::lower_depthwise(NodeId id) {
   const Node& node = graph_.node(id);
-  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]), &ty = graph_.type(node.outputs[0]);
+  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]),
+                   &ty = graph_.type(node.outputs[0]);
   const auto& weights = graph_.value(node.inputs[1]).constant;
   const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
-  const Tensor* bias = has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
-  if (tx.shape.size() != 4 || !weights || (has_bias && !bias)) return unsupported("", "this depthwise convolution has no compiled form yet", "run the model with --engine reference");
-  if (tx.quant && tx.dtype != DType::u8) return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
+  const Tensor* bias =
+      has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
+  if (tx.shape.size() != 4 || !weights || (has_bias && !bias))
+    return unsupported("", "this depthwise convolution has no compiled form yet",
+                       "run the model with --engine reference");
+  if (tx.quant && tx.dtype != DType::u8)
+    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
@@ -45,7 +51,11 @@ Status Lowering::lower_depthwise(NodeId id) {
   const Walk walk = image_walk(out_dims);
   WindowSpec spec;
   spec.kind = WindowKind::dot;
-  spec.a = {x.layout.dtype, false, x.layout.offset - window.h.pad * row - window.w.pad * pixel, lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes, {window.h.stride * row, window.w.stride * pixel, element_bytes(x.layout.dtype)}};
+  spec.a = {x.layout.dtype,
+            false,
+            x.layout.offset - window.h.pad * row - window.w.pad * pixel,
+            lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
+            {window.h.stride * row, window.w.stride * pixel, element_bytes(x.layout.dtype)}};
   spec.loops = {{window.h.kernel, window.h.dilation * row}, {window.w.kernel, window.w.dilation * pixel}};
   Draft draft;
   int64_t start_buffer = 0;
@@ -54,13 +64,16 @@ Status Lowering::lower_depthwise(NodeId id) {
     std::vector<float> start(static_cast<size_t>(padded), 0.0f);
     for (int64_t c = 0; c < channels; ++c) {
       if (bias) start[static_cast<size_t>(c)] = bias->data<float>()[static_cast<size_t>(bias->size() == 1 ? 0 : c)];
-      for (int64_t t = 0; t < taps; ++t) packed.mutable_data<float>()[static_cast<size_t>(t * padded + c)] = weights->data<float>()[static_cast<size_t>(c * taps + t)];
+      for (int64_t t = 0; t < taps; ++t)
+        packed.mutable_data<float>()[static_cast<size_t>(t * padded + c)] =
+            weights->data<float>()[static_cast<size_t>(c * taps + t)];
     }
     const int64_t buffer = add_constant(packed);
     spec.weights = {DType::f32, true, 0, 0, {0, 0, 4}};
     spec.weights_tap_stride = padded * 4;
     spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, 3, start_buffer);
-    return finish_window(id, std::move(spec), draft, draft.expr.accumulator(0, ScalarType::f32), walk, {x.layout.buffer, buffer, start_buffer});
+    return finish_window(id, std::move(spec), draft, draft.expr.accumulator(0, ScalarType::f32), walk,
+                         {x.layout.buffer, buffer, start_buffer});
   }
   Tensor packed(DType::s8, {taps, padded});
   std::vector<int32_t> start(static_cast<size_t>(padded), 0);
@@ -69,11 +82,14 @@ Status Lowering::lower_depthwise(NodeId id) {
     int64_t sum = 0;
     for (int64_t t = 0; t < taps; ++t) {
       const int64_t v = weights->int_at(c * taps + t) - tw.quant->zero_point_at(c);
-      if (v < -128 || v > 127) return unsupported("", "weights whose distance from their zero point passes 8 bits", "quantize weights symmetrically");
+      if (v < -128 || v > 127)
+        return unsupported("", "weights whose distance from their zero point passes 8 bits",
+                           "quantize weights symmetrically");
       packed.mutable_data<int8_t>()[static_cast<size_t>(t * padded + c)] = static_cast<int8_t>(v);
       sum += v;
     }
-    start[static_cast<size_t>(c)] = static_cast<int32_t>((bias ? bias->int_at(bias->size() == 1 ? 0 : c) : 0) - sum * tx.quant->zero_point[0]);
+    start[static_cast<size_t>(c)] =
+        static_cast<int32_t>((bias ? bias->int_at(bias->size() == 1 ? 0 : c) : 0) - sum * tx.quant->zero_point[0]);
     const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(c);
     m[static_cast<size_t>(c)] = ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
   }
@@ -100,7 +116,8 @@ std::vector<float> average_counts(const Window& w, int64_t height, int64_t width
     return n;
   };
   for (int64_t y = 0; y < w.h.out; ++y)
-    for (int64_t x = 0; x < w.w.out; ++x) counts.push_back(static_cast<float>(along(w.h, y, height) * along(w.w, x, width)));
+    for (int64_t x = 0; x < w.w.out; ++x)
+      counts.push_back(static_cast<float>(along(w.h, y, height) * along(w.w, x, width)));
   return counts;
 }
 
@@ -111,7 +128,10 @@ Status Lowering::lower_window(NodeId id) {
   const std::string_view op = node.op->name;
   const TensorType &tx = graph_.type(node.inputs[0]), &ty = graph_.type(node.outputs[0]);
   const bool pool = op == "MaxPool" || op == "AveragePool", greatest = op == "MaxPool" || op == "GlobalMaxPool";
-  if (pool && (tx.shape.size() != 4 || (!greatest && attr_int(node.attributes, "ceil_mode", 0) != 0))) return unsupported("", "pooling other than over two dimensions, or an average with ceil_mode, has no compiled form yet", "run the model with --engine reference");
+  if (pool && (tx.shape.size() != 4 || (!greatest && attr_int(node.attributes, "ceil_mode", 0) != 0)))
+    return unsupported("",
+                       "pooling other than over two dimensions, or an average with ceil_mode, has no compiled form yet",
+                       "run the model with --engine reference");
   const Dims in_dims = CUPEL_TRY(item_dims(graph_, node.inputs[0]));
   WindowSpec spec;
   spec.kind = greatest ? WindowKind::max : WindowKind::sum;
@@ -124,15 +144,22 @@ Status Lowering::lower_window(NodeId id) {
     x = CUPEL_TRY(image_place(node.inputs[0], window.halo, greatest ? HaloFill::least : HaloFill::zero));
     const int64_t row = x.layout.strides[1], pixel = x.layout.strides[2];
     walk = image_walk(CUPEL_TRY(item_dims(graph_, node.outputs[0])));
-    spec.a = {x.layout.dtype, false, x.layout.offset - window.h.pad * row - window.w.pad * pixel, 0, {window.h.stride * row, window.w.stride * pixel, 0}};
+    spec.a = {x.layout.dtype,
+              false,
+              x.layout.offset - window.h.pad * row - window.w.pad * pixel,
+              0,
+              {window.h.stride * row, window.w.stride * pixel, 0}};
     spec.loops = {{window.h.kernel, window.h.dilation * row}, {window.w.kernel, window.w.dilation * pixel}};
-    if (!greatest) counts = average_counts(window, in_dims[1], in_dims[2], attr_int(node.attributes, "count_include_pad", 0) != 0);
+    if (!greatest)
+      counts = average_counts(window, in_dims[1], in_dims[2], attr_int(node.attributes, "count_include_pad", 0) != 0);
   } else {
     // All dimensions that vanish are walked as taps; the one that stays last are the channels.
     std::vector<bool> reduced(in_dims.size(), false);
     if (op == "ReduceMean") {
       const bool has_axes = node.inputs.size() > 1 && node.inputs[1].valid();
-      if (!has_axes || !graph_.value(node.inputs[1]).contents) return unsupported("", "a mean over all dimensions has no compiled form yet", "run the model with --engine reference");
+      if (!has_axes || !graph_.value(node.inputs[1]).contents)
+        return unsupported("", "a mean over all dimensions has no compiled form yet",
+                           "run the model with --engine reference");
       for (const Dim& d : *graph_.value(node.inputs[1]).contents) {
         const int64_t axis = d.factor < 0 ? d.factor + static_cast<int64_t>(tx.shape.size()) : d.factor;
         if (axis == 0) return unsupported("", "a mean over the batch", "run the model with --engine reference");
@@ -152,11 +179,18 @@ Status Lowering::lower_window(NodeId id) {
       spec.loops.push_back({in_dims[d], 0});
       count *= in_dims[d];
     }
-    if (kept.empty()) return unsupported("", "a mean that keeps no dimension has no compiled form yet", "run the model with --engine reference");
+    if (kept.empty())
+      return unsupported("", "a mean that keeps no dimension has no compiled form yet",
+                         "run the model with --engine reference");
     if (x.layout.strides[kept.back()] != element_bytes(x.layout.dtype) && in_dims[kept.back()] != 1) {
       const bool image = images_[static_cast<size_t>(node.inputs[0].index)];
-      if (!image && kept.back() + 1 != in_dims.size()) return unsupported("", "a mean along the contiguous dimension has no compiled form yet", "run the model with --engine reference");
-      x = CUPEL_TRY(copied(node.inputs[0], x, image ? image_shape(x.layout.dtype, in_dims, round_up(in_dims[0], 16), {}) : matrix_shape(x.layout.dtype, in_dims), {}, HaloFill::zero));
+      if (!image && kept.back() + 1 != in_dims.size())
+        return unsupported("", "a mean along the contiguous dimension has no compiled form yet",
+                           "run the model with --engine reference");
+      x = CUPEL_TRY(copied(node.inputs[0], x,
+                           image ? image_shape(x.layout.dtype, in_dims, round_up(in_dims[0], 16), {})
+                                 : matrix_shape(x.layout.dtype, in_dims),
+                           {}, HaloFill::zero));
     }
     size_t loop = 0;
     for (size_t d = 0; d < in_dims.size(); ++d)
@@ -194,7 +228,9 @@ Status Lowering::lower_window(NodeId id) {
     std::vector<float> factors = counts;
     if (codes) {
       value = value - Scalar(static_cast<int32_t>(tx.quant->zero_point[0] * taps));
-      for (float& f : factors) f = static_cast<float>(static_cast<double>(tx.quant->scale[0]) / (static_cast<double>(ty.quant->scale[0]) * static_cast<double>(f)));
+      for (float& f : factors)
+        f = static_cast<float>(static_cast<double>(tx.quant->scale[0]) /
+                               (static_cast<double>(ty.quant->scale[0]) * static_cast<double>(f)));
     }
     Scalar factor = factors[0];
     if (varies) {

@@ -26,8 +26,8 @@ struct Absorbed {
   ValueId through;
 };
 
-// How a kernel's space walks the items of a graph value: its extents, and for each dimension of the space the dimension of
-// the result's item (−1: none). `dims`: the result's item.
+// How a kernel's space walks the items of a graph value: its extents, and for each dimension of the space the dimension
+// of the result's item (−1: none). `dims`: the result's item.
 struct Walk {
   Dims space;
   std::vector<int> item_dim;
@@ -65,11 +65,11 @@ class Lowering {
   Status copy_outputs();
   bool taken(NodeId id) const { return taken_[static_cast<size_t>(id.index)]; }
 
-  // Single-use elementwise nodes behind `value` whose other operands are placed already, in order. Decisions are recorded
-  // for the kernel of node `anchor`. `limit`: op names that may not be absorbed.
+  // Single-use elementwise nodes behind `value` whose other operands are placed already, in order. Decisions are
+  // recorded for the kernel of node `anchor`. `limit`: op names that may not be absorbed.
   std::vector<Absorbed> absorbable(NodeId anchor, ValueId value);
-  // Appends the absorbed nodes to the draft's expression, beginning with `x`, the anchor's own result. `space_dims`: for
-  // each dimension of the space the dimension of the item it walks (−1: none).
+  // Appends the absorbed nodes to the draft's expression, beginning with `x`, the anchor's own result. `space_dims`:
+  // for each dimension of the space the dimension of the item it walks (−1: none).
   Result<Scalar> absorb(Draft& draft, Scalar x, const std::vector<Absorbed>& nodes, const Walk& walk);
   // The expression of one elementwise node on given operand scalars; unsupported when the op has none.
   Result<Scalar> node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands, const Walk& walk);
@@ -96,13 +96,14 @@ class Lowering {
   Result<Placed> image_place(ValueId value, const Halo& halo, HaloFill fill);
   // Byte access of a place over a walk's space.
   Access access(const Placed& place, const Walk& walk) const;
-  Walk image_walk(const Dims& dims) const;   // space {h, w, channels} of an item [C,H,W]
+  Walk image_walk(const Dims& dims) const;              // space {h, w, channels} of an item [C,H,W]
   Walk walk_of(ValueId value, const Dims& dims) const;  // images as above, others as they are
   // The same value in a fresh buffer of another shape (halo, fill, contiguous rows).
   Result<Placed> copied(ValueId value, const Placed& from, const BufferShape& shape, Halo halo, HaloFill fill);
 
   // Steps. `result`: the value behind the absorbed nodes; it is placed by `place`.
-  void add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins, std::optional<ValueId> result, const Placed* place);
+  void add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
+                std::optional<ValueId> result, const Placed* place);
   // Marks the absorbed nodes, adds their origins, and gives the value behind them.
   ValueId take(NodeId anchor, const std::vector<Absorbed>& nodes, ValueId anchor_value, Draft& draft);
 
@@ -118,7 +119,8 @@ class Lowering {
   Status lower_view(NodeId id);
   Status lower_concat(NodeId id);
 
-  // A contraction whose operands are laid out: what is left is bias, requantization, absorbed nodes and the step itself.
+  // A contraction whose operands are laid out: what is left is bias, requantization, absorbed nodes and the step
+  // itself.
   struct Contraction {
     Walk walk;
     ContractSpec spec;
@@ -128,9 +130,12 @@ class Lowering {
   };
   Status finish_contraction(NodeId id, Contraction c);
   // Packed weights of a constant operand [columns][steps·run]; gives the buffer.
-  Result<int64_t> pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec, std::vector<int64_t>& sums, int64_t groups);
-  Status finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk, std::vector<int64_t> buffers);
-  Status finish_map(NodeId anchor, Draft& draft, Scalar value, const std::vector<Absorbed>& nodes, ValueId result, const Walk& walk);
+  Result<int64_t> pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
+                       std::vector<int64_t>& sums, int64_t groups);
+  Status finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk,
+                       std::vector<int64_t> buffers);
+  Status finish_map(NodeId anchor, Draft& draft, Scalar value, const std::vector<Absorbed>& nodes, ValueId result,
+                    const Walk& walk);
 
   const Graph& graph_;
   LowerTarget target_;

@@ -37,7 +37,8 @@ void plan_memory(Program& program) {
   for (const Interval& life : todo) {
     std::vector<std::pair<int64_t, int64_t>> taken;  // [begin, end) of buffers alive at the same time
     for (const Interval& other : placed)
-      if (other.first <= life.last && life.first <= other.last) taken.emplace_back(program.buffers[other.buffer].offset, program.buffers[other.buffer].offset + other.bytes);
+      if (other.first <= life.last && life.first <= other.last)
+        taken.emplace_back(program.buffers[other.buffer].offset, program.buffers[other.buffer].offset + other.bytes);
     std::sort(taken.begin(), taken.end());
     int64_t at = 0;
     for (const auto& [begin, end] : taken) {

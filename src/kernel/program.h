@@ -21,8 +21,8 @@ struct Buffer {
   int64_t offset = 0;      // arena: bytes for one batch item, to be multiplied by their number; constant: in the block
 };
 
-// How a value of the graph lies in its buffer: element i at offset + Σ strides[d]·i[d] bytes, dimension order of the graph
-// without the leading batch.
+// How a value of the graph lies in its buffer: element i at offset + Σ strides[d]·i[d] bytes, dimension order of the
+// graph without the leading batch.
 struct ValueLayout {
   int64_t buffer = -1;
   DType dtype = DType::f32;
@@ -33,13 +33,13 @@ struct ValueLayout {
 
 struct Step {
   Kernel kernel;
-  std::string name;                 // kernel_name, with a number when several steps share one kernel
-  std::vector<int64_t> buffers;     // in the order of accesses_of
-  std::vector<std::string> origins; // of the graph nodes it computes, sorted
+  std::string name;                  // kernel_name, with a number when several steps share one kernel
+  std::vector<int64_t> buffers;      // in the order of accesses_of
+  std::vector<std::string> origins;  // of the graph nodes it computes, sorted
   // The value its result is, for taps; a fill or a copy has none.
   std::optional<ValueLayout> result;
-  std::string value_name;           // of the graph, for taps
-  TensorType type;                  // of that value, with the batch and its quantization
+  std::string value_name;  // of the graph, for taps
+  TensorType type;         // of that value, with the batch and its quantization
 };
 
 // A named input or output of the Image: row-major in the graph's dimension order, leading batch where `batched`.
@@ -53,8 +53,8 @@ struct Program {
   std::string model;
   std::vector<Port> inputs, outputs;
   std::vector<Buffer> buffers;
-  std::vector<std::byte> constants;   // packed in the order of execution, each 64-byte aligned
-  int64_t arena_bytes = 0;            // for one batch item
+  std::vector<std::byte> constants;  // packed in the order of execution, each 64-byte aligned
+  int64_t arena_bytes = 0;           // for one batch item
   std::vector<Step> steps;
   // The batch size the model fixes; 0 when it is symbolic.
   int64_t fixed_batch = 0;

@@ -15,12 +15,17 @@ ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& tar
         const int64_t m = tw * th;
         if (m * n + n + 1 > target.vector_registers) continue;
         // Work done over work needed: tiles at the ends overlap, blocks at the end are computed whole.
-        const auto waste = [](int64_t extent, int64_t tile) { return static_cast<double>((extent + tile - 1) / tile * tile) / static_cast<double>(extent); };
+        const auto waste = [](int64_t extent, int64_t tile) {
+          return static_cast<double>((extent + tile - 1) / tile * tile) / static_cast<double>(extent);
+        };
         const double useful = waste(w, tw) * waste(h, th) * waste(blocks, n);
         // One step of the reduction: m·n multiply-adds, m broadcasts and n loads; the chains must cover the latency.
-        const double issue = std::max({static_cast<double>(m * n), static_cast<double>(m + n) * 0.5, 10.0 * static_cast<double>(m * n) / std::max<double>(static_cast<double>(m * n), 10.0)});
+        const double issue =
+            std::max({static_cast<double>(m * n), static_cast<double>(m + n) * 0.5,
+                      10.0 * static_cast<double>(m * n) / std::max<double>(static_cast<double>(m * n), 10.0)});
         const double latency = m * n < 10 ? 10.0 / static_cast<double>(m * n) : 1.0;
-        const double step = issue * latency / static_cast<double>(m * n) + 0.35 * static_cast<double>(m + n) / static_cast<double>(m * n);
+        const double step = issue * latency / static_cast<double>(m * n) +
+                            0.35 * static_cast<double>(m + n) / static_cast<double>(m * n);
         // Rows of a tile that spans several result rows cost more addresses.
         const double cost = useful * step * (1.0 + 0.01 * static_cast<double>(th - 1));
         if (cost < best_cost) {

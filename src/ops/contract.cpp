@@ -1,8 +1,8 @@
 #include "ops/contract.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "ops/clones.h"
 #include "ops/requantize.h"
@@ -13,7 +13,8 @@ namespace {
 
 constexpr int64_t kColumnBlock = 256;  // keeps one row of results and the rows of x beside it in the first caches
 
-CUPEL_CLONES void chain_f32(int64_t columns, int64_t depth, const float* __restrict w, const float* __restrict x, int64_t x_pitch, float* __restrict out) {
+CUPEL_CLONES void chain_f32(int64_t columns, int64_t depth, const float* __restrict w, const float* __restrict x,
+                            int64_t x_pitch, float* __restrict out) {
   int64_t k = 0;
   for (; k + 4 <= depth; k += 4) {
     const float w0 = w[k], w1 = w[k + 1], w2 = w[k + 2], w3 = w[k + 3];
@@ -32,7 +33,8 @@ CUPEL_CLONES void chain_f32(int64_t columns, int64_t depth, const float* __restr
   }
 }
 
-CUPEL_CLONES void sum_s32(int64_t columns, int64_t depth, const int16_t* __restrict w, const int16_t* __restrict x, int64_t x_pitch, int32_t* __restrict out) {
+CUPEL_CLONES void sum_s32(int64_t columns, int64_t depth, const int16_t* __restrict w, const int16_t* __restrict x,
+                          int64_t x_pitch, int32_t* __restrict out) {
   int64_t k = 0;
   for (; k + 4 <= depth; k += 4) {
     const int32_t w0 = w[k], w1 = w[k + 1], w2 = w[k + 2], w3 = w[k + 3];
@@ -46,21 +48,25 @@ CUPEL_CLONES void sum_s32(int64_t columns, int64_t depth, const int16_t* __restr
   }
 }
 
-CUPEL_CLONES void store_codes_u8(const int32_t* __restrict sums, int64_t count, const float* __restrict m, int64_t m_step, CodeRange range, uint8_t* __restrict out) {
+CUPEL_CLONES void store_codes_u8(const int32_t* __restrict sums, int64_t count, const float* __restrict m,
+                                 int64_t m_step, CodeRange range, uint8_t* __restrict out) {
   if (m_step == 0) {
     const float m0 = m[0];
     for (int64_t j = 0; j < count; ++j) out[j] = static_cast<uint8_t>(to_code(static_cast<float>(sums[j]) * m0, range));
   } else {
-    for (int64_t j = 0; j < count; ++j) out[j] = static_cast<uint8_t>(to_code(static_cast<float>(sums[j]) * m[j], range));
+    for (int64_t j = 0; j < count; ++j)
+      out[j] = static_cast<uint8_t>(to_code(static_cast<float>(sums[j]) * m[j], range));
   }
 }
 
-CUPEL_CLONES void store_f32(const int32_t* __restrict sums, int64_t count, const float* __restrict m, int64_t m_step, float* __restrict out) {
+CUPEL_CLONES void store_f32(const int32_t* __restrict sums, int64_t count, const float* __restrict m, int64_t m_step,
+                            float* __restrict out) {
   for (int64_t j = 0; j < count; ++j) out[j] = static_cast<float>(sums[j]) * m[j * m_step];
 }
 
 template <class Chain, class T, class A>
-void blocked(Chain chain, int64_t rows, int64_t columns, int64_t depth, const T* w, const T* x, int64_t x_pitch, A* out, int64_t out_pitch) {
+void blocked(Chain chain, int64_t rows, int64_t columns, int64_t depth, const T* w, const T* x, int64_t x_pitch, A* out,
+             int64_t out_pitch) {
   for (int64_t j = 0; j < columns; j += kColumnBlock) {
     const int64_t width = std::min(kColumnBlock, columns - j);
     for (int64_t r = 0; r < rows; ++r) chain(width, depth, w + r * depth, x + j, x_pitch, out + r * out_pitch + j);
@@ -85,11 +91,13 @@ void subtract_zero_points(const T* codes, const Tensor& tensor, const QuantParam
 
 }  // namespace
 
-void contract_f32(int64_t rows, int64_t columns, int64_t depth, const float* w, const float* x, int64_t x_pitch, float* out, int64_t out_pitch) {
+void contract_f32(int64_t rows, int64_t columns, int64_t depth, const float* w, const float* x, int64_t x_pitch,
+                  float* out, int64_t out_pitch) {
   blocked(chain_f32, rows, columns, depth, w, x, x_pitch, out, out_pitch);
 }
 
-void contract_s32(int64_t rows, int64_t columns, int64_t depth, const int16_t* w, const int16_t* x, int64_t x_pitch, int32_t* out, int64_t out_pitch) {
+void contract_s32(int64_t rows, int64_t columns, int64_t depth, const int16_t* w, const int16_t* x, int64_t x_pitch,
+                  int32_t* out, int64_t out_pitch) {
   blocked(sum_s32, rows, columns, depth, w, x, x_pitch, out, out_pitch);
 }
 
@@ -110,12 +118,14 @@ ContractionResult::ContractionResult(const TensorType& x, const TensorType& w, c
   if (to_codes_) zero_point_ = out.quant->zero_point[0];
   for (int64_t c = 0; c < channels; ++c) {
     const float sw = w.quant->scale_at(c);
-    multiplier_[static_cast<size_t>(c)] = to_codes_ ? product_ratio(sx, sw, out.quant->scale[0]) : scale_product(sx, sw);
+    multiplier_[static_cast<size_t>(c)] =
+        to_codes_ ? product_ratio(sx, sw, out.quant->scale[0]) : scale_product(sx, sw);
   }
 }
 
 namespace {
-void store_results(const int32_t* sums, int64_t count, const float* m, int64_t m_step, bool to_codes, DType dtype, int32_t zero_point, Tensor& out, int64_t offset) {
+void store_results(const int32_t* sums, int64_t count, const float* m, int64_t m_step, bool to_codes, DType dtype,
+                   int32_t zero_point, Tensor& out, int64_t offset) {
   if (!to_codes) {
     store_f32(sums, count, m, m_step, out.mutable_data<float>().data() + offset);
   } else if (dtype == DType::u8) {
@@ -123,13 +133,15 @@ void store_results(const int32_t* sums, int64_t count, const float* m, int64_t m
   } else {
     int8_t* codes = out.mutable_data<int8_t>().data() + offset;
     const CodeRange range(dtype, zero_point);
-    for (int64_t j = 0; j < count; ++j) codes[j] = static_cast<int8_t>(to_code(static_cast<float>(sums[j]) * m[j * m_step], range));
+    for (int64_t j = 0; j < count; ++j)
+      codes[j] = static_cast<int8_t>(to_code(static_cast<float>(sums[j]) * m[j * m_step], range));
   }
 }
 }  // namespace
 
 void ContractionResult::store(const int32_t* sums, int64_t count, int64_t channel, Tensor& out, int64_t offset) const {
-  store_results(sums, count, &multiplier_[static_cast<size_t>(channel)], 0, to_codes_, dtype_, zero_point_, out, offset);
+  store_results(sums, count, &multiplier_[static_cast<size_t>(channel)], 0, to_codes_, dtype_, zero_point_, out,
+                offset);
 }
 
 void ContractionResult::store_channels(const int32_t* sums, int64_t count, Tensor& out, int64_t offset) const {
@@ -143,13 +155,17 @@ Result<TensorType> contraction_type(const InferContext& c, Shape shape) {
     CUPEL_TRY(expect_dtype(c, 1, DType::f32));
     return plain(DType::f32, std::move(shape));
   }
-  if (!x.quant || !w.quant) return bad_input("", "one operand holds codes and the other does not", "quantize both operands or none");
+  if (!x.quant || !w.quant)
+    return bad_input("", "one operand holds codes and the other does not", "quantize both operands or none");
   if (dtype_bits(x.dtype) != 8 || dtype_bits(w.dtype) != 8)
-    return unsupported("", fmt::format("a contraction of {} and {} codes", dtype_name(x.dtype), dtype_name(w.dtype)), "use 8-bit codes");
-  if (!x.quant->per_tensor()) return unsupported("", "the first operand has parameters per axis", "quantize activations per tensor");
+    return unsupported("", fmt::format("a contraction of {} and {} codes", dtype_name(x.dtype), dtype_name(w.dtype)),
+                       "use 8-bit codes");
+  if (!x.quant->per_tensor())
+    return unsupported("", "the first operand has parameters per axis", "quantize activations per tensor");
   if (!c.declared.empty() && c.declared[0].quant) {
     if (dtype_bits(c.declared[0].dtype) != 8 || !c.declared[0].quant->per_tensor())
-      return unsupported("", fmt::format("a contraction into {}", to_text(c.declared[0])), "use 8-bit codes per tensor");
+      return unsupported("", fmt::format("a contraction into {}", to_text(c.declared[0])),
+                         "use 8-bit codes per tensor");
     return declared_codes(c, std::move(shape));
   }
   return plain(DType::f32, std::move(shape));

@@ -11,9 +11,11 @@ namespace cupel::ops {
 
 // out[r][j] continues its chain: out[r][j] = fma(w[r][k], x[k][j], out[r][j]) for k = 0 … depth−1 in that order.
 // w: rows × depth, contiguous; x: depth rows of pitch x_pitch; out: rows of pitch out_pitch.
-void contract_f32(int64_t rows, int64_t columns, int64_t depth, const float* w, const float* x, int64_t x_pitch, float* out, int64_t out_pitch);
+void contract_f32(int64_t rows, int64_t columns, int64_t depth, const float* w, const float* x, int64_t x_pitch,
+                  float* out, int64_t out_pitch);
 // The same with exact integers; the caller has proved that no sum leaves int32.
-void contract_s32(int64_t rows, int64_t columns, int64_t depth, const int16_t* w, const int16_t* x, int64_t x_pitch, int32_t* out, int64_t out_pitch);
+void contract_s32(int64_t rows, int64_t columns, int64_t depth, const int16_t* w, const int16_t* x, int64_t x_pitch,
+                  int32_t* out, int64_t out_pitch);
 
 // Codes minus their zero point (per tensor, or per index of the quantized axis), as int16.
 std::vector<int16_t> centered_codes(const Tensor& codes, const TensorType& type);

@@ -1,8 +1,8 @@
 // Conv: convolution over one or two spatial dimensions, with groups.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "ir/graph.h"
 #include "ops/contract.h"
@@ -31,12 +31,19 @@ Result<Axis> axis_of(const Attributes& attributes, size_t i, size_t spatial, int
   const auto pads = attr_ints(attributes, "pads", std::vector<int64_t>(2 * spatial, 0));
   const std::string auto_pad = attr_text(attributes, "auto_pad", "NOTSET");
   if (strides.size() != spatial || dilations.size() != spatial || pads.size() != 2 * spatial)
-    return bad_input("", fmt::format("strides, dilations and pads have {}, {} and {} entries, expected {}, {} and {}", strides.size(), dilations.size(), pads.size(), spatial, spatial, 2 * spatial), "correct the attributes");
+    return bad_input("",
+                     fmt::format("strides, dilations and pads have {}, {} and {} entries, expected {}, {} and {}",
+                                 strides.size(), dilations.size(), pads.size(), spatial, spatial, 2 * spatial),
+                     "correct the attributes");
   Axis a{in, 0, kernel, strides[i], dilations[i], pads[i], pads[i + spatial]};
   constexpr int64_t kLimit = int64_t{1} << 31;
-  if (a.kernel < 1 || a.stride < 1 || a.dilation < 1 || a.pad_begin < 0 || a.pad_end < 0 || a.kernel >= kLimit || a.stride >= kLimit || a.dilation >= kLimit ||
-      a.pad_begin >= kLimit || a.pad_end >= kLimit || in >= kLimit)
-    return bad_input("", fmt::format("kernel {}, stride {}, dilation {}, pads {} and {}: kernel, stride and dilation must be at least 1, pads at least 0, all below 2^31", a.kernel, a.stride, a.dilation, a.pad_begin, a.pad_end), "correct the attributes");
+  if (a.kernel < 1 || a.stride < 1 || a.dilation < 1 || a.pad_begin < 0 || a.pad_end < 0 || a.kernel >= kLimit ||
+      a.stride >= kLimit || a.dilation >= kLimit || a.pad_begin >= kLimit || a.pad_end >= kLimit || in >= kLimit)
+    return bad_input("",
+                     fmt::format("kernel {}, stride {}, dilation {}, pads {} and {}: kernel, stride and dilation must "
+                                 "be at least 1, pads at least 0, all below 2^31",
+                                 a.kernel, a.stride, a.dilation, a.pad_begin, a.pad_end),
+                     "correct the attributes");
   const int64_t span = CUPEL_TRY(checked_mul(a.kernel - 1, a.dilation)) + 1;
   if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
     a.out = (in + a.stride - 1) / a.stride;
@@ -48,27 +55,42 @@ Result<Axis> axis_of(const Attributes& attributes, size_t i, size_t spatial, int
   if (auto_pad == "VALID") {
     a.pad_begin = a.pad_end = 0;
   } else if (auto_pad != "NOTSET") {
-    return bad_input("", fmt::format("auto_pad is {}, expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", auto_pad), "correct the attribute");
+    return bad_input("", fmt::format("auto_pad is {}, expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", auto_pad),
+                     "correct the attribute");
   }
   const int64_t room = in + a.pad_begin + a.pad_end - span;
-  if (room < 0) return bad_input("", fmt::format("a kernel spanning {} does not fit the padded size {}", span, in + a.pad_begin + a.pad_end), "correct the model's shapes");
+  if (room < 0)
+    return bad_input(
+        "", fmt::format("a kernel spanning {} does not fit the padded size {}", span, in + a.pad_begin + a.pad_end),
+        "correct the model's shapes");
   a.out = room / a.stride + 1;
   return a;
 }
 
 Result<Geometry> geometry_of(const Attributes& attributes, const Shape& x, const Shape& w) {
-  if (x.size() != w.size() || x.size() < 3) return bad_input("", fmt::format("input {} and weights {} do not fit a convolution", to_text(x), to_text(w)), "correct the model's shapes");
+  if (x.size() != w.size() || x.size() < 3)
+    return bad_input("", fmt::format("input {} and weights {} do not fit a convolution", to_text(x), to_text(w)),
+                     "correct the model's shapes");
   const size_t spatial = x.size() - 2;
-  if (spatial > 2) return unsupported("", fmt::format("a convolution over {} spatial dimensions", spatial), "use one or two spatial dimensions");
+  if (spatial > 2)
+    return unsupported("", fmt::format("a convolution over {} spatial dimensions", spatial),
+                       "use one or two spatial dimensions");
   for (size_t i = 1; i < x.size(); ++i)
-    if (!x[i].is_constant()) return unsupported("", fmt::format("the symbolic dimension {} of input {}", to_text(x[i]), to_text(x)), "export the model with only its batch dimension symbolic");
-  if (!is_static(w)) return unsupported("", fmt::format("weights of symbolic shape {}", to_text(w)), "use constant weights");
+    if (!x[i].is_constant())
+      return unsupported("", fmt::format("the symbolic dimension {} of input {}", to_text(x[i]), to_text(x)),
+                         "export the model with only its batch dimension symbolic");
+  if (!is_static(w))
+    return unsupported("", fmt::format("weights of symbolic shape {}", to_text(w)), "use constant weights");
   Geometry g{x[1].factor, w[0].factor, attr_int(attributes, "group", 1), {1, 1, 1, 1, 1, 0, 0}, {}};
-  if (g.groups < 1 || g.in_channels % g.groups != 0 || g.out_channels % g.groups != 0 || w[1].factor * g.groups != g.in_channels)
-    return bad_input("", fmt::format("{} input channels, {} groups and weights {} do not fit", g.in_channels, g.groups, to_text(w)), "correct the model's shapes");
+  if (g.groups < 1 || g.in_channels % g.groups != 0 || g.out_channels % g.groups != 0 ||
+      w[1].factor * g.groups != g.in_channels)
+    return bad_input(
+        "", fmt::format("{} input channels, {} groups and weights {} do not fit", g.in_channels, g.groups, to_text(w)),
+        "correct the model's shapes");
   const auto kernel = attr_ints(attributes, "kernel_shape");
   for (size_t i = 0; i < kernel.size(); ++i)
-    if (kernel.size() != spatial || kernel[i] != w[2 + i].factor) return bad_input("", fmt::format("kernel_shape differs from weights {}", to_text(w)), "correct the attribute");
+    if (kernel.size() != spatial || kernel[i] != w[2 + i].factor)
+      return bad_input("", fmt::format("kernel_shape differs from weights {}", to_text(w)), "correct the attribute");
   if (spatial == 2) g.h = CUPEL_TRY(axis_of(attributes, 0, 2, x[2].factor, w[2].factor));
   g.w = CUPEL_TRY(axis_of(attributes, spatial - 1, spatial, x.back().factor, w.back().factor));
   return g;
@@ -80,10 +102,13 @@ Result<Types> infer(const InferContext& c) {
   if (c.shape(0).size() == 4) out.emplace_back(g.h.out);
   out.emplace_back(g.w.out);
   if (c.type(1).quant && !c.type(1).quant->per_tensor() && c.type(1).quant->axis != 0)
-    return unsupported("", fmt::format("weights with parameters along axis {}", c.type(1).quant->axis), "quantize weights per tensor or along axis 0");
+    return unsupported("", fmt::format("weights with parameters along axis {}", c.type(1).quant->axis),
+                       "quantize weights per tensor or along axis 0");
   const TensorType type = CUPEL_TRY(contraction_type(c, std::move(out)));
   if (c.has(2)) {
-    if (c.shape(2) != Shape{g.out_channels}) return bad_input("", fmt::format("bias has shape {}, expected [{}]", to_text(c.shape(2)), g.out_channels), "correct the model's shapes");
+    if (c.shape(2) != Shape{g.out_channels})
+      return bad_input("", fmt::format("bias has shape {}, expected [{}]", to_text(c.shape(2)), g.out_channels),
+                       "correct the model's shapes");
     CUPEL_TRY(expect_dtype(c, 2, c.type(0).quant ? DType::s32 : DType::f32));
   }
   return Types{type};
@@ -95,13 +120,15 @@ std::vector<T> chain_order(const T* w, int64_t out_channels, int64_t ic, int64_t
   std::vector<T> ordered(static_cast<size_t>(out_channels * ic * taps));
   for (int64_t o = 0; o < out_channels; ++o)
     for (int64_t i = 0; i < ic; ++i)
-      for (int64_t t = 0; t < taps; ++t) ordered[static_cast<size_t>((o * taps + t) * ic + i)] = w[(o * ic + i) * taps + t];
+      for (int64_t t = 0; t < taps; ++t)
+        ordered[static_cast<size_t>((o * taps + t) * ic + i)] = w[(o * ic + i) * taps + t];
   return ordered;
 }
 
 // Rows (kh, kw, ic) of the output pixels [begin, begin+count) of one image and group; x points at its first channel.
 template <class T>
-void gather_columns(const Geometry& g, int64_t ic, const T* x, int64_t begin, int64_t count, T* columns, int64_t pitch) {
+void gather_columns(const Geometry& g, int64_t ic, const T* x, int64_t begin, int64_t count, T* columns,
+                    int64_t pitch) {
   const int64_t plane = g.h.in * g.w.in;
   for (int64_t kh = 0; kh < g.h.kernel; ++kh)
     for (int64_t kw = 0; kw < g.w.kernel; ++kw)
@@ -144,7 +171,8 @@ void for_each_block(const Geometry& g, int64_t images, const T* x, ThreadPool& t
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i % blocks * kPixelBlock, group = i / blocks % g.groups, image = i / blocks / g.groups;
       const int64_t count = std::min(kPixelBlock, pixels - first);
-      gather_columns(g, ic, x + (image * g.in_channels + group * ic) * g.h.in * g.w.in, first, count, columns.data(), kPixelBlock);
+      gather_columns(g, ic, x + (image * g.in_channels + group * ic) * g.h.in * g.w.in, first, count, columns.data(),
+                     kPixelBlock);
       block(image, group, first, count, columns.data());
     }
   });
@@ -153,35 +181,45 @@ void for_each_block(const Geometry& g, int64_t images, const T* x, ThreadPool& t
 Status reference(const EvalContext& c) {
   const Geometry g = CUPEL_TRY(geometry_of(c.attributes, to_shape(c.in(0).dims()), to_shape(c.in(1).dims())));
   const int64_t images = c.in(0).dims()[0], pixels = g.h.out * g.w.out;
-  const int64_t ic = g.in_channels / g.groups, oc = g.out_channels / g.groups, taps = g.h.kernel * g.w.kernel, depth = ic * taps;
+  const int64_t ic = g.in_channels / g.groups, oc = g.out_channels / g.groups, taps = g.h.kernel * g.w.kernel,
+                depth = ic * taps;
   if (c.out().empty()) return {};
   if (!c.input_types[0]->quant) {
     const std::vector<float> w = chain_order(c.in(1).data<float>().data(), g.out_channels, ic, taps);
     const float* bias = c.has(2) ? c.in(2).data<float>().data() : nullptr;
     float* out = c.out().mutable_data<float>().data();
-    for_each_block(g, images, c.in(0).data<float>().data(), c.threads, [&](int64_t image, int64_t group, int64_t first, int64_t count, const float* columns) {
-      float* results = out + (image * g.out_channels + group * oc) * pixels + first;
-      for (int64_t o = 0; o < oc; ++o) std::fill_n(results + o * pixels, count, bias ? bias[group * oc + o] : 0.0f);
-      contract_f32(oc, count, depth, w.data() + group * oc * depth, columns, kPixelBlock, results, pixels);
-    });
+    for_each_block(g, images, c.in(0).data<float>().data(), c.threads,
+                   [&](int64_t image, int64_t group, int64_t first, int64_t count, const float* columns) {
+                     float* results = out + (image * g.out_channels + group * oc) * pixels + first;
+                     for (int64_t o = 0; o < oc; ++o)
+                       std::fill_n(results + o * pixels, count, bias ? bias[group * oc + o] : 0.0f);
+                     contract_f32(oc, count, depth, w.data() + group * oc * depth, columns, kPixelBlock, results,
+                                  pixels);
+                   });
     return {};
   }
   const std::vector<int16_t> x = centered_codes(c.in(0), *c.input_types[0]);
-  const std::vector<int16_t> w = chain_order(centered_codes(c.in(1), *c.input_types[1]).data(), g.out_channels, ic, taps);
+  const std::vector<int16_t> w =
+      chain_order(centered_codes(c.in(1), *c.input_types[1]).data(), g.out_channels, ic, taps);
   const int32_t* bias = c.has(2) ? c.in(2).data<int32_t>().data() : nullptr;
   const ContractionResult result(*c.input_types[0], *c.input_types[1], c.output_types[0], g.out_channels);
-  for_each_block(g, images, x.data(), c.threads, [&](int64_t image, int64_t group, int64_t first, int64_t count, const int16_t* columns) {
-    thread_local std::vector<int32_t> sums;
-    sums.resize(static_cast<size_t>(oc * kPixelBlock));
-    for (int64_t o = 0; o < oc; ++o) std::fill_n(sums.data() + o * kPixelBlock, count, bias ? bias[group * oc + o] : 0);
-    contract_s32(oc, count, depth, w.data() + group * oc * depth, columns, kPixelBlock, sums.data(), kPixelBlock);
-    for (int64_t o = 0; o < oc; ++o)
-      result.store(sums.data() + o * kPixelBlock, count, group * oc + o, c.out(), (image * g.out_channels + group * oc + o) * pixels + first);
-  });
+  for_each_block(g, images, x.data(), c.threads,
+                 [&](int64_t image, int64_t group, int64_t first, int64_t count, const int16_t* columns) {
+                   thread_local std::vector<int32_t> sums;
+                   sums.resize(static_cast<size_t>(oc * kPixelBlock));
+                   for (int64_t o = 0; o < oc; ++o)
+                     std::fill_n(sums.data() + o * kPixelBlock, count, bias ? bias[group * oc + o] : 0);
+                   contract_s32(oc, count, depth, w.data() + group * oc * depth, columns, kPixelBlock, sums.data(),
+                                kPixelBlock);
+                   for (int64_t o = 0; o < oc; ++o)
+                     result.store(sums.data() + o * kPixelBlock, count, group * oc + o, c.out(),
+                                  (image * g.out_channels + group * oc + o) * pixels + first);
+                 });
   return {};
 }
 
-Cost cost(const Attributes& attributes, std::span<const TensorType* const> inputs, std::span<const TensorType> outputs) {
+Cost cost(const Attributes& attributes, std::span<const TensorType* const> inputs,
+          std::span<const TensorType> outputs) {
   const auto out = bind_shape(outputs[0].shape, 1);
   const auto w = bind_shape(inputs[1]->shape, 1);
   if (!out || !w || (*w)[0] == 0) return {};
@@ -192,58 +230,61 @@ Cost cost(const Attributes& attributes, std::span<const TensorType* const> input
 }  // namespace
 
 namespace ops {
-const OpDef kConv{
-    .name = "Conv",
-    .since_opset = 1,
-    .min_inputs = 2,
-    .max_inputs = 3,
-    .attributes = {{"auto_pad", AttributeKind::text}, {"dilations", AttributeKind::integers}, {"group", AttributeKind::integer}, {"kernel_shape", AttributeKind::integers},
-                   {"pads", AttributeKind::integers}, {"strides", AttributeKind::integers}},
-    .quant_rule = QuantRule::contraction,
-    .infer = infer,
-    .reference = reference,
-    .cost = cost,
-    .samples = {
-        R"(graph "conv3x3" stage imported opset 17 {
+const OpDef kConv{.name = "Conv",
+                  .since_opset = 1,
+                  .min_inputs = 2,
+                  .max_inputs = 3,
+                  .attributes = {{"auto_pad", AttributeKind::text},
+                                 {"dilations", AttributeKind::integers},
+                                 {"group", AttributeKind::integer},
+                                 {"kernel_shape", AttributeKind::integers},
+                                 {"pads", AttributeKind::integers},
+                                 {"strides", AttributeKind::integers}},
+                  .quant_rule = QuantRule::contraction,
+                  .infer = infer,
+                  .reference = reference,
+                  .cost = cost,
+                  .samples = {
+                      R"(graph "conv3x3" stage imported opset 17 {
   input %x : f32[batch,3,7,9]
   input %w : f32[4,3,3,3]
   input %b : f32[4]
   %y = Conv(%x, %w, %b) {kernel_shape=[3,3], pads=[1,1,1,1]}
   output %y
 })",
-        R"(graph "conv_stride_dilation" stage imported opset 17 {
+                      R"(graph "conv_stride_dilation" stage imported opset 17 {
   input %x : f32[2,2,11,10]
   input %w : f32[3,2,3,2]
   %y = Conv(%x, %w) {strides=[2,3], dilations=[2,1], pads=[2,0,1,1]}
   output %y
 })",
-        R"(graph "conv_depthwise" stage imported opset 17 {
+                      R"(graph "conv_depthwise" stage imported opset 17 {
   input %x : f32[batch,6,5,5]
   input %w : f32[6,1,3,3]
   input %b : f32[6]
   %y = Conv(%x, %w, %b) {group=6, pads=[1,1,1,1], strides=[2,2]}
   output %y
 })",
-        R"(graph "conv_same_upper" stage imported opset 17 {
+                      R"(graph "conv_same_upper" stage imported opset 17 {
   input %x : f32[1,4,6,6]
   input %w : f32[6,2,3,3]
   %y = Conv(%x, %w) {group=2, auto_pad="SAME_UPPER", strides=[2,2]}
   output %y
 })",
-        R"(graph "conv_1d" stage imported opset 17 {
+                      R"(graph "conv_1d" stage imported opset 17 {
   input %x : f32[batch,3,12]
   input %w : f32[5,3,4]
   %y = Conv(%x, %w) {pads=[1,2]}
   output %y
 })",
-        R"(graph "conv_codes" stage integer opset 17 {
+                      R"(graph "conv_codes" stage integer opset 17 {
   input %x : u8[batch,3,7,9] quant(scale=[0x1p-6], zero_point=[100])
   input %w : s8[2,3,3,3] quant(axis=0, scale=[0x1p-7, 0x1.8p-7], zero_point=[0, 0])
   input %b : s32[2]
   %y = Conv(%x, %w, %b) {pads=[1,1,1,1]} : u8[batch,2,7,9] quant(scale=[0x1p-4], zero_point=[128])
   output %y
 })",
-        R"(graph "conv_codes_to_float" stage integer opset 17 {
+                      R"(graph "conv_codes_to_float" stage integer opset 17 {
   input %x : s8[1,4,5,5] quant(scale=[0x1p-6], zero_point=[-3])
   input %w : s8[4,1,3,3] quant(scale=[0x1p-7], zero_point=[2])
   %y = Conv(%x, %w) {group=4}

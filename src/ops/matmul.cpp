@@ -1,7 +1,7 @@
 // MatMul: matrix product with broadcast leading dimensions, as NumPy's. Gemm: alpha · A' · B' + beta · C.
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "ir/graph.h"
 #include "ops/contract.h"
@@ -22,15 +22,20 @@ Result<Types> infer_matmul(const InferContext& c) {
   const bool row = a.size() == 1, column = b.size() == 1;
   if (row) a.insert(a.begin(), Dim(1));
   if (column) b.emplace_back(1);
-  if (!(a.back() == b[b.size() - 2])) return bad_input("", fmt::format("shapes {} and {} do not multiply", to_text(c.shape(0)), to_text(c.shape(1))), "correct the model's shapes");
-  if (!a.back().is_constant()) return unsupported("", fmt::format("the summed dimension {} is symbolic", to_text(a.back())), "export the model with only its batch dimension symbolic");
+  if (!(a.back() == b[b.size() - 2]))
+    return bad_input("", fmt::format("shapes {} and {} do not multiply", to_text(c.shape(0)), to_text(c.shape(1))),
+                     "correct the model's shapes");
+  if (!a.back().is_constant())
+    return unsupported("", fmt::format("the summed dimension {} is symbolic", to_text(a.back())),
+                       "export the model with only its batch dimension symbolic");
   const Shape lead_a(a.begin(), a.end() - 2), lead_b(b.begin(), b.end() - 2);
   Shape out = CUPEL_TRY(broadcast_shapes(lead_a, lead_b));
   if (!row) out.push_back(a[a.size() - 2]);
   if (!column) out.push_back(b.back());
   const auto& q = c.type(1).quant;
   if (q && !q->per_tensor() && (column || q->axis != static_cast<int64_t>(b.size()) - 1))
-    return unsupported("", fmt::format("a second operand with parameters along axis {}", q->axis), "quantize weights per tensor or along the last axis");
+    return unsupported("", fmt::format("a second operand with parameters along axis {}", q->axis),
+                       "quantize weights per tensor or along the last axis");
   return Types{CUPEL_TRY(contraction_type(c, std::move(out)))};
 }
 
@@ -82,14 +87,18 @@ void for_each_row_block(const Product& p, ThreadPool& threads, Block&& block) {
   });
 }
 
-void product_s32(const EvalContext& c, const Product& p, const std::vector<int16_t>& a, const std::vector<int16_t>& b, const int32_t* bias, int64_t bias_row_step) {
+void product_s32(const EvalContext& c, const Product& p, const std::vector<int16_t>& a, const std::vector<int16_t>& b,
+                 const int32_t* bias, int64_t bias_row_step) {
   const ContractionResult result(*c.input_types[0], *c.input_types[1], c.output_types[0], p.columns);
   for_each_row_block(p, c.threads, [&](int64_t i, int64_t first, int64_t rows) {
     std::vector<int32_t> sums(static_cast<size_t>(rows * p.columns), 0);
     if (bias)
-      for (int64_t r = 0; r < rows; ++r) std::copy_n(bias + (first + r) * bias_row_step, p.columns, sums.data() + r * p.columns);
-    contract_s32(rows, p.columns, p.depth, a.data() + p.a_offset[static_cast<size_t>(i)] + first * p.depth, b.data() + p.b_offset[static_cast<size_t>(i)], p.columns, sums.data(), p.columns);
-    for (int64_t r = 0; r < rows; ++r) result.store_channels(sums.data() + r * p.columns, p.columns, c.out(), (i * p.rows + first + r) * p.columns);
+      for (int64_t r = 0; r < rows; ++r)
+        std::copy_n(bias + (first + r) * bias_row_step, p.columns, sums.data() + r * p.columns);
+    contract_s32(rows, p.columns, p.depth, a.data() + p.a_offset[static_cast<size_t>(i)] + first * p.depth,
+                 b.data() + p.b_offset[static_cast<size_t>(i)], p.columns, sums.data(), p.columns);
+    for (int64_t r = 0; r < rows; ++r)
+      result.store_channels(sums.data() + r * p.columns, p.columns, c.out(), (i * p.rows + first + r) * p.columns);
   });
 }
 
@@ -97,13 +106,15 @@ Status reference_matmul(const EvalContext& c) {
   const Product p = product_of(c.in(0).dims(), c.in(1).dims());
   if (c.out().empty()) return {};
   if (c.input_types[0]->quant) {
-    product_s32(c, p, centered_codes(c.in(0), *c.input_types[0]), centered_codes(c.in(1), *c.input_types[1]), nullptr, 0);
+    product_s32(c, p, centered_codes(c.in(0), *c.input_types[0]), centered_codes(c.in(1), *c.input_types[1]), nullptr,
+                0);
     return {};
   }
   const float *a = c.in(0).data<float>().data(), *b = c.in(1).data<float>().data();
   float* out = c.out().mutable_data<float>().data();
   for_each_row_block(p, c.threads, [&](int64_t i, int64_t first, int64_t rows) {
-    contract_f32(rows, p.columns, p.depth, a + p.a_offset[static_cast<size_t>(i)] + first * p.depth, b + p.b_offset[static_cast<size_t>(i)], p.columns, out + (i * p.rows + first) * p.columns, p.columns);
+    contract_f32(rows, p.columns, p.depth, a + p.a_offset[static_cast<size_t>(i)] + first * p.depth,
+                 b + p.b_offset[static_cast<size_t>(i)], p.columns, out + (i * p.rows + first) * p.columns, p.columns);
   });
   return {};
 }
@@ -125,9 +136,14 @@ Result<GemmShape> gemm_shape(const InferContext& c) {
   CUPEL_TRY(expect_rank(c, 0, 2));
   CUPEL_TRY(expect_rank(c, 1, 2));
   const bool ta = attr_int(c.attributes, "transA", 0) != 0, tb = attr_int(c.attributes, "transB", 0) != 0;
-  const Dim rows = c.shape(0)[ta ? 1 : 0], depth = c.shape(0)[ta ? 0 : 1], other = c.shape(1)[tb ? 1 : 0], columns = c.shape(1)[tb ? 0 : 1];
-  if (!(depth == other)) return bad_input("", fmt::format("shapes {} and {} do not multiply", to_text(c.shape(0)), to_text(c.shape(1))), "correct the model's shapes");
-  if (!depth.is_constant() || !columns.is_constant()) return unsupported("", "a symbolic dimension other than the rows", "export the model with only its batch dimension symbolic");
+  const Dim rows = c.shape(0)[ta ? 1 : 0], depth = c.shape(0)[ta ? 0 : 1], other = c.shape(1)[tb ? 1 : 0],
+            columns = c.shape(1)[tb ? 0 : 1];
+  if (!(depth == other))
+    return bad_input("", fmt::format("shapes {} and {} do not multiply", to_text(c.shape(0)), to_text(c.shape(1))),
+                     "correct the model's shapes");
+  if (!depth.is_constant() || !columns.is_constant())
+    return unsupported("", "a symbolic dimension other than the rows",
+                       "export the model with only its batch dimension symbolic");
   return GemmShape{rows, depth.factor, columns.factor};
 }
 
@@ -136,13 +152,17 @@ Result<Types> infer_gemm(const InferContext& c) {
   const Shape out = {g.rows, g.columns};
   const auto& q = c.type(1).quant;
   if (q && !q->per_tensor() && q->axis != (attr_int(c.attributes, "transB", 0) != 0 ? 0 : 1))
-    return unsupported("", fmt::format("weights with parameters along axis {}", q->axis), "quantize weights per tensor or per output channel");
+    return unsupported("", fmt::format("weights with parameters along axis {}", q->axis),
+                       "quantize weights per tensor or per output channel");
   const TensorType type = CUPEL_TRY(contraction_type(c, out));
   if (c.type(0).quant && (attr_real(c.attributes, "alpha", 1) != 1 || attr_real(c.attributes, "beta", 1) != 1))
     return unsupported("", "alpha or beta other than 1 with codes", "keep this op in float");
   if (c.has(2)) {
     const auto fits = broadcast_shapes(out, c.shape(2));
-    if (!fits || *fits != out) return bad_input("", fmt::format("C has shape {}, which does not broadcast to {}", to_text(c.shape(2)), to_text(out)), "correct the model's shapes");
+    if (!fits || *fits != out)
+      return bad_input("",
+                       fmt::format("C has shape {}, which does not broadcast to {}", to_text(c.shape(2)), to_text(out)),
+                       "correct the model's shapes");
     CUPEL_TRY(expect_dtype(c, 2, c.type(0).quant ? DType::s32 : DType::f32));
   }
   return Types{type};
@@ -163,7 +183,8 @@ std::vector<T> spread(const Tensor& c, int64_t rows, int64_t columns) {
   const Dims strides = broadcast_strides(c.dims(), {rows, columns});
   const auto x = c.data<T>();
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t j = 0; j < columns; ++j) out[static_cast<size_t>(r * columns + j)] = x[static_cast<size_t>(r * strides[0] + j * strides[1])];
+    for (int64_t j = 0; j < columns; ++j)
+      out[static_cast<size_t>(r * columns + j)] = x[static_cast<size_t>(r * strides[0] + j * strides[1])];
   return out;
 }
 
@@ -202,7 +223,8 @@ Status reference_gemm(const EvalContext& c) {
   return {};
 }
 
-Cost cost_gemm(const Attributes& attributes, std::span<const TensorType* const> inputs, std::span<const TensorType> outputs) {
+Cost cost_gemm(const Attributes& attributes, std::span<const TensorType* const> inputs,
+               std::span<const TensorType> outputs) {
   const auto out = bind_shape(outputs[0].shape, 1);
   if (!out) return {};
   return {element_count(*out) * inputs[0]->shape[attr_int(attributes, "transA", 0) != 0 ? 0 : 1].factor, 0};
@@ -211,73 +233,74 @@ Cost cost_gemm(const Attributes& attributes, std::span<const TensorType* const> 
 }  // namespace
 
 namespace ops {
-const OpDef kMatMul{
-    .name = "MatMul",
-    .since_opset = 1,
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .quant_rule = QuantRule::contraction,
-    .infer = infer_matmul,
-    .reference = reference_matmul,
-    .cost = cost_matmul,
-    .samples = {
-        R"(graph "matmul_weights" stage imported opset 17 {
+const OpDef kMatMul{.name = "MatMul",
+                    .since_opset = 1,
+                    .min_inputs = 2,
+                    .max_inputs = 2,
+                    .quant_rule = QuantRule::contraction,
+                    .infer = infer_matmul,
+                    .reference = reference_matmul,
+                    .cost = cost_matmul,
+                    .samples = {
+                        R"(graph "matmul_weights" stage imported opset 17 {
   input %a : f32[batch,5,7]
   input %b : f32[7,6]
   %y = MatMul(%a, %b)
   output %y
 })",
-        R"(graph "matmul_broadcast" stage imported opset 17 {
+                        R"(graph "matmul_broadcast" stage imported opset 17 {
   input %a : f32[2,1,3,4]
   input %b : f32[3,4,5]
   %y = MatMul(%a, %b)
   output %y
 })",
-        R"(graph "matmul_vector" stage imported opset 17 {
+                        R"(graph "matmul_vector" stage imported opset 17 {
   input %a : f32[7]
   input %b : f32[2,7,3]
   %y = MatMul(%a, %b)
   output %y
 })",
-        R"(graph "matmul_codes" stage integer opset 17 {
+                        R"(graph "matmul_codes" stage integer opset 17 {
   input %a : u8[batch,5,7] quant(scale=[0x1p-6], zero_point=[90])
   input %b : s8[7,3] quant(axis=1, scale=[0x1p-7, 0x1p-6, 0x1.4p-7], zero_point=[0, 0, 0])
   %y = MatMul(%a, %b) : u8[batch,5,3] quant(scale=[0x1p-4], zero_point=[120])
   output %y
 })",
-        R"(graph "matmul_two_activations" stage integer opset 17 {
+                        R"(graph "matmul_two_activations" stage integer opset 17 {
   input %a : u8[batch,2,5,7] quant(scale=[0x1p-6], zero_point=[90])
   input %b : u8[batch,2,7,4] quant(scale=[0x1p-7], zero_point=[131])
   %y = MatMul(%a, %b)
   output %y
 })"}};
 
-const OpDef kGemm{
-    .name = "Gemm",
-    .since_opset = 1,
-    .min_inputs = 2,
-    .max_inputs = 3,
-    .attributes = {{"alpha", AttributeKind::real}, {"beta", AttributeKind::real}, {"transA", AttributeKind::integer}, {"transB", AttributeKind::integer}},
-    .quant_rule = QuantRule::contraction,
-    .infer = infer_gemm,
-    .reference = reference_gemm,
-    .cost = cost_gemm,
-    .samples = {
-        R"(graph "gemm_bias" stage imported opset 17 {
+const OpDef kGemm{.name = "Gemm",
+                  .since_opset = 1,
+                  .min_inputs = 2,
+                  .max_inputs = 3,
+                  .attributes = {{"alpha", AttributeKind::real},
+                                 {"beta", AttributeKind::real},
+                                 {"transA", AttributeKind::integer},
+                                 {"transB", AttributeKind::integer}},
+                  .quant_rule = QuantRule::contraction,
+                  .infer = infer_gemm,
+                  .reference = reference_gemm,
+                  .cost = cost_gemm,
+                  .samples = {
+                      R"(graph "gemm_bias" stage imported opset 17 {
   input %a : f32[batch,7]
   input %b : f32[5,7]
   input %c : f32[5]
   %y = Gemm(%a, %b, %c) {transB=1}
   output %y
 })",
-        R"(graph "gemm_alpha_beta" stage imported opset 17 {
+                      R"(graph "gemm_alpha_beta" stage imported opset 17 {
   input %a : f32[7,4]
   input %b : f32[7,5]
   input %c : f32[4,1]
   %y = Gemm(%a, %b, %c) {transA=1, alpha=0.5, beta=2.0}
   output %y
 })",
-        R"(graph "gemm_codes" stage integer opset 17 {
+                      R"(graph "gemm_codes" stage integer opset 17 {
   input %a : u8[batch,7] quant(scale=[0x1p-6], zero_point=[12])
   input %b : s8[3,7] quant(axis=0, scale=[0x1p-7, 0x1p-6, 0x1.4p-7], zero_point=[0, 0, 0])
   input %c : s32[3]

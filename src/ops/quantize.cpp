@@ -1,9 +1,9 @@
 // From numbers to codes and back (docs/quantization.md 2 and 3).
-// QuantizeLinear, DequantizeLinear: ONNX's meaning, parameters in attributes. Quantize, Dequantize, Requantize: the integer
-// stage, parameters in the types.
-#include <algorithm>
-
+// QuantizeLinear, DequantizeLinear: ONNX's meaning, parameters in attributes. Quantize, Dequantize, Requantize: the
+// integer stage, parameters in the types.
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "ir/graph.h"
 #include "ops/clones.h"
@@ -23,7 +23,8 @@ Result<QuantParams> params_of(const Attributes& attributes) {
   QuantParams q;
   q.scale = attr_reals(attributes, "scale");
   for (int64_t z : attr_ints(attributes, "zero_point")) {
-    if (z < INT32_MIN || z > INT32_MAX) return bad_input("", fmt::format("zero point {} is outside 32 bits", z), "quantize the model again");
+    if (z < INT32_MIN || z > INT32_MAX)
+      return bad_input("", fmt::format("zero point {} is outside 32 bits", z), "quantize the model again");
     q.zero_point.push_back(static_cast<int32_t>(z));
   }
   q.axis = attr_int(attributes, "axis", -1);
@@ -34,7 +35,8 @@ Result<Types> infer_quantize_linear(const InferContext& c) {
   CUPEL_TRY(expect_dtype(c, 0, DType::f32));
   const std::string name = attr_text(c.attributes, "dtype", "u8");
   const auto dtype = dtype_from_name(name);
-  if (!dtype || (*dtype != DType::u8 && *dtype != DType::s8)) return unsupported("", fmt::format("quantization to {}", name), "quantize to u8 or s8");
+  if (!dtype || (*dtype != DType::u8 && *dtype != DType::s8))
+    return unsupported("", fmt::format("quantization to {}", name), "quantize to u8 or s8");
   QuantParams q = CUPEL_TRY(params_of(c.attributes));
   CUPEL_TRY(check_quant_params(q, *dtype, c.shape(0)));
   return Types{TensorType{*dtype, c.shape(0), std::move(q)}};
@@ -44,7 +46,8 @@ Result<Types> infer_dequantize_linear(const InferContext& c) {
   const QuantParams q = CUPEL_TRY(params_of(c.attributes));
   CUPEL_TRY(check_quant_params(q, c.type(0).dtype, c.shape(0)));
   const DType t = c.type(0).dtype;
-  if (t != DType::u8 && t != DType::s8 && t != DType::s32) return unsupported("", fmt::format("dequantization of {}", dtype_name(t)), "use u8, s8 or s32 codes");
+  if (t != DType::u8 && t != DType::s8 && t != DType::s32)
+    return unsupported("", fmt::format("dequantization of {}", dtype_name(t)), "use u8, s8 or s32 codes");
   return Types{plain(DType::f32, c.shape(0))};
 }
 
@@ -67,7 +70,8 @@ Result<Types> infer_dequantize(const InferContext& c) {
 }
 
 Result<Types> infer_requantize(const InferContext& c) {
-  if (!c.type(0).quant || !c.type(0).quant->per_tensor() || dtype_bits(c.type(0).dtype) != 8) return bad_input("", "the operand does not hold 8-bit codes per tensor", "quantize it first");
+  if (!c.type(0).quant || !c.type(0).quant->per_tensor() || dtype_bits(c.type(0).dtype) != 8)
+    return bad_input("", "the operand does not hold 8-bit codes per tensor", "quantize it first");
   return Types{CUPEL_TRY(declared_bytes(c))};
 }
 
@@ -87,11 +91,13 @@ void for_each_run(const Tensor& t, const QuantParams& q, ThreadPool& threads, Ru
 }
 
 template <class T>
-CUPEL_CLONES void divide_to_codes(const float* __restrict x, int64_t n, float scale, CodeRange range, T* __restrict out) {
+CUPEL_CLONES void divide_to_codes(const float* __restrict x, int64_t n, float scale, CodeRange range,
+                                  T* __restrict out) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<T>(to_code(x[i] / scale, range));
 }
 template <class T>
-CUPEL_CLONES void multiply_to_codes(const float* __restrict x, int64_t n, float inverse, CodeRange range, T* __restrict out) {
+CUPEL_CLONES void multiply_to_codes(const float* __restrict x, int64_t n, float inverse, CodeRange range,
+                                    T* __restrict out) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<T>(to_code(x[i] * inverse, range));
 }
 template <class T>
@@ -125,7 +131,9 @@ Status reference_to_codes(const EvalContext& c) {
 Status to_reals(const EvalContext& c, const QuantParams& q) {
   float* out = c.out().mutable_data<float>().data();
   for_each_run(c.in(0), q, c.threads, [&](int64_t channel, int64_t begin, int64_t end) {
-    const auto convert = [&](const auto* codes) { codes_to_reals(codes + begin, end - begin, q.zero_point_at(channel), q.scale_at(channel), out + begin); };
+    const auto convert = [&](const auto* codes) {
+      codes_to_reals(codes + begin, end - begin, q.zero_point_at(channel), q.scale_at(channel), out + begin);
+    };
     switch (c.in(0).dtype()) {
       case DType::u8: return convert(c.in(0).data<uint8_t>().data());
       case DType::s8: return convert(c.in(0).data<int8_t>().data());
@@ -164,70 +172,71 @@ Status reference_requantize(const EvalContext& c) {
 }  // namespace
 
 namespace ops {
-const OpDef kQuantizeLinear{
-    .name = "QuantizeLinear",
-    .since_opset = 10,
-    .attributes = {{"axis", AttributeKind::integer}, {"dtype", AttributeKind::text}, {"scale", AttributeKind::reals, true}, {"zero_point", AttributeKind::integers, true}},
-    .infer = infer_quantize_linear,
-    .reference = reference_to_codes<true>,
-    .samples = {
-        R"(graph "quantize_linear" stage imported opset 17 {
+const OpDef kQuantizeLinear{.name = "QuantizeLinear",
+                            .since_opset = 10,
+                            .attributes = {{"axis", AttributeKind::integer},
+                                           {"dtype", AttributeKind::text},
+                                           {"scale", AttributeKind::reals, true},
+                                           {"zero_point", AttributeKind::integers, true}},
+                            .infer = infer_quantize_linear,
+                            .reference = reference_to_codes<true>,
+                            .samples = {
+                                R"(graph "quantize_linear" stage imported opset 17 {
   input %x : f32[batch,3,5]
   %y = QuantizeLinear(%x) {scale=reals [0x1.99999ap-5], zero_point=[120], dtype="u8"}
   output %y
 })",
-        R"(graph "quantize_linear_axis" stage imported opset 17 {
+                                R"(graph "quantize_linear_axis" stage imported opset 17 {
   input %x : f32[batch,3,5]
   %y = QuantizeLinear(%x) {scale=reals [0.1, 0.02, 0.3], zero_point=[0, 1, -7], axis=1, dtype="s8"}
   output %y
 })"}};
 
-const OpDef kDequantizeLinear{
-    .name = "DequantizeLinear",
-    .since_opset = 10,
-    .attributes = {{"axis", AttributeKind::integer}, {"dtype", AttributeKind::text}, {"scale", AttributeKind::reals, true}, {"zero_point", AttributeKind::integers, true}},
-    .infer = infer_dequantize_linear,
-    .reference = reference_dequantize_linear,
-    .samples = {
-        R"(graph "dequantize_linear" stage imported opset 17 {
+const OpDef kDequantizeLinear{.name = "DequantizeLinear",
+                              .since_opset = 10,
+                              .attributes = {{"axis", AttributeKind::integer},
+                                             {"dtype", AttributeKind::text},
+                                             {"scale", AttributeKind::reals, true},
+                                             {"zero_point", AttributeKind::integers, true}},
+                              .infer = infer_dequantize_linear,
+                              .reference = reference_dequantize_linear,
+                              .samples = {
+                                  R"(graph "dequantize_linear" stage imported opset 17 {
   input %x : u8[batch,3,5]
   %y = DequantizeLinear(%x) {scale=reals [0x1.99999ap-5], zero_point=[120]}
   output %y
 })",
-        R"(graph "dequantize_linear_s32" stage imported opset 17 {
+                                  R"(graph "dequantize_linear_s32" stage imported opset 17 {
   input %x : s32[3]
   %y = DequantizeLinear(%x) {scale=reals [0.1, 0.02, 0.3], zero_point=[0, 0, 0], axis=0}
   output %y
 })"}};
 
-const OpDef kQuantize{
-    .name = "Quantize",
-    .since_opset = 0,
-    .infer = infer_quantize,
-    .reference = reference_to_codes<false>,
-    .samples = {R"(graph "quantize" stage integer opset 17 {
+const OpDef kQuantize{.name = "Quantize",
+                      .since_opset = 0,
+                      .infer = infer_quantize,
+                      .reference = reference_to_codes<false>,
+                      .samples = {R"(graph "quantize" stage integer opset 17 {
   input %x : f32[batch,3,5]
   %y = Quantize(%x) : u8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[120])
   output %y
 })"}};
 
-const OpDef kDequantize{
-    .name = "Dequantize",
-    .since_opset = 0,
-    .infer = infer_dequantize,
-    .reference = reference_dequantize,
-    .samples = {R"(graph "dequantize" stage integer opset 17 {
+const OpDef kDequantize{.name = "Dequantize",
+                        .since_opset = 0,
+                        .infer = infer_dequantize,
+                        .reference = reference_dequantize,
+                        .samples = {R"(graph "dequantize" stage integer opset 17 {
   input %x : s8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[-20])
   %y = Dequantize(%x)
   output %y
 })"}};
 
-const OpDef kRequantize{
-    .name = "Requantize",
-    .since_opset = 0,
-    .infer = infer_requantize,
-    .reference = reference_requantize,
-    .samples = {R"(graph "requantize" stage integer opset 17 {
+const OpDef kRequantize{.name = "Requantize",
+                        .since_opset = 0,
+                        .infer = infer_requantize,
+                        .reference = reference_requantize,
+                        .samples = {R"(graph "requantize" stage integer opset 17 {
   input %x : u8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[20])
   %y = Requantize(%x) : u8[batch,3,5] quant(scale=[0x1.2p-4], zero_point=[100])
   output %y

@@ -15,11 +15,13 @@ struct CodeRange {
   int32_t zero_point;
 
   CodeRange(DType type, int32_t zero)
-      : low(static_cast<float>(dtype_min(type) - zero)), high(static_cast<float>(dtype_max(type) - zero)), zero_point(zero) {}
+      : low(static_cast<float>(dtype_min(type) - zero)),
+        high(static_cast<float>(dtype_max(type) - zero)),
+        zero_point(zero) {}
 };
 
-// to_code(v, z): clamp (NaN gives the lowest code), round to nearest even, add the zero point. For types of up to 16 bits.
-// Adding and subtracting 1.5·2^23 rounds |v| < 2^22 to the nearest integer, ties to even.
+// to_code(v, z): clamp (NaN gives the lowest code), round to nearest even, add the zero point. For types of up to 16
+// bits. Adding and subtracting 1.5·2^23 rounds |v| < 2^22 to the nearest integer, ties to even.
 inline int32_t to_code(float v, const CodeRange& range) {
   v = v > range.low ? v : range.low;
   v = v < range.high ? v : range.high;
@@ -28,17 +30,23 @@ inline int32_t to_code(float v, const CodeRange& range) {
 }
 
 // f32(q − z) · s
-inline float from_code(int32_t code, int32_t zero_point, float scale) { return static_cast<float>(code - zero_point) * scale; }
+inline float from_code(int32_t code, int32_t zero_point, float scale) {
+  return static_cast<float>(code - zero_point) * scale;
+}
 
 // f32(1 / double(s))
 inline float inverse_scale(float scale) { return static_cast<float>(1.0 / static_cast<double>(scale)); }
 // f32(double(a) / double(b))
-inline float scale_ratio(float a, float b) { return static_cast<float>(static_cast<double>(a) / static_cast<double>(b)); }
+inline float scale_ratio(float a, float b) {
+  return static_cast<float>(static_cast<double>(a) / static_cast<double>(b));
+}
 // f32(double(a) · double(b) / double(c))
 inline float product_ratio(float a, float b, float c) {
   return static_cast<float>(static_cast<double>(a) * static_cast<double>(b) / static_cast<double>(c));
 }
 // f32(double(a) · double(b))
-inline float scale_product(float a, float b) { return static_cast<float>(static_cast<double>(a) * static_cast<double>(b)); }
+inline float scale_product(float a, float b) {
+  return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));
+}
 
 }  // namespace cupel::ops

@@ -13,13 +13,16 @@ Result<TensorType> declared_codes(const InferContext& c, Shape shape) {
 Status expect_dtype(const InferContext& c, size_t i, DType dtype) {
   if (!c.has(i)) return bad_input("", fmt::format("operand {} is missing", i), "give every required operand");
   if (c.type(i).dtype != dtype)
-    return bad_input("", fmt::format("operand {} is {}, expected {}", i, dtype_name(c.type(i).dtype), dtype_name(dtype)), "convert the operand");
+    return bad_input("",
+                     fmt::format("operand {} is {}, expected {}", i, dtype_name(c.type(i).dtype), dtype_name(dtype)),
+                     "convert the operand");
   return {};
 }
 
 Status expect_rank(const InferContext& c, size_t i, int64_t rank) {
   if (static_cast<int64_t>(c.shape(i).size()) != rank)
-    return bad_input("", fmt::format("operand {} has shape {}, expected rank {}", i, to_text(c.shape(i)), rank), "correct the model's shapes");
+    return bad_input("", fmt::format("operand {} has shape {}, expected rank {}", i, to_text(c.shape(i)), rank),
+                     "correct the model's shapes");
   return {};
 }
 
@@ -32,11 +35,13 @@ Result<TensorType> moved_type(const InferContext& c, size_t i, Shape shape) {
 
 Result<std::vector<int64_t>> known_integers(const InferContext& c, size_t i, std::string_view what) {
   if (!c.has(i) || c.contents[i] == nullptr)
-    return unsupported("", fmt::format("{} (operand {}) is computed at run time", what, i), "export the model with constant shapes; only the batch may be symbolic");
+    return unsupported("", fmt::format("{} (operand {}) is computed at run time", what, i),
+                       "export the model with constant shapes; only the batch may be symbolic");
   std::vector<int64_t> values;
   for (const Dim& d : *c.contents[i]) {
     if (!d.is_constant())
-      return unsupported("", fmt::format("{} (operand {}) depends on the symbolic dimension {}", what, i, d.symbol), "export the model with constant shapes; only the batch may be symbolic");
+      return unsupported("", fmt::format("{} (operand {}) depends on the symbolic dimension {}", what, i, d.symbol),
+                         "export the model with constant shapes; only the batch may be symbolic");
     values.push_back(d.factor);
   }
   return values;

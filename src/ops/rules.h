@@ -25,7 +25,8 @@ Status expect_rank(const InferContext& c, size_t i, int64_t rank);
 // For ops that move or select elements: any dtype; per-tensor parameters stay, per-axis ones are refused (unsupported).
 Result<TensorType> moved_type(const InferContext& c, size_t i, Shape shape);
 
-// Constant integers of operand i (axes, shapes, pads…), from its known contents; an error when they are unknown or symbolic.
+// Constant integers of operand i (axes, shapes, pads…), from its known contents; an error when they are unknown or
+// symbolic.
 Result<std::vector<int64_t>> known_integers(const InferContext& c, size_t i, std::string_view what);
 
 // Row-major strides in elements.

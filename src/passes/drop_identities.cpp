@@ -1,5 +1,6 @@
-// drop_identities: nodes that give their operand unchanged go away: Identity, Dropout, a Cast to the same type, a Reshape,
-// Squeeze, Unsqueeze, Flatten, Expand or Transpose that changes nothing, adding 0 or multiplying by 1 of the same shape.
+// drop_identities: nodes that give their operand unchanged go away: Identity, Dropout, a Cast to the same type, a
+// Reshape, Squeeze, Unsqueeze, Flatten, Expand or Transpose that changes nothing, adding 0 or multiplying by 1 of the
+// same shape.
 //   %a = Identity(%x); %y = Relu(%a)     ->     %y = Relu(%x)
 // A graph output that is a graph input, or the same value as another output, keeps its Identity.
 #include <algorithm>
@@ -15,7 +16,8 @@ bool all_equal(const Graph& graph, ValueId id, float value) {
   const auto& constant = graph.value(id).constant;
   if (!constant || constant->dtype() != DType::f32) return false;
   const auto elements = constant->data<float>();
-  // −0 + x and 0 + x differ for x = −0: only −0 is neutral to addition; +0 is taken too since it changes no other number.
+  // −0 + x and 0 + x differ for x = −0: only −0 is neutral to addition; +0 is taken too since it changes no other
+  // number.
   return std::all_of(elements.begin(), elements.end(), [&](float e) { return e == value; });
 }
 
@@ -29,10 +31,13 @@ ValueId repeated(const Graph& graph, const Node& node) {
   if (op == "Identity" || op == "Dropout") return x;
   if (op == "Concat" && node.inputs.size() == 1 && same_type) return x;
   if (!same_type) {
-    if ((op == "Add" || op == "Mul") && node.inputs[1].valid() && graph.type(node.inputs[1]) == out && all_equal(graph, x, op == "Add" ? 0.0f : 1.0f)) return node.inputs[1];
+    if ((op == "Add" || op == "Mul") && node.inputs[1].valid() && graph.type(node.inputs[1]) == out &&
+        all_equal(graph, x, op == "Add" ? 0.0f : 1.0f))
+      return node.inputs[1];
     return {};
   }
-  if (op == "Cast" || op == "Reshape" || op == "Squeeze" || op == "Unsqueeze" || op == "Flatten" || op == "Expand") return x;
+  if (op == "Cast" || op == "Reshape" || op == "Squeeze" || op == "Unsqueeze" || op == "Flatten" || op == "Expand")
+    return x;
   if (op == "Transpose") {
     const auto perm = attr_ints(node.attributes, "perm");
     bool straight = !perm.empty() || in.shape.size() < 2;

@@ -1,5 +1,5 @@
-// drop_redundant_clamps: a Relu or Clip that only feeds quantize nodes whose saturation repeats it goes away. Exact: the
-// bounds of the clamp map to codes at or beyond the ends of the type, and quantization is monotone.
+// drop_redundant_clamps: a Relu or Clip that only feeds quantize nodes whose saturation repeats it goes away. Exact:
+// the bounds of the clamp map to codes at or beyond the ends of the type, and quantization is monotone.
 //   %r = Relu(%c); %q = QuantizeLinear(%r) {zero_point=[0], dtype="u8"}     ->     %q = QuantizeLinear(%c)
 #include <limits>
 
@@ -30,7 +30,9 @@ bool saturation_repeats(const TensorType& codes, std::pair<float, float> bounds)
   const QuantParams& q = *codes.quant;
   for (size_t i = 0; i < q.scale.size(); ++i) {
     const ops::CodeRange range(codes.dtype, q.zero_point[i]);
-    if (ops::to_code(bounds.first / q.scale[i], range) != dtype_min(codes.dtype) || ops::to_code(bounds.second / q.scale[i], range) != dtype_max(codes.dtype)) return false;
+    if (ops::to_code(bounds.first / q.scale[i], range) != dtype_min(codes.dtype) ||
+        ops::to_code(bounds.second / q.scale[i], range) != dtype_max(codes.dtype))
+      return false;
   }
   return true;
 }
@@ -43,7 +45,9 @@ Result<Graph> run_drop_redundant_clamps(const Graph& graph, const PassContext&) 
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
     const auto bounds = clamp_bounds(m, node);
-    if (!bounds || graph.type(node.outputs[0]).quant || graph.is_output(node.outputs[0]) || m.users(node.outputs[0]).empty()) continue;
+    if (!bounds || graph.type(node.outputs[0]).quant || graph.is_output(node.outputs[0]) ||
+        m.users(node.outputs[0]).empty())
+      continue;
     bool redundant = true;
     for (NodeId user : m.users(node.outputs[0])) {
       const Node& q = graph.node(user);
@@ -59,7 +63,8 @@ Result<Graph> run_drop_redundant_clamps(const Graph& graph, const PassContext&) 
       patch.begin_edit();
       patch.stands_for(clamp);
       patch.remove(user);
-      patch.replace(q.outputs[0], patch.add_named(q.op->name, q.name, graph.value(q.outputs[0]).name, {node.inputs[0]}, q.attributes));
+      patch.replace(q.outputs[0], patch.add_named(q.op->name, q.name, graph.value(q.outputs[0]).name, {node.inputs[0]},
+                                                  q.attributes));
     }
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);

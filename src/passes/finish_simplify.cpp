@@ -1,5 +1,5 @@
-// finish_simplify: nodes that no output needs go away, and the graph enters its next stage: quantized when it holds Q/DQ
-// nodes, simplified otherwise. Names what simplify could not remove.
+// finish_simplify: nodes that no output needs go away, and the graph enters its next stage: quantized when it holds
+// Q/DQ nodes, simplified otherwise. Names what simplify could not remove.
 //   graph stage imported { … }     ->     graph stage simplified { … }
 #include <fmt/format.h>
 
@@ -14,7 +14,9 @@ Result<Graph> run_finish_simplify(const Graph& graph, const PassContext&) {
   out.stage = Stage::simplified;
   for (const Node& node : out.nodes()) {
     if (node.op->removed_by_simplify || !node.op->reference)
-      return unsupported(node_place(node), "its result depends on data or on a dimension that is not known before the run", "export the model with constant shapes; only the batch may be symbolic");
+      return unsupported(node_place(node),
+                         "its result depends on data or on a dimension that is not known before the run",
+                         "export the model with constant shapes; only the batch may be symbolic");
     if (node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear") out.stage = Stage::quantized;
   }
   std::string symbol;
@@ -24,7 +26,9 @@ Result<Graph> run_finish_simplify(const Graph& graph, const PassContext&) {
       if (d.is_constant()) continue;
       if (symbol.empty()) symbol = d.symbol;
       if (i != 0 || d.symbol != symbol)
-        return unsupported("value " + printable(v.name), fmt::format("dimension {} of {} is symbolic; only one leading batch dimension may be", i, to_text(v.type.shape)),
+        return unsupported("value " + printable(v.name),
+                           fmt::format("dimension {} of {} is symbolic; only one leading batch dimension may be", i,
+                                       to_text(v.type.shape)),
                            "fix the dimension when exporting the model");
     }
   return out;

@@ -1,6 +1,7 @@
 // fold_batch_norm: y = BatchNormalization(Conv(x, w, b)) becomes one convolution: per output channel w' = w·a and
-// b' = (b − mean)·a + beta with a = scale / sqrt(var + epsilon), in double, rounded once to binary32. The same behind Gemm
-// and MatMul with constant weights. Saves a pass over the activations and gives the quantizer the ranges that matter.
+// b' = (b − mean)·a + beta with a = scale / sqrt(var + epsilon), in double, rounded once to binary32. The same behind
+// Gemm and MatMul with constant weights. Saves a pass over the activations and gives the quantizer the ranges that
+// matter.
 //   %c = Conv(%x, %w); %y = BatchNormalization(%c, …)     ->     %y = Conv(%x, %w', %b')
 #include <cmath>
 
@@ -35,9 +36,12 @@ std::optional<Affine> affine_of(const Graph& graph, const Node& norm) {
 int64_t channel_axis(const Graph& graph, const Node& node) {
   const size_t weight_rank = graph.type(node.inputs[1]).shape.size();
   if (node.op->name == "Conv") return 0;
-  if (weight_rank != 2 || graph.type(node.outputs[0]).shape.size() != 2) return -1;  // BatchNormalization's channel is axis 1
+  if (weight_rank != 2 || graph.type(node.outputs[0]).shape.size() != 2)
+    return -1;  // BatchNormalization's channel is axis 1
   if (node.op->name == "MatMul") return 1;
-  if (node.op->name != "Gemm" || attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1) return -1;
+  if (node.op->name != "Gemm" || attr_real(node.attributes, "alpha", 1) != 1 ||
+      attr_real(node.attributes, "beta", 1) != 1)
+    return -1;
   return attr_int(node.attributes, "transB", 0) != 0 ? 0 : 1;
 }
 
@@ -62,14 +66,16 @@ Result<Graph> run_fold_batch_norm(const Graph& graph, const PassContext&) {
     const auto channels = static_cast<int64_t>(affine->scale.size());
     if (w->dims()[static_cast<size_t>(axis)] != channels) continue;
     const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
-    const Tensor* b = has_bias && graph.value(node.inputs[2]).constant ? &*graph.value(node.inputs[2]).constant : nullptr;
+    const Tensor* b =
+        has_bias && graph.value(node.inputs[2]).constant ? &*graph.value(node.inputs[2]).constant : nullptr;
     if (has_bias && (!b || b->dtype() != DType::f32 || b->dims() != Dims{channels})) continue;
 
     Tensor weights(DType::f32, w->dims()), bias(DType::f32, {channels});
     int64_t inner = 1;
     for (size_t d = static_cast<size_t>(axis) + 1; d < w->dims().size(); ++d) inner *= w->dims()[d];
     for (int64_t i = 0; i < w->size(); ++i)
-      weights.mutable_data<float>()[static_cast<size_t>(i)] = static_cast<float>(w->at(i) * affine->scale[static_cast<size_t>(i / inner % channels)]);
+      weights.mutable_data<float>()[static_cast<size_t>(i)] =
+          static_cast<float>(w->at(i) * affine->scale[static_cast<size_t>(i / inner % channels)]);
     for (int64_t c = 0; c < channels; ++c) {
       const auto at = static_cast<size_t>(c);
       bias.mutable_data<float>()[at] = static_cast<float>((b ? b->at(c) : 0.0) * affine->scale[at] + affine->shift[at]);
@@ -83,7 +89,8 @@ Result<Graph> run_fold_batch_norm(const Graph& graph, const PassContext&) {
     if (node.op->name == "MatMul") {
       patch.replace(norm.outputs[0], patch.add_named("Gemm", node.name, result, {node.inputs[0], new_w, new_b}));
     } else {
-      patch.replace(norm.outputs[0], patch.add_named(node.op->name, node.name, result, {node.inputs[0], new_w, new_b}, node.attributes));
+      patch.replace(norm.outputs[0],
+                    patch.add_named(node.op->name, node.name, result, {node.inputs[0], new_w, new_b}, node.attributes));
     }
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);

@@ -1,5 +1,5 @@
-// fold_constants: a node whose operands are all constant becomes its value. Fewer steps at run time, and other passes see
-// weights behind transposes and casts.
+// fold_constants: a node whose operands are all constant becomes its value. Fewer steps at run time, and other passes
+// see weights behind transposes and casts.
 //   %t = Transpose(%w) {perm=[1,0]}; %y = MatMul(%x, %t)     ->     constant %t; %y = MatMul(%x, %t)
 // Dequantization of constants stays: it is how a Graph with Q/DQ nodes holds quantized weights.
 #include "ir/patch.h"
@@ -21,11 +21,13 @@ Result<Graph> run_fold_constants(const Graph& graph, const PassContext& context)
     std::vector<const Tensor*> operands;
     for (ValueId id : node.inputs) {
       foldable = foldable && (!id.valid() || (known[static_cast<size_t>(id.index)] && !graph.type(id).quant));
-      operands.push_back(id.valid() && known[static_cast<size_t>(id.index)] ? &*known[static_cast<size_t>(id.index)] : nullptr);
+      operands.push_back(id.valid() && known[static_cast<size_t>(id.index)] ? &*known[static_cast<size_t>(id.index)]
+                                                                            : nullptr);
     }
     for (ValueId id : node.outputs) {
       const TensorType& t = graph.type(id);
-      foldable = foldable && !t.quant && is_static(t.shape) && element_count(static_dims(t.shape)) <= kMaxFoldedElements;
+      foldable =
+          foldable && !t.quant && is_static(t.shape) && element_count(static_dims(t.shape)) <= kMaxFoldedElements;
     }
     if (!foldable) continue;
     std::vector<Tensor> results = CUPEL_TRY(interpret_node(graph, node, operands, context.threads));

@@ -1,13 +1,14 @@
-// integerize: ops between dequantize and quantize nodes become ops on codes (docs/quantization.md 3). What is left becomes
-// Quantize, Dequantize and Requantize.
-//   %a = DequantizeLinear(%x); %w = DequantizeLinear(%k); %c = Conv(%a, %w); %y = QuantizeLinear(%c)     ->     %y = Conv(%x, %k)
+// integerize: ops between dequantize and quantize nodes become ops on codes (docs/quantization.md 3). What is left
+// becomes Quantize, Dequantize and Requantize.
+//   %a = DequantizeLinear(%x); %w = DequantizeLinear(%k); %c = Conv(%a, %w); %y = QuantizeLinear(%c)     ->     %y =
+//   Conv(%x, %k)
 // First, in repeated rounds, dequantize nodes move behind and quantize nodes before ops that only move or select codes,
 // which is exact; then each group is matched once.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
-
-#include <fmt/format.h>
 
 #include "ir/patch.h"
 #include "passes/match.h"
@@ -42,7 +43,8 @@ Result<std::optional<Graph>> move_boundaries(const Graph& graph) {
     const Node& node = graph.nodes()[n];
     if (!moves_codes_exactly(graph, node) || graph.type(node.inputs[0]).dtype != DType::f32) continue;
     const NodeId id{static_cast<int32_t>(n)};
-    if (const ValueId codes = codes_of(m, node.inputs[0]); codes.valid() && graph.type(codes).quant->per_tensor() && is_eight_bit(graph.type(codes))) {
+    if (const ValueId codes = codes_of(m, node.inputs[0]);
+        codes.valid() && graph.type(codes).quant->per_tensor() && is_eight_bit(graph.type(codes))) {
       const Node& dq = *m.producer(node.inputs[0], "DequantizeLinear");
       patch.begin_edit();
       patch.remove(id);
@@ -57,7 +59,8 @@ Result<std::optional<Graph>> move_boundaries(const Graph& graph) {
       }
       const auto moved = patch.add_multi(node.op->name, node.name, names, inputs, node.attributes, types);
       for (size_t i = 0; i < moved.size(); ++i)
-        patch.replace(node.outputs[i], patch.add_named(dq.op->name, dq.name, graph.value(node.outputs[i]).name, {moved[i]}, dq.attributes));
+        patch.replace(node.outputs[i], patch.add_named(dq.op->name, dq.name, graph.value(node.outputs[i]).name,
+                                                       {moved[i]}, dq.attributes));
       continue;
     }
     const NodeId user = node.outputs.size() == 1 ? m.only_user(node.outputs[0]) : NodeId{};
@@ -70,9 +73,11 @@ Result<std::optional<Graph>> move_boundaries(const Graph& graph) {
     patch.remove(user);
     const ValueId x = node.inputs[0];
     std::vector<ValueId> inputs = node.inputs;
-    inputs[0] = patch.add(q.op->name, q.name + "_before_" + node.name, {x}, q.attributes, TensorType{codes.dtype, graph.type(x).shape, codes.quant});
+    inputs[0] = patch.add(q.op->name, q.name + "_before_" + node.name, {x}, q.attributes,
+                          TensorType{codes.dtype, graph.type(x).shape, codes.quant});
     if (node.op->name == "Pad" && inputs.size() > 2) inputs[2] = {};
-    patch.replace(q.outputs[0], patch.add_named(node.op->name, node.name, graph.value(q.outputs[0]).name, inputs, node.attributes, codes));
+    patch.replace(q.outputs[0], patch.add_named(node.op->name, node.name, graph.value(q.outputs[0]).name, inputs,
+                                                node.attributes, codes));
   }
   if (patch.empty()) return std::optional<Graph>();
   return std::optional<Graph>(CUPEL_TRY(apply_patch(patch)));
@@ -86,7 +91,8 @@ struct Sink {
 
 class Integerizer {
  public:
-  Integerizer(const Graph& graph, const PassContext& context) : graph_(graph), context_(context), m_(graph), patch_(graph), taken_(graph.nodes().size(), false) {}
+  Integerizer(const Graph& graph, const PassContext& context)
+      : graph_(graph), context_(context), m_(graph), patch_(graph), taken_(graph.nodes().size(), false) {}
 
   Result<Graph> run() {
     for (size_t n = 0; n < graph_.nodes().size(); ++n) {
@@ -101,7 +107,8 @@ class Integerizer {
         case QuantRule::unary:
         case QuantRule::concat: on_codes(id); break;
         case QuantRule::none:
-          if (node.op->name != "QuantizeLinear" && node.op->name != "DequantizeLinear") refuse(node, "the op has no integer meaning");
+          if (node.op->name != "QuantizeLinear" && node.op->name != "DequantizeLinear")
+            refuse(node, "the op has no integer meaning");
           break;
         case QuantRule::same: break;
       }
@@ -139,7 +146,8 @@ class Integerizer {
   }
 
   // Why the op cannot take these operands as codes and give `result`; empty when it can.
-  std::string refusal(const Node& node, const std::vector<ValueId>& inputs, const std::optional<TensorType>& result) const {
+  std::string refusal(const Node& node, const std::vector<ValueId>& inputs,
+                      const std::optional<TensorType>& result) const {
     std::vector<const TensorType*> types;
     std::vector<const std::vector<Dim>*> contents;
     std::vector<const Tensor*> constants;
@@ -165,7 +173,8 @@ class Integerizer {
     take(id);
     if (sink.clamps.empty()) {
       take(sink.quantize);
-      patch_.replace(q.outputs[0], patch_.add_named(node.op->name, node.name, result, std::move(inputs), node.attributes, type));
+      patch_.replace(q.outputs[0],
+                     patch_.add_named(node.op->name, node.name, result, std::move(inputs), node.attributes, type));
       return;
     }
     ValueId v = patch_.add(node.op->name, node.name, std::move(inputs), node.attributes, type);
@@ -177,7 +186,8 @@ class Integerizer {
       if (last) take(sink.quantize);
       std::vector<ValueId> operands = clamp.inputs;
       operands[0] = v;
-      v = patch_.add_named(clamp.op->name, clamp.name, last ? result : clamp.name + "_codes", std::move(operands), clamp.attributes, type);
+      v = patch_.add_named(clamp.op->name, clamp.name, last ? result : clamp.name + "_codes", std::move(operands),
+                           clamp.attributes, type);
     }
     patch_.replace(q.outputs[0], v);
   }
@@ -207,22 +217,28 @@ class Integerizer {
   // Whether no sum of the contraction can leave int32: max|x − zx| · Σ|w − zw| + |bias| for every output channel.
   bool sums_fit(const Node& node, ValueId x, ValueId w, ValueId bias) const {
     const TensorType &tx = graph_.type(x), &tw = graph_.type(w);
-    const auto reach = [](const TensorType& t, int32_t zero) { return std::max(dtype_max(t.dtype) - zero, zero - dtype_min(t.dtype)); };
+    const auto reach = [](const TensorType& t, int32_t zero) {
+      return std::max(dtype_max(t.dtype) - zero, zero - dtype_min(t.dtype));
+    };
     const int64_t max_x = reach(tx, tx.quant->zero_point[0]);
     const auto& weights = graph_.value(w).constant;
     if (!weights) {
       const Shape& shape = tx.shape;
       const bool columns = node.op->name == "Gemm" && attr_int(node.attributes, "transA", 0) != 0;
-      const int64_t depth = node.op->name == "Conv" ? channel_volume(tw.shape) : (columns ? shape.front() : shape.back()).factor;
+      const int64_t depth =
+          node.op->name == "Conv" ? channel_volume(tw.shape) : (columns ? shape.front() : shape.back()).factor;
       int64_t max_w = 0;
       for (int32_t zero : tw.quant->zero_point) max_w = std::max(max_w, reach(tw, zero));
       return depth * max_x * max_w < (int64_t{1} << 31);
     }
-    const bool rows = node.op->name == "Conv" || (node.op->name == "Gemm" && attr_int(node.attributes, "transB", 0) != 0);
+    const bool rows =
+        node.op->name == "Conv" || (node.op->name == "Gemm" && attr_int(node.attributes, "transB", 0) != 0);
     const Dims& dims = weights->dims();
     // A vector is one output channel.
     const int64_t channels = dims.size() < 2 ? 1 : rows ? dims[0] : dims.back();
-    const int64_t inner = rows ? weights->size() / std::max<int64_t>(1, channels) : dims.size() < 2 ? weights->size() : 1;
+    const int64_t inner = rows              ? weights->size() / std::max<int64_t>(1, channels)
+                          : dims.size() < 2 ? weights->size()
+                                            : 1;
     std::vector<int64_t> sums(static_cast<size_t>(channels), 0);
     for (int64_t i = 0; i < weights->size(); ++i) {
       const int64_t c = i / inner % channels;
@@ -243,10 +259,16 @@ class Integerizer {
     if (!w.valid() || !is_eight_bit(graph_.type(w))) return refuse(node, "its weights are not quantized to 8 bits");
     const TensorType &tx = graph_.type(x), &tw = graph_.type(w);
     if (!tx.quant->per_tensor()) return refuse(node, "its input has quantization parameters per axis");
-    if (!tw.quant->per_tensor() && tw.quant->axis != channel_axis(node)) return refuse(node, fmt::format("its weights have quantization parameters along axis {}, which is not the output channel", tw.quant->axis));
-    if (node.op->name == "Gemm" && (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)) return refuse(node, "alpha or beta is not 1");
+    if (!tw.quant->per_tensor() && tw.quant->axis != channel_axis(node))
+      return refuse(
+          node, fmt::format("its weights have quantization parameters along axis {}, which is not the output channel",
+                            tw.quant->axis));
+    if (node.op->name == "Gemm" &&
+        (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1))
+      return refuse(node, "alpha or beta is not 1");
     const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
-    const ValueId bias = has_bias ? integer_bias(node.inputs[2], tx, tw, tw.shape[static_cast<size_t>(channel_axis(node))]) : ValueId{};
+    const ValueId bias =
+        has_bias ? integer_bias(node.inputs[2], tx, tw, tw.shape[static_cast<size_t>(channel_axis(node))]) : ValueId{};
     if (!sums_fit(node, x, w, bias)) return refuse(node, "its integer sum could pass 32 bits");
     std::vector<ValueId> inputs = {x, w};
     if (bias.valid()) inputs.push_back(bias);
@@ -259,7 +281,8 @@ class Integerizer {
     if (sink.quantize.valid()) return replace_into(id, sink, std::move(inputs));
     patch_.begin_edit();
     take(id);
-    patch_.replace(node.outputs[0], patch_.add_named(node.op->name, node.name, graph_.value(node.outputs[0]).name, std::move(inputs), node.attributes));
+    patch_.replace(node.outputs[0], patch_.add_named(node.op->name, node.name, graph_.value(node.outputs[0]).name,
+                                                     std::move(inputs), node.attributes));
   }
 
   int64_t channel_axis(const Node& node) const {
@@ -279,30 +302,39 @@ class Integerizer {
     if (node.op->name == "Conv") {
       std::vector<int64_t> target(graph_.type(node.outputs[0]).shape.size() - 1, 1);
       target[0] = bias_shape[0].factor;
-      const ValueId shape = patch_.add_constant(node.name + "_bias_shape", Tensor::of<int64_t>({static_cast<int64_t>(target.size())}, std::span<const int64_t>(target)));
+      const ValueId shape = patch_.add_constant(
+          node.name + "_bias_shape",
+          Tensor::of<int64_t>({static_cast<int64_t>(target.size())}, std::span<const int64_t>(target)));
       bias = patch_.add("Reshape", node.name + "_bias", {bias, shape});
     }
-    patch_.replace(node.outputs[0], patch_.add_named("Add", node.name + "_add_bias", graph_.value(node.outputs[0]).name, {product, bias}));
+    patch_.replace(node.outputs[0], patch_.add_named("Add", node.name + "_add_bias", graph_.value(node.outputs[0]).name,
+                                                     {product, bias}));
   }
 
   void on_codes(NodeId id) {
     const Node& node = graph_.node(id);
     if (node.outputs.size() != 1) return;
     const QuantRule rule = node.op->quant_rule;
-    const size_t operands = rule == QuantRule::concat ? node.inputs.size() : rule == QuantRule::add || rule == QuantRule::mul ? 2 : 1;
+    const size_t operands = rule == QuantRule::concat                          ? node.inputs.size()
+                            : rule == QuantRule::add || rule == QuantRule::mul ? 2
+                                                                               : 1;
     std::vector<ValueId> inputs = node.inputs;
     if (inputs.size() < operands) return;
     for (size_t i = 0; i < operands; ++i) {
       if (graph_.type(inputs[i]).dtype != DType::f32) return;
       inputs[i] = codes_of(m_, inputs[i]);
-      if (!inputs[i].valid() || !is_eight_bit(graph_.type(inputs[i])) || !graph_.type(inputs[i]).quant->per_tensor()) return refuse(node, fmt::format("operand {} is not quantized to 8 bits", i));
+      if (!inputs[i].valid() || !is_eight_bit(graph_.type(inputs[i])) || !graph_.type(inputs[i]).quant->per_tensor())
+        return refuse(node, fmt::format("operand {} is not quantized to 8 bits", i));
       if (rule == QuantRule::add || rule == QuantRule::mul)
-        if (graph_.value(inputs[i]).constant && graph_.type(inputs[i]).quant->zero_point.size() != 1) return refuse(node, "a constant operand has parameters per axis");
+        if (graph_.value(inputs[i]).constant && graph_.type(inputs[i]).quant->zero_point.size() != 1)
+          return refuse(node, "a constant operand has parameters per axis");
     }
     const Sink sink = sink_of(node.outputs[0]);
     if (!sink.quantize.valid()) return refuse(node, "its result is not quantized");
-    if (dtype_bits(graph_.type(graph_.node(sink.quantize).outputs[0]).dtype) != 8) return refuse(node, "its result is not quantized to 8 bits");
-    if (std::string why = refusal(node, inputs, graph_.type(graph_.node(sink.quantize).outputs[0])); !why.empty()) return refuse(node, std::move(why));
+    if (dtype_bits(graph_.type(graph_.node(sink.quantize).outputs[0]).dtype) != 8)
+      return refuse(node, "its result is not quantized to 8 bits");
+    if (std::string why = refusal(node, inputs, graph_.type(graph_.node(sink.quantize).outputs[0])); !why.empty())
+      return refuse(node, std::move(why));
     replace_into(id, sink, std::move(inputs));
   }
 
@@ -316,18 +348,22 @@ class Integerizer {
     take(id);
     if (quantize) {
       const ValueId codes = codes_of(m_, node.inputs[0]);
-      const bool both = codes.valid() && is_eight_bit(graph_.type(codes)) && graph_.type(codes).quant->per_tensor() && graph_.type(result).quant->per_tensor();
+      const bool both = codes.valid() && is_eight_bit(graph_.type(codes)) && graph_.type(codes).quant->per_tensor() &&
+                        graph_.type(result).quant->per_tensor();
       // A graph output keeps a node of its own: the codes may be an input or another output.
       if (both && graph_.type(codes) == graph_.type(result) && !graph_.is_output(result)) {
         patch_.replace(result, codes);
       } else {
-        patch_.replace(result, patch_.add_named(both ? "Requantize" : "Quantize", node.name, graph_.value(result).name, {both ? codes : node.inputs[0]}, {}, graph_.type(result)));
+        patch_.replace(result, patch_.add_named(both ? "Requantize" : "Quantize", node.name, graph_.value(result).name,
+                                                {both ? codes : node.inputs[0]}, {}, graph_.type(result)));
       }
       return {};
     }
     const TensorType& codes = graph_.type(node.inputs[0]);
     if (!codes.quant || !(*codes.quant == linear_params(node)))
-      return unsupported(node_place(node), "it dequantizes codes with parameters other than those they were quantized with", "quantize the model again");
+      return unsupported(node_place(node),
+                         "it dequantizes codes with parameters other than those they were quantized with",
+                         "quantize the model again");
     patch_.replace(result, patch_.add_named("Dequantize", node.name, graph_.value(result).name, {node.inputs[0]}));
     return {};
   }

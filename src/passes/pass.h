@@ -49,9 +49,10 @@ struct PassOptions {
   bool stopped = false;  // set once stop_after has run
 };
 
-// Runs the named passes in order; after each the graph is verified against its stage. An error of kind internal names the
-// pass; the offending graph is then in the dump folder when there is one.
-Result<Graph> run_passes(Graph graph, std::span<const std::string_view> names, const PassContext& context, PassOptions& options);
+// Runs the named passes in order; after each the graph is verified against its stage. An error of kind internal names
+// the pass; the offending graph is then in the dump folder when there is one.
+Result<Graph> run_passes(Graph graph, std::span<const std::string_view> names, const PassContext& context,
+                         PassOptions& options);
 // Writes a dump of a graph that did not come from a pass (import, calibration).
 Status dump_graph(const Graph& graph, std::string_view label, PassOptions& options);
 

@@ -1,8 +1,8 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 #include "ir/text.h"
@@ -47,7 +47,8 @@ Status dump_graph(const Graph& graph, std::string_view label, PassOptions& optio
   return {};
 }
 
-Result<Graph> run_passes(Graph graph, std::span<const std::string_view> names, const PassContext& context, PassOptions& options) {
+Result<Graph> run_passes(Graph graph, std::span<const std::string_view> names, const PassContext& context,
+                         PassOptions& options) {
   for (std::string_view name : names) {
     if (options.stopped) break;
     const Pass* pass = find_pass(name);
@@ -56,12 +57,14 @@ Result<Graph> run_passes(Graph graph, std::span<const std::string_view> names, c
     auto result = pass->run(graph, context);
     if (!result) return std::unexpected(std::move(result).error());
     if (options.times) {
-      const auto elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
+      const auto elapsed =
+          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
       options.times->push_back({std::string(name), elapsed, !(*result == graph)});
     }
     graph = std::move(*result);
     CUPEL_TRY(dump_graph(graph, name, options));
-    if (Status status = verify_graph(graph); !status) return std::unexpected(std::move(status).error().within(fmt::format("after pass {}", name)));
+    if (Status status = verify_graph(graph); !status)
+      return std::unexpected(std::move(status).error().within(fmt::format("after pass {}", name)));
     if (options.stop_after == name) options.stopped = true;
   }
   return graph;

@@ -1,5 +1,5 @@
-// recognise_activations: x·sigmoid(x) becomes Silu, x·hardsigmoid(x) with alpha 1/6 and beta 1/2 becomes HardSwish: unary
-// functions, which quantize to a table.
+// recognise_activations: x·sigmoid(x) becomes Silu, x·hardsigmoid(x) with alpha 1/6 and beta 1/2 becomes HardSwish:
+// unary functions, which quantize to a table.
 //   %s = Sigmoid(%x); %y = Mul(%x, %s)     ->     %y = Silu(%x)
 #include "ir/patch.h"
 #include "passes/match.h"
@@ -14,7 +14,9 @@ Result<Graph> run_recognise_activations(const Graph& graph, const PassContext&) 
     const Node& gate = graph.nodes()[n];
     const bool sigmoid = gate.op->name == "Sigmoid", hard = gate.op->name == "HardSigmoid";
     if (!sigmoid && !hard) continue;
-    if (hard && (std::abs(attr_real(gate.attributes, "alpha", 0.2f) - 1.0f / 6) > 1e-6f || attr_real(gate.attributes, "beta", 0.5f) != 0.5f)) continue;
+    if (hard && (std::abs(attr_real(gate.attributes, "alpha", 0.2f) - 1.0f / 6) > 1e-6f ||
+                 attr_real(gate.attributes, "beta", 0.5f) != 0.5f))
+      continue;
     const ValueId s = gate.outputs[0];
     const Node* mul = m.only_user(s, "Mul");
     if (!mul || Match::other(*mul, s) != gate.inputs[0]) continue;
@@ -22,7 +24,8 @@ Result<Graph> run_recognise_activations(const Graph& graph, const PassContext&) 
     patch.remove({static_cast<int32_t>(n)});
     patch.remove(m.only_user(s));
     const ValueId result = mul->outputs[0];
-    patch.replace(result, patch.add_named(sigmoid ? "Silu" : "HardSwish", mul->name, graph.value(result).name, {gate.inputs[0]}));
+    patch.replace(
+        result, patch.add_named(sigmoid ? "Silu" : "HardSwish", mul->name, graph.value(result).name, {gate.inputs[0]}));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }

@@ -54,8 +54,10 @@ class GeluMatch {
     const ValueId operand = m_.graph().node(id).inputs[0];
     if (!m_.only_user(operand).valid()) return std::nullopt;
     ValueId x;
-    if (const Node* div = m_.producer(operand, "Div"); div && m_.is_scalar(div->inputs[1], std::numbers::sqrt2)) x = div->inputs[0];
-    if (const Node* mul = m_.producer(operand, "Mul"); mul && !x.valid()) x = m_.beside_scalar(*mul, std::numbers::sqrt2 / 2);
+    if (const Node* div = m_.producer(operand, "Div"); div && m_.is_scalar(div->inputs[1], std::numbers::sqrt2))
+      x = div->inputs[0];
+    if (const Node* mul = m_.producer(operand, "Mul"); mul && !x.valid())
+      x = m_.beside_scalar(*mul, std::numbers::sqrt2 / 2);
     if (!x.valid()) return std::nullopt;
     return around(id, x, {m_.producer_id(operand)});
   }
@@ -79,7 +81,8 @@ class GeluMatch {
       const Node* scaled = step(add->inputs[1 - side], "Mul");
       const ValueId cube = scaled ? m_.beside_scalar(*scaled, 0.044715) : ValueId{};
       if (cube.valid()) {
-        if (const Node* pow = step(cube, "Pow"); pow && pow->inputs[0] == x && m_.is_scalar(pow->inputs[1], 3.0)) return around(id, x, nodes);
+        if (const Node* pow = step(cube, "Pow"); pow && pow->inputs[0] == x && m_.is_scalar(pow->inputs[1], 3.0))
+          return around(id, x, nodes);
         if (const Node* mul = step(cube, "Mul")) {
           const ValueId square = Match::other(*mul, x);
           const Node* squared = square.valid() ? step(square, "Mul") : nullptr;
@@ -112,7 +115,8 @@ Result<Graph> run_recognise_gelu(const Graph& graph, const PassContext&) {
     for (NodeId node : found->nodes) patch.remove(node);
     Attributes attributes;
     if (op == "Tanh") attributes.emplace("approximate", std::string("tanh"));
-    patch.replace(result, patch.add_named("Gelu", last.name, graph.value(result).name, {found->x}, std::move(attributes)));
+    patch.replace(result,
+                  patch.add_named("Gelu", last.name, graph.value(result).name, {found->x}, std::move(attributes)));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }

@@ -1,6 +1,7 @@
-// recognise_layer_norm: (x − mean) / sqrt(mean((x − mean)²) + epsilon), then scale and bias, over the last axis, becomes one
-// LayerNormalization node: one pass over the row instead of seven.
-//   %m = ReduceMean(%x); %d = Sub(%x, %m); … %n = Div(%d, %s); %y = Add(Mul(%n, %w), %b)     ->     %y = LayerNormalization(%x, %w, %b)
+// recognise_layer_norm: (x − mean) / sqrt(mean((x − mean)²) + epsilon), then scale and bias, over the last axis,
+// becomes one LayerNormalization node: one pass over the row instead of seven.
+//   %m = ReduceMean(%x); %d = Sub(%x, %m); … %n = Div(%d, %s); %y = Add(Mul(%n, %w), %b)     ->     %y =
+//   LayerNormalization(%x, %w, %b)
 #include <set>
 
 #include "ir/patch.h"
@@ -49,7 +50,8 @@ std::optional<Found> match_at(const Match& m, const Node& div, NodeId div_id) {
   // Some exporters subtract the mean twice.
   const Node* again = m.producer(base, "Sub");
   if (base != d && !(again && again->inputs[0] == f.x && mean_of(m, again->inputs[1]) == f.x)) return std::nullopt;
-  for (ValueId v : {d, div.inputs[1], sqrt->inputs[0], variance, square, base, sub->inputs[1]}) f.nodes.insert(m.producer_id(v));
+  for (ValueId v : {d, div.inputs[1], sqrt->inputs[0], variance, square, base, sub->inputs[1]})
+    f.nodes.insert(m.producer_id(v));
   f.nodes.insert(div_id);
   // Everything inside is read inside only.
   for (NodeId id : f.nodes)
@@ -62,7 +64,9 @@ std::optional<Found> match_at(const Match& m, const Node& div, NodeId div_id) {
   f.result = div.outputs[0];
   if (g.type(f.result) != g.type(f.x)) return std::nullopt;  // a constant of higher rank adds dimensions
   const Dim width = g.type(f.x).shape.back();
-  const auto is_row = [&](ValueId v) { return v.valid() && g.value(v).constant && g.type(v).dtype == DType::f32 && g.type(v).shape == Shape{width}; };
+  const auto is_row = [&](ValueId v) {
+    return v.valid() && g.value(v).constant && g.type(v).dtype == DType::f32 && g.type(v).shape == Shape{width};
+  };
   if (const Node* mul = m.only_user(f.result, "Mul"); mul && is_row(Match::other(*mul, f.result))) {
     f.scale = Match::other(*mul, f.result);
     f.nodes.insert(m.only_user(f.result));
@@ -83,7 +87,9 @@ Result<Graph> run_recognise_layer_norm(const Graph& graph, const PassContext&) {
   const Match m(graph);
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& div = graph.nodes()[n];
-    if (div.op->name != "Div" || graph.type(div.outputs[0]).shape.empty() || !graph.type(div.outputs[0]).shape.back().is_constant()) continue;
+    if (div.op->name != "Div" || graph.type(div.outputs[0]).shape.empty() ||
+        !graph.type(div.outputs[0]).shape.back().is_constant())
+      continue;
     const auto f = match_at(m, div, {static_cast<int32_t>(n)});
     if (!f) continue;
     patch.begin_edit();
@@ -91,8 +97,10 @@ Result<Graph> run_recognise_layer_norm(const Graph& graph, const PassContext&) {
     const int64_t width = graph.type(f->x).shape.back().factor;
     const std::string& result = graph.value(f->result).name;
     const std::vector<float> ones(static_cast<size_t>(width), 1.0f);
-    const ValueId scale = f->scale.valid() ? f->scale : patch.add_constant(div.name + "_scale", Tensor::of<float>({width}, ones));
-    patch.replace(f->result, patch.add_named("LayerNormalization", div.name, result, {f->x, scale, f->bias}, {{"axis", int64_t{-1}}, {"epsilon", f->epsilon}}));
+    const ValueId scale =
+        f->scale.valid() ? f->scale : patch.add_constant(div.name + "_scale", Tensor::of<float>({width}, ones));
+    patch.replace(f->result, patch.add_named("LayerNormalization", div.name, result, {f->x, scale, f->bias},
+                                             {{"axis", int64_t{-1}}, {"epsilon", f->epsilon}}));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }

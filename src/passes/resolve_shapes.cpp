@@ -1,10 +1,10 @@
 // resolve_shapes: shape arithmetic over the symbolic batch becomes constants, so that none is left at run time.
 //   %s = Shape(%x); … %t = Concat(…); %y = Reshape(%x, %t)     ->     constant %t = [-1, 49, 64]; %y = Reshape(%x, %t)
-// A known element that is symbolic can only be a Reshape or Expand target: there the batch becomes the one −1 (Reshape), or
-// the operand's own dimension, which 1 keeps (Expand).
-#include <algorithm>
-
+// A known element that is symbolic can only be a Reshape or Expand target: there the batch becomes the one −1
+// (Reshape), or the operand's own dimension, which 1 keeps (Expand).
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "ir/patch.h"
 #include "passes/pass.h"
@@ -22,7 +22,10 @@ Result<std::vector<int64_t>> reshape_target(const Shape& result, const Node& nod
     target.push_back(d.is_constant() ? d.factor : -1);
     symbolic += !d.is_constant();
   }
-  if (symbolic > 1) return unsupported(node_place(node), fmt::format("the result {} has {} symbolic dimensions", to_text(result), symbolic), "export the model with only its batch dimension symbolic");
+  if (symbolic > 1)
+    return unsupported(node_place(node),
+                       fmt::format("the result {} has {} symbolic dimensions", to_text(result), symbolic),
+                       "export the model with only its batch dimension symbolic");
   return target;
 }
 
@@ -35,7 +38,8 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
     const Value& value = graph.values()[v];
     const NodeId producer = producers[v];
     if (value.constant || !value.contents || !producer.valid() || !is_static(value.type.shape)) continue;
-    if (!std::all_of(value.contents->begin(), value.contents->end(), [](const Dim& d) { return d.is_constant(); })) continue;
+    if (!std::all_of(value.contents->begin(), value.contents->end(), [](const Dim& d) { return d.is_constant(); }))
+      continue;
     Tensor t(value.type.dtype, static_dims(value.type.shape));
     for (size_t i = 0; i < value.contents->size(); ++i) {
       const int64_t element = (*value.contents)[i].factor;
@@ -62,14 +66,18 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
     } else {
       const Shape& operand = graph.type(node.inputs[0]).shape;
       for (size_t i = 0; i < result.size(); ++i) {
-        const bool own = i + operand.size() >= result.size() && operand[i + operand.size() - result.size()] == result[i];
-        if (!result[i].is_constant() && !own) return unsupported(node_place(node), fmt::format("a dimension grows to the symbolic {}", to_text(result[i])), "export the model with a fixed batch, or without the expansion");
+        const bool own =
+            i + operand.size() >= result.size() && operand[i + operand.size() - result.size()] == result[i];
+        if (!result[i].is_constant() && !own)
+          return unsupported(node_place(node), fmt::format("a dimension grows to the symbolic {}", to_text(result[i])),
+                             "export the model with a fixed batch, or without the expansion");
         target.push_back(own ? 1 : result[i].factor);
       }
     }
     patch.begin_edit();
     const Dims dims{static_cast<int64_t>(target.size())};
-    patch.replace_operand({static_cast<int32_t>(n)}, 1, patch.add_constant(node.name + "_target", integers(target, dims)));
+    patch.replace_operand({static_cast<int32_t>(n)}, 1,
+                          patch.add_constant(node.name + "_target", integers(target, dims)));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }

@@ -19,7 +19,8 @@ Attributes linear_attributes(const QuantParams& q, DType type) {
 
 class Applier {
  public:
-  Applier(const Graph& graph, const QuantPlan& plan) : graph_(graph), plan_(plan), users_(graph.users()), producers_(graph.producers()), patch_(graph) {}
+  Applier(const Graph& graph, const QuantPlan& plan)
+      : graph_(graph), plan_(plan), users_(graph.users()), producers_(graph.producers()), patch_(graph) {}
 
   Result<Graph> apply() {
     for (ValueId id : graph_.inputs())
@@ -52,7 +53,8 @@ class Applier {
     for (NodeId user : users_[static_cast<size_t>(v.index)]) {
       const Node& node = graph_.node(user);
       for (size_t i = 0; i < node.inputs.size(); ++i)
-        if (node.inputs[i] == v && !(i == 0 && moves_codes_exactly(graph_, node))) patch_.replace_operand(user, i, with);
+        if (node.inputs[i] == v && !(i == 0 && moves_codes_exactly(graph_, node)))
+          patch_.replace_operand(user, i, with);
     }
   }
 
@@ -66,7 +68,8 @@ class Applier {
       for (NodeId user : users_[static_cast<size_t>(v.index)]) patch_.stands_for(user);
     }
     const ValueId codes = patch_.add("QuantizeLinear", name + "_QuantizeLinear", {v}, linear_attributes(q, DType::u8));
-    const ValueId real = patch_.add("DequantizeLinear", name + "_DequantizeLinear", {codes}, linear_attributes(q, DType::u8));
+    const ValueId real =
+        patch_.add("DequantizeLinear", name + "_DequantizeLinear", {codes}, linear_attributes(q, DType::u8));
     codes_[v] = {codes, real, q};
     read_instead(v, real);
   }
@@ -90,7 +93,8 @@ class Applier {
     patch_.remove(id);
     for (size_t i = 0; i < moved.size(); ++i) {
       const ValueId v = node.outputs[i];
-      const ValueId real = patch_.add_named("DequantizeLinear", graph_.value(v).name + "_DequantizeLinear", graph_.value(v).name, {moved[i]}, linear_attributes(params, DType::u8));
+      const ValueId real = patch_.add_named("DequantizeLinear", graph_.value(v).name + "_DequantizeLinear",
+                                            graph_.value(v).name, {moved[i]}, linear_attributes(params, DType::u8));
       codes_[v] = {moved[i], real, params};
       patch_.replace(v, real);
     }
@@ -106,17 +110,21 @@ class Applier {
     Tensor codes(DType::s8, w.dims());
     for (int64_t i = 0; i < w.size(); ++i) {
       const double scale = plan.scale[static_cast<size_t>(i / inner % channels)];
-      codes.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(std::clamp(std::nearbyint(w.at(i) / scale), -127.0, 127.0));
+      codes.mutable_data<int8_t>()[static_cast<size_t>(i)] =
+          static_cast<int8_t>(std::clamp(std::nearbyint(w.at(i) / scale), -127.0, 127.0));
     }
     const QuantParams q{plan.scale, std::vector<int32_t>(plan.scale.size(), 0), plan.axis};
     patch_.begin_edit();
     patch_.stands_for(plan.node);
     const ValueId constant = patch_.add_constant(value.name + "_quantized", std::move(codes), q);
-    patch_.replace_operand(plan.node, 1, patch_.add("DequantizeLinear", value.name + "_DequantizeLinear", {constant}, linear_attributes(q, DType::s8)));
+    patch_.replace_operand(
+        plan.node, 1,
+        patch_.add("DequantizeLinear", value.name + "_DequantizeLinear", {constant}, linear_attributes(q, DType::s8)));
     if (node.inputs.size() < 3 || !node.inputs[2].valid()) return;
 
     ValueId source = node.inputs[0];
-    while (!plan_.activations.contains(source)) source = graph_.node(producers_[static_cast<size_t>(source.index)]).inputs[0];
+    while (!plan_.activations.contains(source))
+      source = graph_.node(producers_[static_cast<size_t>(source.index)]).inputs[0];
     const double input_scale = plan_.activations.at(source).scale[0];
     const Value& bias = graph_.value(node.inputs[2]);
     Tensor bias_codes(DType::s32, {channels});
@@ -124,10 +132,13 @@ class Applier {
     for (int64_t c = 0; c < channels; ++c) {
       const double scale = input_scale * static_cast<double>(plan.scale[static_cast<size_t>(c)]);
       bq.scale.push_back(static_cast<float>(scale));
-      bias_codes.mutable_data<int32_t>()[static_cast<size_t>(c)] = static_cast<int32_t>(std::nearbyint(bias.constant->at(bias.constant->size() == 1 ? 0 : c) / scale));
+      bias_codes.mutable_data<int32_t>()[static_cast<size_t>(c)] =
+          static_cast<int32_t>(std::nearbyint(bias.constant->at(bias.constant->size() == 1 ? 0 : c) / scale));
     }
     const ValueId bias_constant = patch_.add_constant(bias.name + "_quantized", std::move(bias_codes), bq);
-    patch_.replace_operand(plan.node, 2, patch_.add("DequantizeLinear", bias.name + "_DequantizeLinear", {bias_constant}, linear_attributes(bq, DType::s32)));
+    patch_.replace_operand(plan.node, 2,
+                           patch_.add("DequantizeLinear", bias.name + "_DequantizeLinear", {bias_constant},
+                                      linear_attributes(bq, DType::s32)));
   }
 
   const Graph& graph_;

@@ -1,10 +1,10 @@
 #include "quant/calibrate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
-#include <fmt/format.h>
 
 #include "base/file.h"
 
@@ -31,7 +31,8 @@ Extent extent_of(std::span<const float> x) {
 
 }  // namespace
 
-Result<Ranges> calibrate_min_max(const Graph& graph, std::span<const ValueId> values, const BatchSource& next_batch, const RunGraph& run) {
+Result<Ranges> calibrate_min_max(const Graph& graph, std::span<const ValueId> values, const BatchSource& next_batch,
+                                 const RunGraph& run) {
   Ranges ranges;
   std::vector<bool> wanted(graph.values().size(), false);
   for (ValueId id : values) wanted[static_cast<size_t>(id.index)] = true;
@@ -41,7 +42,8 @@ Result<Ranges> calibrate_min_max(const Graph& graph, std::span<const ValueId> va
     const Extent e = extent_of(t.data<float>());
     if (!e.finite) {
       const NodeId producer = producers[static_cast<size_t>(id.index)];
-      return bad_input(producer.valid() ? node_place(graph.node(producer)) : "input " + printable(graph.value(id).name), "a value is NaN or infinite during calibration",
+      return bad_input(producer.valid() ? node_place(graph.node(producer)) : "input " + printable(graph.value(id).name),
+                       "a value is NaN or infinite during calibration",
                        "check the calibration data and its preprocessing, and the model's weights");
     }
     if (!wanted[static_cast<size_t>(id.index)] || t.empty()) return {};

@@ -11,9 +11,9 @@ namespace cupel {
 
 // What selection decides before any range is known.
 struct Selection {
-  std::vector<ValueId> activations;        // f32 values to quantize per tensor, in order of computation
-  std::vector<NodeId> contractions;        // whose weights (and bias) become codes
-  std::map<std::string, std::string> kept; // node name → why it stays in float
+  std::vector<ValueId> activations;         // f32 values to quantize per tensor, in order of computation
+  std::vector<NodeId> contractions;         // whose weights (and bias) become codes
+  std::map<std::string, std::string> kept;  // node name → why it stays in float
 };
 
 // Weights of one contraction: s8, symmetric, per output channel.
@@ -29,8 +29,8 @@ struct QuantPlan {
   std::map<std::string, std::string> kept;
 };
 
-// Contractions run on integers; so do Add, Mul, pooling, Concat and unary functions that lie between integer ops: something
-// integer needs their result and what feeds them can be codes. Ops that move codes follow their operand.
+// Contractions run on integers; so do Add, Mul, pooling, Concat and unary functions that lie between integer ops:
+// something integer needs their result and what feeds them can be codes. Ops that move codes follow their operand.
 Selection select_values(const Graph& graph);
 
 // Parameters from ranges (docs/quantization.md 5). bad_input when weights are not finite.
@@ -39,8 +39,8 @@ Result<QuantPlan> choose_parameters(const Graph& graph, const Selection& selecti
 // The Graph with Q/DQ nodes that the plan describes, in stage quantized.
 Result<Graph> apply_plan(const Graph& graph, const QuantPlan& plan);
 
-// Whether the node gives the same whether numbers or their codes are moved: ops of rule `same`, but for a Pad that inserts
-// a number other than 0.
+// Whether the node gives the same whether numbers or their codes are moved: ops of rule `same`, but for a Pad that
+// inserts a number other than 0.
 bool moves_codes_exactly(const Graph& graph, const Node& node);
 
 // u8 parameters for the range [min, max].

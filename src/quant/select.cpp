@@ -1,7 +1,7 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "quant/plan.h"
 
@@ -10,7 +10,14 @@ namespace {
 
 class Selector {
  public:
-  explicit Selector(const Graph& graph) : graph_(graph), users_(graph.users()), producers_(graph.producers()), sources_(graph.values().size()), unclamped_(graph.values().size()), wanted_behind_(graph.values().size(), false), possible_(graph.values().size(), false) {}
+  explicit Selector(const Graph& graph)
+      : graph_(graph),
+        users_(graph.users()),
+        producers_(graph.producers()),
+        sources_(graph.values().size()),
+        unclamped_(graph.values().size()),
+        wanted_behind_(graph.values().size(), false),
+        possible_(graph.values().size(), false) {}
 
   Selection select() {
     note_sources();
@@ -43,7 +50,9 @@ class Selector {
     const NodeId id = producers_[static_cast<size_t>(v.index)];
     return id.valid() ? &graph_.node(id) : nullptr;
   }
-  bool is_activation(ValueId v) const { return v.valid() && !graph_.value(v).constant && graph_.type(v).dtype == DType::f32; }
+  bool is_activation(ValueId v) const {
+    return v.valid() && !graph_.value(v).constant && graph_.type(v).dtype == DType::f32;
+  }
   static bool is_clamp(const Node& node) { return node.op->name == "Relu" || node.op->name == "Clip"; }
   bool moves(const Node& node) const { return moves_codes_exactly(graph_, node) && is_activation(node.inputs[0]); }
 
@@ -54,31 +63,34 @@ class Selector {
     for (const Node& node : graph_.nodes())
       for (ValueId v : node.outputs) {
         if (moves(node)) sources_[static_cast<size_t>(v.index)] = source(node.inputs[0]);
-        if (is_clamp(node)) unclamped_[static_cast<size_t>(v.index)] = unclamped_[static_cast<size_t>(node.inputs[0].index)];
+        if (is_clamp(node))
+          unclamped_[static_cast<size_t>(v.index)] = unclamped_[static_cast<size_t>(node.inputs[0].index)];
       }
   }
   // The value behind the single-use clamps that follow v.
   ValueId behind_clamps(ValueId v) const {
     for (;;) {
       const auto& u = users_[static_cast<size_t>(v.index)];
-      if (u.size() != 1 || graph_.is_output(v) || !is_clamp(graph_.node(u[0])) || graph_.node(u[0]).inputs[0] != v) return v;
+      if (u.size() != 1 || graph_.is_output(v) || !is_clamp(graph_.node(u[0])) || graph_.node(u[0]).inputs[0] != v)
+        return v;
       v = graph_.node(u[0]).outputs[0];
     }
   }
-  // Notes for the results of a node whether some integer node reads them, directly or behind clamps and moves; its users
-  // are decided already.
+  // Notes for the results of a node whether some integer node reads them, directly or behind clamps and moves; its
+  // users are decided already.
   void look_behind(const Node& node) {
     for (ValueId v : node.outputs)
       for (NodeId user : users_[static_cast<size_t>(v.index)]) {
         const Node& reader = graph_.node(user);
         const bool passes_on = (is_clamp(reader) || moves(reader)) &&
-                               std::any_of(reader.outputs.begin(), reader.outputs.end(), [&](ValueId r) { return wanted_behind_[static_cast<size_t>(r.index)]; });
+                               std::any_of(reader.outputs.begin(), reader.outputs.end(),
+                                           [&](ValueId r) { return wanted_behind_[static_cast<size_t>(r.index)]; });
         if (integer_.contains(user) || passes_on) wanted_behind_[static_cast<size_t>(v.index)] = true;
       }
   }
-  // Notes which values can be codes at no cost to a float op: an input of the graph, an operand of an integer contraction,
-  // or the result of an op that has an integer meaning on operands for which the same holds. Later choices change nothing
-  // of it: what they turn into codes can be codes already.
+  // Notes which values can be codes at no cost to a float op: an input of the graph, an operand of an integer
+  // contraction, or the result of an op that has an integer meaning on operands for which the same holds. Later choices
+  // change nothing of it: what they turn into codes can be codes already.
   void note_possible_codes() {
     for (ValueId id : graph_.inputs()) possible_[static_cast<size_t>(id.index)] = is_activation(id);
     for (const Node& node : graph_.nodes())
@@ -96,7 +108,8 @@ class Selector {
       case QuantRule::contraction: return integer_.contains(producers_[static_cast<size_t>(p->outputs[0].index)]);
       case QuantRule::add:
       case QuantRule::mul:
-      case QuantRule::concat: return std::all_of(p->inputs.begin(), p->inputs.end(), [&](ValueId x) { return can_be_codes(x); });
+      case QuantRule::concat:
+        return std::all_of(p->inputs.begin(), p->inputs.end(), [&](ValueId x) { return can_be_codes(x); });
       case QuantRule::average:
       case QuantRule::unary: return can_be_codes(p->inputs[0]);
       case QuantRule::none:
@@ -122,7 +135,8 @@ class Selector {
       reasons_[id] = "its weights are computed at run time";
       return;
     }
-    if (node.op->name == "Gemm" && (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)) {
+    if (node.op->name == "Gemm" &&
+        (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)) {
       reasons_[id] = "alpha or beta is not 1";
       return;
     }

@@ -1,8 +1,8 @@
 #include "reference/interpreter.h"
 
-#include <new>
-
 #include <fmt/format.h>
+
+#include <new>
 
 #include "base/file.h"
 
@@ -10,7 +10,9 @@ namespace cupel {
 
 Result<int64_t> bind_inputs(const Graph& graph, std::span<const Tensor> inputs) {
   if (inputs.size() != graph.inputs().size())
-    return bad_input("inputs", fmt::format("{} tensors are given, the model has {} inputs", inputs.size(), graph.inputs().size()), "give one tensor for each input");
+    return bad_input("inputs",
+                     fmt::format("{} tensors are given, the model has {} inputs", inputs.size(), graph.inputs().size()),
+                     "give one tensor for each input");
   int64_t symbol = -1;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Value& v = graph.value(graph.inputs()[i]);
@@ -18,7 +20,8 @@ Result<int64_t> bind_inputs(const Graph& graph, std::span<const Tensor> inputs) 
     const std::string found = fmt::format("{}{}", dtype_name(inputs[i].dtype()), to_text(inputs[i].dims()));
     const std::string expected = fmt::format("{}{}", dtype_name(v.type.dtype), to_text(v.type.shape));
     const std::string remedy = "give data of the model's type and shape";
-    if (inputs[i].dtype() != v.type.dtype || inputs[i].dims().size() != v.type.shape.size()) return bad_input(place, fmt::format("found {}, expected {}", found, expected), remedy);
+    if (inputs[i].dtype() != v.type.dtype || inputs[i].dims().size() != v.type.shape.size())
+      return bad_input(place, fmt::format("found {}, expected {}", found, expected), remedy);
     for (size_t d = 0; d < v.type.shape.size(); ++d) {
       const Dim& want = v.type.shape[d];
       const int64_t have = inputs[i].dims()[d];
@@ -26,9 +29,12 @@ Result<int64_t> bind_inputs(const Graph& graph, std::span<const Tensor> inputs) 
         if (have != want.factor) return bad_input(place, fmt::format("found {}, expected {}", found, expected), remedy);
         continue;
       }
-      if (have % want.factor != 0) return bad_input(place, fmt::format("found {}, expected {}", found, expected), remedy);
+      if (have % want.factor != 0)
+        return bad_input(place, fmt::format("found {}, expected {}", found, expected), remedy);
       const int64_t value = have / want.factor;
-      if (symbol >= 0 && symbol != value) return bad_input(place, fmt::format("{} is {} here and {} in an earlier input", want.symbol, value, symbol), remedy);
+      if (symbol >= 0 && symbol != value)
+        return bad_input(place, fmt::format("{} is {} here and {} in an earlier input", want.symbol, value, symbol),
+                         remedy);
       symbol = value;
     }
   }
@@ -37,8 +43,10 @@ Result<int64_t> bind_inputs(const Graph& graph, std::span<const Tensor> inputs) 
 
 namespace {
 
-Result<std::vector<Tensor>> evaluate_node(const Graph& graph, const Node& node, std::span<const Tensor* const> operands, ThreadPool& threads, int64_t symbol_value) {
-  if (!node.op->reference) return internal_error(node_place(node), "the op has no reference meaning; simplify removes it");
+Result<std::vector<Tensor>> evaluate_node(const Graph& graph, const Node& node, std::span<const Tensor* const> operands,
+                                          ThreadPool& threads, int64_t symbol_value) {
+  if (!node.op->reference)
+    return internal_error(node_place(node), "the op has no reference meaning; simplify removes it");
   std::vector<const TensorType*> input_types;
   for (ValueId id : node.inputs) input_types.push_back(id.valid() ? &graph.type(id) : nullptr);
   std::vector<TensorType> output_types;
@@ -48,15 +56,21 @@ Result<std::vector<Tensor>> evaluate_node(const Graph& graph, const Node& node, 
     outputs.emplace_back(graph.type(id).dtype, CUPEL_TRY(bind_shape(graph.type(id).shape, symbol_value)));
   }
   const EvalContext context{node, node.attributes, operands, input_types, output_types, outputs, threads};
-  if (Status status = node.op->reference(context); !status) return std::unexpected(std::move(status).error().within(node_place(node)));
+  if (Status status = node.op->reference(context); !status)
+    return std::unexpected(std::move(status).error().within(node_place(node)));
   return outputs;
 }
 
-std::unexpected<Error> out_of_memory() { return resource_error("memory", "the model's values do not fit into memory", "use a smaller batch (--batch) or raise --max-memory"); }
+std::unexpected<Error> out_of_memory() {
+  return resource_error("memory", "the model's values do not fit into memory",
+                        "use a smaller batch (--batch) or raise --max-memory");
+}
 
 }  // namespace
 
-Result<std::vector<Tensor>> interpret_node(const Graph& graph, const Node& node, std::span<const Tensor* const> operands, ThreadPool& threads, int64_t symbol_value) {
+Result<std::vector<Tensor>> interpret_node(const Graph& graph, const Node& node,
+                                           std::span<const Tensor* const> operands, ThreadPool& threads,
+                                           int64_t symbol_value) {
   try {
     return evaluate_node(graph, node, operands, threads, symbol_value);
   } catch (const std::bad_alloc&) {
@@ -64,7 +78,8 @@ Result<std::vector<Tensor>> interpret_node(const Graph& graph, const Node& node,
   }
 }
 
-Result<std::vector<Tensor>> interpret(const Graph& graph, std::span<const Tensor> inputs, ThreadPool& threads, const Tap& tap) {
+Result<std::vector<Tensor>> interpret(const Graph& graph, std::span<const Tensor> inputs, ThreadPool& threads,
+                                      const Tap& tap) {
   const int64_t symbol = CUPEL_TRY(bind_inputs(graph, inputs));
   std::vector<Tensor> values(graph.values().size());
   std::vector<int> pending(graph.values().size(), 0);
@@ -89,7 +104,8 @@ Result<std::vector<Tensor>> interpret(const Graph& graph, std::span<const Tensor
       if (pending[static_cast<size_t>(id.index)] > 0) values[static_cast<size_t>(id.index)] = std::move(results[i]);
     }
     for (ValueId id : node.inputs)
-      if (id.valid() && --pending[static_cast<size_t>(id.index)] == 0 && !graph.value(id).constant) values[static_cast<size_t>(id.index)] = Tensor();
+      if (id.valid() && --pending[static_cast<size_t>(id.index)] == 0 && !graph.value(id).constant)
+        values[static_cast<size_t>(id.index)] = Tensor();
   }
   std::vector<Tensor> outputs;
   for (ValueId id : graph.outputs()) outputs.push_back(values[static_cast<size_t>(id.index)]);
@@ -97,7 +113,9 @@ Result<std::vector<Tensor>> interpret(const Graph& graph, std::span<const Tensor
 }
 
 RunGraph interpreter(ThreadPool& threads) {
-  return [&threads](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) { return interpret(graph, inputs, threads, tap); };
+  return [&threads](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) {
+    return interpret(graph, inputs, threads, tap);
+  };
 }
 
 }  // namespace cupel

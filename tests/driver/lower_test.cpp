@@ -1,4 +1,7 @@
-// Lowered programs mean what the graph means: every step's result and every output equal the interpreter's, byte for byte.
+// Lowered programs mean what the graph means: every step's result and every output equal the interpreter's, byte for
+// byte.
+#include "kernel/lower.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -8,7 +11,6 @@
 #include "driver/engine.h"
 #include "emit/image_builder.h"
 #include "kernel/evaluate_program.h"
-#include "kernel/lower.h"
 #include "kernel/memory_plan.h"
 #include "reference/interpreter.h"
 
@@ -28,7 +30,8 @@ Tensor random_images(int64_t items, unsigned seed) {
   if (a.dtype() != b.dtype() || a.size() != b.size()) return ::testing::AssertionFailure() << "types or sizes differ";
   const int64_t elem = dtype_bits(a.dtype()) / 8;
   for (int64_t i = 0; i < a.size(); ++i)
-    if (std::memcmp(a.bytes().data() + i * elem, b.bytes().data() + i * elem, static_cast<size_t>(elem)) != 0 && !(a.dtype() == DType::f32 && a.at(i) != a.at(i) && b.at(i) != b.at(i)))
+    if (std::memcmp(a.bytes().data() + i * elem, b.bytes().data() + i * elem, static_cast<size_t>(elem)) != 0 &&
+        !(a.dtype() == DType::f32 && a.at(i) != a.at(i) && b.at(i) != b.at(i)))
       return ::testing::AssertionFailure() << "element " << i << " is " << a.at(i) << ", expected " << b.at(i);
   return ::testing::AssertionSuccess();
 }
@@ -44,26 +47,29 @@ void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot)
   });
   ASSERT_TRUE(reference.has_value()) << reference.error().message();
   int taps = 0;
-  const auto outputs = evaluate_program(lowered->program, std::span(&input, 1), [&](const Step& step, const Tensor& t) -> Status {
-    ++taps;
-    EXPECT_TRUE(same_bytes(t, expected.at(step.value_name))) << step.name << " " << step.value_name;
-    return {};
-  });
+  const auto outputs =
+      evaluate_program(lowered->program, std::span(&input, 1), [&](const Step& step, const Tensor& t) -> Status {
+        ++taps;
+        EXPECT_TRUE(same_bytes(t, expected.at(step.value_name))) << step.name << " " << step.value_name;
+        return {};
+      });
   ASSERT_TRUE(outputs.has_value()) << outputs.error().message();
   EXPECT_GT(taps, 5);
   for (size_t i = 0; i < outputs->size(); ++i) EXPECT_TRUE(same_bytes((*outputs)[i], (*reference)[i]));
-  EXPECT_LE(static_cast<double>(lowered->program.arena_bytes), 1.15 * static_cast<double>(live_bytes(lowered->program)));
+  EXPECT_LE(static_cast<double>(lowered->program.arena_bytes),
+            1.15 * static_cast<double>(live_bytes(lowered->program)));
 }
 
-// The compiled Image on every x86 target that this machine runs, one and two threads, batches 1 and 3: every step's result
-// and every output equal the interpreter's.
+// The compiled Image on every x86 target that this machine runs, one and two threads, batches 1 and 3: every step's
+// result and every output equal the interpreter's.
 void expect_same_bits_compiled(const Graph& graph) {
   ThreadPool threads(2);
   WorkerPool workers({.program = CUPEL_EMIT_PROGRAM});
   int images = 0;
   for (const EmitTarget& target : runnable_emit_targets()) {
     const auto image = compile_image(graph, "network", target, workers);
-    if (!image && image.error().kind == ErrorKind::unsupported && target.byte_product != ByteProduct::four_u8_s8) continue;
+    if (!image && image.error().kind == ErrorKind::unsupported && target.byte_product != ByteProduct::four_u8_s8)
+      continue;
     ASSERT_TRUE(image.has_value()) << target.name << ": " << image.error().message();
     ++images;
     for (int thread_count : {1, 2})
@@ -72,10 +78,11 @@ void expect_same_bits_compiled(const Graph& graph) {
         ASSERT_TRUE(model.has_value()) << model.error().message();
         const Tensor input = random_images(batch, static_cast<unsigned>(10 + batch));
         std::map<ValueId, Tensor> expected;
-        const auto reference = interpret(graph, std::span(&input, 1), threads, [&](ValueId id, const Tensor& t) -> Status {
-          expected[id] = t;
-          return {};
-        });
+        const auto reference =
+            interpret(graph, std::span(&input, 1), threads, [&](ValueId id, const Tensor& t) -> Status {
+              expected[id] = t;
+              return {};
+            });
         ASSERT_TRUE(reference.has_value()) << reference.error().message();
         int taps = 0;
         const auto outputs = model->run(graph, std::span(&input, 1), [&](ValueId id, const Tensor& t) -> Status {
@@ -85,7 +92,8 @@ void expect_same_bits_compiled(const Graph& graph) {
         });
         ASSERT_TRUE(outputs.has_value()) << outputs.error().message();
         EXPECT_GT(taps, 5);
-        for (size_t i = 0; i < outputs->size(); ++i) EXPECT_TRUE(same_bytes((*outputs)[i], (*reference)[i])) << target.name;
+        for (size_t i = 0; i < outputs->size(); ++i)
+          EXPECT_TRUE(same_bytes((*outputs)[i], (*reference)[i])) << target.name;
       }
   }
   EXPECT_GT(images, 0);
@@ -93,7 +101,9 @@ void expect_same_bits_compiled(const Graph& graph) {
 
 class SampleNetwork : public ::testing::TestWithParam<const char*> {
  protected:
-  std::filesystem::path path() const { return std::filesystem::path(CUPEL_SOURCE_DIR) / "models" / (std::string("fashion_") + GetParam() + ".onnx"); }
+  std::filesystem::path path() const {
+    return std::filesystem::path(CUPEL_SOURCE_DIR) / "models" / (std::string("fashion_") + GetParam() + ".onnx");
+  }
 };
 
 TEST_P(SampleNetwork, FloatProgramsEqualInterpreter) {
@@ -129,10 +139,12 @@ TEST_P(SampleNetwork, IntegerProgramsEqualInterpreter) {
   const auto without = lower_graph(*program, "m", {false, 32});
   ASSERT_FALSE(without.has_value());
   EXPECT_EQ(without.error().message(),
-            "node /blocks/blocks.0/MatMul (MatMul): a product of two activations on a target without a byte dot product has no compiled form yet\n  run the model with --engine reference");
+            "node /blocks/blocks.0/MatMul (MatMul): a product of two activations on a target without a byte dot "
+            "product has no compiled form yet\n  run the model with --engine reference");
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, SampleNetwork, ::testing::Values("resnet", "mobilenet", "vit"), [](const auto& network) { return std::string(network.param); });
+INSTANTIATE_TEST_SUITE_P(Networks, SampleNetwork, ::testing::Values("resnet", "mobilenet", "vit"),
+                         [](const auto& network) { return std::string(network.param); });
 
 }  // namespace
 }  // namespace cupel

@@ -21,7 +21,8 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   AssayOptions options;
   options.folder = flags.folder;
   options.provenance = provenance(engine);
-  options.evaluate = {common.batch, flags.samples, flags.layer_samples, flags.max_drop, flags.top_k, work.progress(), engine};
+  options.evaluate = {common.batch,    flags.samples, flags.layer_samples, flags.max_drop, flags.top_k,
+                      work.progress(), engine};
   auto report = assay(flags.model, flags.data, work.context(), options);
   const bool stopped = work.finish();
   if (!report) return std::unexpected(std::move(report).error());

@@ -9,8 +9,8 @@
 #include <ctime>
 
 #include "base/file.h"
-#include "target/machine.h"
 #include "profile/peaks.h"
+#include "target/machine.h"
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
@@ -168,10 +168,13 @@ Provenance provenance(EngineKind engine) {
   std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
   p.date = date;
   p.command = g_command;
-  p.versions = {{"cupel", CUPEL_VERSION}, {"engine", engine == EngineKind::compiled ? "compiled for this machine" : "reference interpreter"}, {"compiler", __VERSION__}};
+  p.versions = {{"cupel", CUPEL_VERSION},
+                {"engine", engine == EngineKind::compiled ? "compiled for this machine" : "reference interpreter"},
+                {"compiler", __VERSION__}};
   const Machine machine = host_machine();
   for (auto& [name, value] : machine_facts(machine)) p.machine.push_back({std::move(name), std::move(value)});
-  for (auto& [name, value] : peak_facts(measure_peaks(true, machine))) p.machine.push_back({std::move(name), std::move(value)});
+  for (auto& [name, value] : peak_facts(measure_peaks(true, machine)))
+    p.machine.push_back({std::move(name), std::move(value)});
   return p;
 }
 
