@@ -5,6 +5,7 @@
 
 #include "kernel/lowering.h"
 #include "kernel/schedule.h"
+#include "ops/requantize.h"
 
 namespace cupel {
 
@@ -165,10 +166,7 @@ Status Lowering::lower_concat(NodeId id) {
     Scalar value = CUPEL_TRY(operand_scalar(draft, operand, walk));
     const TensorType &in = graph_.type(operand), &out = graph_.type(result);
     if (in.quant && !(*in.quant == *out.quant && in.dtype == out.dtype)) {
-      const float m =
-          in.quant->scale[0] == 0
-              ? 0
-              : static_cast<float>(static_cast<double>(in.quant->scale[0]) / static_cast<double>(out.quant->scale[0]));
+      const float m = ops::scale_ratio(in.quant->scale[0], out.quant->scale[0]);
       value = to_code(to_f32(value - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype, out.quant->zero_point[0]);
     }
     MapSpec spec;
