@@ -19,7 +19,7 @@ constexpr std::string_view kSimplify[] = {"resolve_shapes",        "fold_constan
                                           "fold_batch_norm",       "recognise_gelu", "recognise_layer_norm",
                                           "recognise_activations", "fold_constants", "finish_simplify"};
 constexpr std::string_view kAfterQuantization[] = {"drop_redundant_clamps"};
-constexpr std::string_view kIntegerize[] = {"drop_redundant_clamps", "integerize"};
+constexpr std::string_view kIntegerize[] = {"drop_redundant_clamps", "integerize", "fold_constants"};
 
 }  // namespace
 

@@ -96,7 +96,7 @@ Status Lowering::lower_node(NodeId id) {
       op == "Slice" || op == "Split" || op == "Gather")
     return lower_view(id);
   if (op == "Concat") return lower_concat(id);
-  if (is_elementwise(node) || op == "Expand") return lower_map(id);
+  if (is_elementwise(node) || op == "Expand" || op == "ExpandBatch") return lower_map(id);
   return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
 }
 

@@ -31,17 +31,18 @@ Status Lowering::lower_map(NodeId id) {
   const Node& node = graph_.node(id);
   const Dims dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
   const Walk walk = walk_of(node.outputs[0], dims);
+  // Operands behind the first that say nothing but a shape.
+  const bool repeats = node.op->name == "Expand" || node.op->name == "ExpandBatch";
   Draft draft;
   std::vector<Scalar> operands;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (!node.inputs[i].valid() || (i > 0 && reads_constants(node))) {
+    if (!node.inputs[i].valid() || (i > 0 && (repeats || reads_constants(node)))) {
       operands.push_back(0.0f);
     } else {
       operands.push_back(CUPEL_TRY(operand_scalar(draft, node.inputs[i], walk)));
     }
   }
-  const Scalar value =
-      node.op->name == "Expand" ? operands[0] : CUPEL_TRY(node_expression(draft, node, operands, walk));
+  const Scalar value = repeats ? operands[0] : CUPEL_TRY(node_expression(draft, node, operands, walk));
   const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
   return finish_map(id, draft, value, nodes, node.outputs[0], walk);
 }

@@ -91,12 +91,31 @@ Status spell_layer_normalization(Exporter& e, const Node& node, NodeDraft& d) {
   return {};
 }
 
+// x repeated to [dimension 0 of like, the other dimensions of x]
+Status spell_expand_batch(Exporter& e, const Node& node, NodeDraft& d) {
+  const Shape& x = e.graph().type(node.inputs[0]).shape;
+  std::vector<int64_t> rest;
+  for (size_t i = 1; i < x.size(); ++i) rest.push_back(x[i].factor);
+  const auto constant = [&](const char* name, std::vector<int64_t> values) {
+    const Dims dims = {static_cast<int64_t>(values.size())};
+    return e.add_constant(fmt::format("{}_{}", d.name, name),
+                          Tensor::of<int64_t>(dims, std::span<const int64_t>(values)));
+  };
+  const std::string shape = e.add_part("Shape", d, "shape", {d.inputs[1]});
+  const std::string batch = e.add_part("Slice", d, "batch", {shape, constant("first", {0}), constant("behind", {1})});
+  const std::string target =
+      rest.empty() ? batch : e.add_part("Concat", d, "target", {batch, constant("rest", rest)}, {{"axis", int64_t{0}}});
+  finish(d, "Expand", {d.inputs[0], target});
+  return {};
+}
+
 struct Row {
   std::string_view op;
   Status (*run)(Exporter&, const Node&, NodeDraft&);
 };
 
 constexpr Row kRows[] = {
+    {"ExpandBatch", spell_expand_batch},
     {"Gelu", spell_gelu},
     {"HardSwish", spell_hard_swish},
     {"LayerNormalization", spell_layer_normalization},  // below opset 17, where axes of ReduceMean are an attribute

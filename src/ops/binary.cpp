@@ -1,5 +1,5 @@
-// Add, Sub, Mul, Div, Pow, Max, Min with broadcasting: f32 and integers (docs/quantization.md 4), Add and Mul on codes
-// too (section 3). Integers wrap around; their division truncates toward zero.
+// Add, Sub, Mul, Div, Mod, Pow, Max, Min with broadcasting: f32 and integers (docs/quantization.md 4; Mod integers
+// alone), Add and Mul on codes too (section 3). Integers wrap around; their division truncates toward zero.
 #include <fmt/format.h>
 
 #include <type_traits>
@@ -43,6 +43,28 @@ struct DivOf {
       return a / b;
     }
   }
+};
+// The remainder has the sign of b, or of a.
+struct ModOf {
+  template <class T>
+  [[gnu::always_inline]] T operator()(T a, T b) const {
+    if constexpr (std::is_integral_v<T>) {
+      const T rest = RestOf{}(a, b);
+      return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
+    } else {
+      return a;  // infer_mod refuses numbers
+    }
+  }
+  struct RestOf {
+    template <class T>
+    [[gnu::always_inline]] T operator()(T a, T b) const {
+      if constexpr (std::is_integral_v<T>) {
+        return b == T{-1} ? T{0} : static_cast<T>(a % b);
+      } else {
+        return a;
+      }
+    }
+  };
 };
 struct MaxOf {
   template <class T>
@@ -200,6 +222,11 @@ FoldedElement fold_div(const Dim& a, const Dim& b) {
   if ((!b.is_constant() && a.symbol != b.symbol) || b.factor == -1 || a.factor % b.factor != 0) return std::nullopt;
   return known_or_unknown(dim_div_exact(a, b));
 }
+FoldedElement fold_mod(const Dim& a, const Dim& b) {
+  if (b == Dim(0)) return bad_input("", "an integer is divided by 0", "correct the model");
+  if (!a.is_constant() || !b.is_constant()) return std::nullopt;
+  return std::optional(Dim(ModOf{}(a.factor, b.factor)));
+}
 FoldedElement fold_max(const Dim& a, const Dim& b) {
   if (a == b) return std::optional(a);
   if (!a.is_constant() || !b.is_constant()) return std::nullopt;
@@ -246,6 +273,17 @@ Folded fold(const InferContext& c) {
   return std::optional(std::move(so_far));
 }
 
+// With fmod for operands that are not negative, where both forms agree.
+Folded fold_mod_contents(const InferContext& c) {
+  const bool sign_of_first = attr_int(c.attributes, "fmod", 0) != 0;
+  for (size_t i = 0; sign_of_first && i < 2; ++i) {
+    if (!c.has(i) || c.contents[i] == nullptr) return std::nullopt;
+    for (const Dim& d : *c.contents[i])
+      if (d.factor < 0) return std::nullopt;
+  }
+  return fold<fold_mod>(c);
+}
+
 // ---- Meanings
 // ----------------------------------------------------------------------------------------------------------
 
@@ -264,12 +302,28 @@ Status reference_with_codes(const EvalContext& c) {
   return reference<F>(c);
 }
 
-Status reference_div(const EvalContext& c) {
+Status expect_divisors(const EvalContext& c) {
   const Tensor& b = c.in(1);
   if (is_integer(b.dtype()) && !c.out().empty())
     for (int64_t i = 0; i < b.size(); ++i)
       if (b.int_at(i) == 0) return bad_input("", "an integer is divided by 0", "correct the model or its input");
+  return {};
+}
+
+Status reference_div(const EvalContext& c) {
+  CUPEL_TRY(expect_divisors(c));
   return reference<DivOf>(c);
+}
+
+Result<Types> infer_mod(const InferContext& c) {
+  if (c.type(0).dtype == DType::f32)
+    return unsupported("", "operand 0 is f32, expected s32 or s64", "write the remainder with other ops");
+  return infer_numbers(c);
+}
+
+Status reference_mod(const EvalContext& c) {
+  CUPEL_TRY(expect_divisors(c));
+  return attr_int(c.attributes, "fmod", 0) != 0 ? reference<ModOf::RestOf>(c) : reference<ModOf>(c);
 }
 
 // Of one operand a copy; of more, from left to right.
@@ -459,6 +513,27 @@ const OpDef kDiv{.name = "Div",
   input %a : s64[batch,5]
   constant %b : s64[5] = [1, -2, 3, -4, 5]
   %y = Div(%a, %b)
+  output %y
+})"}};
+
+const OpDef kMod{.name = "Mod",
+                 .since_opset = 10,
+                 .min_inputs = 2,
+                 .max_inputs = 2,
+                 .attributes = {{"fmod", AttributeKind::integer}},
+                 .infer = infer_mod,
+                 .fold_contents = fold_mod_contents,
+                 .reference = reference_mod,
+                 .samples = {R"(graph "mod" stage imported opset 17 {
+  input %a : s64[batch,6]
+  constant %b : s64[6] = [3, -3, 5, -7, 1, -1]
+  %y = Mod(%a, %b)
+  output %y
+})",
+                             R"(graph "mod_sign_of_dividend" stage imported opset 17 {
+  input %a : s32[batch,3]
+  constant %b : s32[3] = [3, -4, 7]
+  %y = Mod(%a, %b) {fmod=1}
   output %y
 })"}};
 

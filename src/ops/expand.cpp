@@ -1,4 +1,4 @@
-// Expand (broadcast to a shape) and Tile (whole repetitions along every axis).
+// Expand (broadcast to a shape), Tile (whole repetitions along every axis) and ExpandBatch (one item for the whole batch).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -74,9 +74,42 @@ Status reference_tile(const EvalContext& c) {
   return {};
 }
 
+// y[n, …] = x[0, …] for every n below the leading dimension of the second operand, whose elements do not matter.
+Result<Types> infer_expand_batch(const InferContext& c) {
+  Shape shape = c.shape(0);
+  if (shape.empty() || shape[0] != Dim(1))
+    return bad_input("", fmt::format("operand 0 has shape {}, expected a leading dimension of 1", to_text(shape)),
+                     "export the model again");
+  if (c.shape(1).empty())
+    return bad_input("", "operand 1 has no dimension to take the batch from", "export the model again");
+  shape[0] = c.shape(1)[0];
+  return Types{CUPEL_TRY(addressed_type(c, 0, std::move(shape)))};
+}
+
 }  // namespace
 
 namespace ops {
+const OpDef kExpandBatch{.name = "ExpandBatch",
+                         .since_opset = 0,
+                         .min_inputs = 2,
+                         .max_inputs = 2,
+                         .quant_rule = QuantRule::same,
+                         .infer = infer_expand_batch,
+                         .reference = reference_expand,
+                         .spelled_by = "expand to the shape of another value",
+                         .samples = {R"(graph "expand_batch" stage simplified opset 17 {
+  input %x : f32[batch,4]
+  constant %token : f32[1,3] = [1.5, -2.0, 3.25]
+  %y = ExpandBatch(%token, %x)
+  output %y
+})",
+                                     R"(graph "expand_batch_codes" stage integer opset 17 {
+  input %x : f32[batch,4]
+  constant %token : u8[1,1,3] quant(scale=[0x1p-7], zero_point=[128]) = [1, 2, 255]
+  %y = ExpandBatch(%token, %x)
+  output %y
+})"}};
+
 const OpDef kExpand{.name = "Expand",
                     .since_opset = 8,
                     .min_inputs = 2,

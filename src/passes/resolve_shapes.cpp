@@ -1,7 +1,8 @@
 // resolve_shapes: shape arithmetic over the symbolic batch becomes constants, so that none is left at run time.
 //   %s = Shape(%x); … %t = Concat(…); %y = Reshape(%x, %t)     ->     constant %t = [-1, 49, 64]; %y = Reshape(%x, %t)
 // A known element that is symbolic can only be a Reshape or Expand target: there the batch becomes the one −1
-// (Reshape), or the operand's own dimension, which 1 keeps (Expand).
+// (Reshape), or the operand's own dimension, which 1 keeps (Expand). An operand of one item that Expand repeats for the
+// whole batch takes the batch from an input of the graph (ExpandBatch).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,6 +28,14 @@ Result<std::vector<int64_t>> reshape_target(const Shape& result, const Node& nod
                        fmt::format("the result {} has {} symbolic dimensions", to_text(result), symbolic),
                        "export the model with only its batch dimension symbolic");
   return target;
+}
+
+// An input of the graph whose leading dimension is the symbolic `dim`; invalid when there is none.
+ValueId batch_of(const Graph& graph, const Dim& dim) {
+  if (dim.is_constant()) return {};
+  for (ValueId id : graph.inputs())
+    if (const Shape& shape = graph.type(id).shape; !shape.empty() && shape[0] == dim) return id;
+  return {};
 }
 
 }  // namespace
@@ -59,6 +68,7 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
     if ((!reshape && !expand) || graph.value(node.inputs[1]).constant) continue;
     const Shape& result = graph.type(node.outputs[0]).shape;
     std::vector<int64_t> target;
+    ValueId repeated;  // gives the batch that the result is repeated for
     if (reshape) {
       // A target dimension of 0 would mean "copy"; an empty result keeps its own target.
       if (std::any_of(result.begin(), result.end(), [](const Dim& d) { return d == Dim(0); })) continue;
@@ -68,6 +78,11 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
       for (size_t i = 0; i < result.size(); ++i) {
         const bool own =
             i + operand.size() >= result.size() && operand[i + operand.size() - result.size()] == result[i];
+        if (!own && i == 0 && batch_of(graph, result[0]).valid()) {
+          repeated = batch_of(graph, result[0]);
+          target.push_back(1);
+          continue;
+        }
         if (!result[i].is_constant() && !own)
           return unsupported(node_place(node), fmt::format("a dimension grows to the symbolic {}", to_text(result[i])),
                              "export the model with a fixed batch, or without the expansion");
@@ -76,8 +91,15 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
     }
     patch.begin_edit();
     const Dims dims{static_cast<int64_t>(target.size())};
-    patch.replace_operand({static_cast<int32_t>(n)}, 1,
-                          patch.add_constant(node.name + "_target", integers(target, dims)));
+    const ValueId constant = patch.add_constant(node.name + "_target", integers(target, dims));
+    if (!repeated.valid()) {
+      patch.replace_operand({static_cast<int32_t>(n)}, 1, constant);
+      continue;
+    }
+    patch.remove({static_cast<int32_t>(n)});
+    const ValueId item = patch.add("Expand", node.name + "_item", {node.inputs[0], constant});
+    patch.replace(node.outputs[0], patch.add_named("ExpandBatch", node.name, graph.value(node.outputs[0]).name,
+                                                   {item, repeated}));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }
