@@ -85,7 +85,8 @@ Result<Bytes> compile_image(const Graph& program, const std::string& model, cons
                             WorkerPool& workers, std::vector<FusionDecision>* decisions) {
   // fuse and lower
   const LowerTarget facts{target.byte_product == ByteProduct::four_u8_s8,
-                          target.vector_registers * target.vector_lanes / 16};
+                          target.vector_registers * target.vector_lanes / 16,
+                          target.feature_set.has(Feature::avx512vbmi)};
   Lowered lowered = CUPEL_TRY(lower_graph(program, model, facts));
   if (decisions) *decisions = std::move(lowered.decisions);
 

@@ -13,6 +13,7 @@ namespace cupel {
 struct LowerTarget {
   bool byte_dot_product = true;  // u8·s8 products summed in s32 by one instruction; otherwise weights are stored as s16
   int64_t vector_registers = 32;  // of 16 lanes
+  bool byte_tables = false;       // tables of 256 bytes cost less than a requantization
 };
 
 // Why a node is or is not part of the kernel before it (docs/architecture.md 2).

@@ -98,7 +98,7 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
   Draft draft;
   const int64_t padded = round_up(c.columns, 16);
   int64_t start_buffer = 0;
-  const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
+  const Absorbed nodes = absorbable(id, node.outputs[0]);
   if (!tx.quant) {
     std::vector<float> start(static_cast<size_t>(padded), 0.0f);
     if (bias) {
@@ -106,7 +106,7 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
       std::copy(values.begin(), values.end(), start.begin());
     }
     c.spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
-    const Scalar x = CUPEL_TRY(absorb(draft, draft.expr.accumulator(0, ScalarType::f32), nodes, c.walk));
+    const Scalar x = CUPEL_TRY(absorb(draft, node.outputs[0], draft.expr.accumulator(0, ScalarType::f32), nodes, c.walk));
     c.spec.epilogue = draft.expr.finish(x);
   } else {
     const int64_t zx = tx.quant->zero_point[0];
@@ -126,7 +126,7 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
     }
     Scalar x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, rank);
     if (ty.quant) x = to_code(x, ty.dtype, ty.quant->zero_point[0]);
-    c.spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, x, nodes, c.walk)));
+    c.spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk)));
   }
   const ValueId result = take(id, nodes, node.outputs[0], draft);
   const Placed place = CUPEL_TRY(new_place(result, true));

@@ -183,8 +183,8 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
         to_f32(value) * Scalar(ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw));
     if (ty.quant) value = to_code(value, ty.dtype, ty.quant->zero_point[0]);
   }
-  const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
-  spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, value, nodes, walk)));
+  const Absorbed nodes = absorbable(id, node.outputs[0]);
+  spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk)));
   const ValueId result = take(id, nodes, node.outputs[0], draft);
   const Placed place = CUPEL_TRY(new_place(result, true));
   spec.out = access(place, walk);

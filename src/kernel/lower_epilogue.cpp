@@ -7,70 +7,122 @@
 
 #include "kernel/lowering.h"
 #include "ops/requantize.h"
-#include "runtime/thread_pool.h"
 
 namespace cupel {
 
-std::vector<Absorbed> Lowering::absorbable(NodeId anchor, ValueId value) {
-  std::vector<Absorbed> nodes;
-  const std::string& kernel = graph_.node(anchor).name;
-  const auto refuse = [&](NodeId id, std::string reason) {
-    lowered_.decisions.push_back({graph_.node(id).name, kernel, false, std::move(reason)});
-  };
-  for (;;) {
-    const auto& users = users_[static_cast<size_t>(value.index)];
-    if (users.empty()) return nodes;
-    const NodeId id = users[0];
-    const Node& node = graph_.node(id);
-    if (!is_elementwise(node) || taken(id)) return nodes;
-    if (graph_.is_output(value)) return refuse(id, "the value before it is an output of the model"), nodes;
-    if (users.size() > 1 && !std::all_of(users.begin(), users.end(), [&](NodeId u) { return u == id; }))
-      return refuse(id, fmt::format("the value before it is read {} times", users.size())), nodes;
-    if (graph_.type(node.outputs[0]).shape != graph_.type(value).shape)
-      return refuse(id, "it broadcasts the kernel's result"), nodes;
-    for (ValueId operand : node.inputs) {
-      if (!operand.valid() || operand == value || graph_.value(operand).constant || places_.contains(operand)) continue;
-      return refuse(id, "another operand is computed later; it joins that kernel"), nodes;
-    }
-    Draft probe;
-    const Walk none{{1}, {-1}, {}};
-    std::vector<Scalar> operands;
-    for (ValueId operand : node.inputs)
-      operands.push_back(operand.valid() && graph_.type(operand).dtype == DType::f32
-                             ? probe.expr.operand(0, DType::f32)
-                             : probe.expr.operand(1, DType::u8));
-    if (auto probed = node_expression(probe, node, operands, none); !probed)
-      return refuse(id, probed.error().cause), nodes;
-    lowered_.decisions.push_back({node.name, kernel, true, {}});
-    nodes.push_back({id, value});
-    value = node.outputs[0];
+std::string Lowering::refusal(const Node& node, const std::set<ValueId>& inside) {
+  if (!is_elementwise(node)) return fmt::format("{} is not elementwise", node.op->name);
+  if (graph_.type(node.outputs[0]).shape != graph_.type(*inside.begin()).shape) return "it broadcasts the kernel's result";
+  for (ValueId operand : node.inputs) {
+    if (!operand.valid() || inside.contains(operand) || graph_.value(operand).constant || places_.contains(operand))
+      continue;
+    return "another operand is computed later; it joins that kernel";
   }
+  Draft probe;
+  std::vector<Scalar> operands;
+  for (ValueId operand : node.inputs)
+    operands.push_back(operand.valid() && graph_.type(operand).dtype == DType::f32 ? probe.expr.operand(0, DType::f32)
+                                                                                   : probe.expr.operand(1, DType::u8));
+  const auto probed = node_expression(probe, node, operands, Walk{{1}, {-1}, {}});
+  return probed ? std::string() : probed.error().cause;
 }
 
-Result<Scalar> Lowering::absorb(Draft& draft, Scalar x, const std::vector<Absorbed>& nodes, const Walk& walk) {
-  for (const Absorbed& a : nodes) {
-    const Node& node = graph_.node(a.node);
+Absorbed Lowering::absorbable(NodeId anchor, ValueId value) {
+  // Nodes join in the graph's order as long as they can; the kernel takes those up to the last point at which one value
+  // alone leaves it.
+  constexpr size_t kMostNodes = 64;
+  Absorbed joined;
+  std::set<ValueId> inside = {value};
+  std::set<NodeId> members;
+  std::vector<std::pair<NodeId, std::string>> refused;
+  const auto leaves = [&](ValueId v) {
+    const auto& users = users_[static_cast<size_t>(v.index)];
+    return graph_.is_output(v) || users.empty() ||
+           !std::all_of(users.begin(), users.end(), [&](NodeId u) { return members.contains(u); });
+  };
+  std::set<NodeId> waiting;  // users of the values inside, in order
+  const auto wait_for_users = [&](ValueId v) {
+    for (NodeId user : users_[static_cast<size_t>(v.index)])
+      if (!taken(user)) waiting.insert(user);
+  };
+  wait_for_users(value);
+  size_t accepted = 0;
+  ValueId result = value;
+  while (!waiting.empty() && joined.size() < kMostNodes) {
+    const NodeId id = *waiting.begin();
+    waiting.erase(waiting.begin());
+    const Node& node = graph_.node(id);
+    if (std::string why = refusal(node, inside); !why.empty()) {
+      if (is_elementwise(node)) refused.emplace_back(id, std::move(why));
+      continue;
+    }
+    joined.push_back(id);
+    members.insert(id);
+    inside.insert(node.outputs[0]);
+    wait_for_users(node.outputs[0]);
+    const auto leaving = std::count_if(inside.begin(), inside.end(), leaves);
+    if (leaving != 1 || !leaves(node.outputs[0])) continue;
+    accepted = joined.size();
+    result = node.outputs[0];
+  }
+  const std::string& kernel = graph_.node(anchor).name;
+  for (size_t i = 0; i < accepted; ++i) lowered_.decisions.push_back({graph_.node(joined[i]).name, kernel, true, {}});
+  // What could join, but has another reader beside it.
+  for (size_t i = accepted; i < joined.size(); ++i) {
+    const Node& node = graph_.node(joined[i]);
+    if (std::find(node.inputs.begin(), node.inputs.end(), result) == node.inputs.end()) continue;
+    lowered_.decisions.push_back(
+        {node.name, kernel, false,
+         graph_.is_output(result)
+             ? "the value before it is an output of the model"
+             : fmt::format("the value before it is read {} times", users_[static_cast<size_t>(result.index)].size())});
+  }
+  for (auto& [id, why] : refused) {
+    const Node& node = graph_.node(id);
+    if (std::find(node.inputs.begin(), node.inputs.end(), result) != node.inputs.end())
+      lowered_.decisions.push_back({node.name, kernel, false, std::move(why)});
+  }
+  joined.resize(accepted);
+  return joined;
+}
+
+Result<Scalar> Lowering::absorb(Draft& draft, ValueId value, Scalar x, const Absorbed& nodes, const Walk& walk) {
+  std::map<ValueId, Scalar> known = {{value, x}};
+  ValueId last = value;
+  for (size_t i = 0; i < nodes.size();) {
+    if (const size_t length = table_length(last, nodes, i); length > 0) {
+      const auto part = std::span(nodes).subspan(i, length);
+      const Tensor table = CUPEL_TRY(code_table(last, part));
+      const Scalar before = known.at(last);
+      const DType code = graph_.type(last).dtype;
+      last = graph_.node(part.back()).outputs[0];
+      known.insert_or_assign(last, through_table(draft, table, code, before));
+      i += length;
+      continue;
+    }
+    const Node& node = graph_.node(nodes[i++]);
     std::vector<Scalar> operands;
-    for (size_t i = 0; i < node.inputs.size(); ++i) {
-      const ValueId operand = node.inputs[i];
-      if (operand == a.through) {
-        operands.push_back(x);
-      } else if (!operand.valid() || (i > 0 && reads_constants(node))) {
+    for (size_t k = 0; k < node.inputs.size(); ++k) {
+      const ValueId operand = node.inputs[k];
+      if (const auto inside = known.find(operand); operand.valid() && inside != known.end()) {
+        operands.push_back(inside->second);
+      } else if (!operand.valid() || (k > 0 && reads_constants(node))) {
         operands.push_back(0.0f);
       } else {
         operands.push_back(CUPEL_TRY(operand_scalar(draft, operand, walk)));
       }
     }
-    x = CUPEL_TRY(node_expression(draft, node, operands, walk));
+    last = node.outputs[0];
+    known.insert_or_assign(last, CUPEL_TRY(node_expression(draft, node, operands, walk)));
   }
-  return x;
+  return known.at(last);
 }
 
-ValueId Lowering::take(NodeId anchor, const std::vector<Absorbed>& nodes, ValueId anchor_value, Draft& draft) {
+ValueId Lowering::take(NodeId anchor, const Absorbed& nodes, ValueId anchor_value, Draft& draft) {
   draft.origins.insert(graph_.node(anchor).origin.begin(), graph_.node(anchor).origin.end());
-  for (const Absorbed& a : nodes) {
-    taken_[static_cast<size_t>(a.node.index)] = true;
-    const Node& node = graph_.node(a.node);
+  for (NodeId id : nodes) {
+    taken_[static_cast<size_t>(id.index)] = true;
+    const Node& node = graph_.node(id);
     draft.origins.insert(node.origin.begin(), node.origin.end());
     anchor_value = node.outputs[0];
   }
@@ -190,30 +242,6 @@ Scalar Lowering::dimension_constant(Draft& draft, const std::vector<float>& valu
 
 bool reads_constants(const Node& node) { return node.op->name == "Clip" || node.op->name == "BatchNormalization"; }
 
-namespace {
-
-// The 256 results of a unary op on codes, by its reference meaning, in the order of the code's bit pattern.
-Result<Tensor> code_table(const Graph& graph, const Node& node) {
-  const TensorType &in = graph.type(node.inputs[0]), &out = graph.type(node.outputs[0]);
-  Tensor codes(in.dtype, {1, 256}), results(out.dtype, {1, 256});
-  for (int i = 0; i < 256; ++i) codes.mutable_bytes()[static_cast<size_t>(i)] = static_cast<std::byte>(i);
-  TensorType in_type{in.dtype, {1, 256}, in.quant};
-  std::vector<const Tensor*> inputs = {&codes};
-  std::vector<const TensorType*> types = {&in_type};
-  for (size_t i = 1; i < node.inputs.size(); ++i) {
-    const ValueId id = node.inputs[i];
-    inputs.push_back(id.valid() && graph.value(id).constant ? &*graph.value(id).constant : nullptr);
-    types.push_back(id.valid() ? &graph.type(id) : nullptr);
-  }
-  const TensorType out_types[] = {{out.dtype, {1, 256}, out.quant}};
-  ThreadPool one(1);
-  const EvalContext context{node, node.attributes, inputs, types, out_types, std::span(&results, 1), one};
-  CUPEL_TRY(node.op->reference(context));
-  return results;
-}
-
-}  // namespace
-
 Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands,
                                          const Walk& walk) {
   const std::string_view op = node.op->name;
@@ -234,31 +262,8 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
                    out.quant->zero_point[0]);
   }
   if (node.op->quant_rule == QuantRule::unary && codes(node.inputs[0])) {
-    const Tensor table = CUPEL_TRY(code_table(graph_, node));
-    // A table that clamps is two comparisons; any other one is looked up.
-    const auto value = [&](int i) {
-      return table.dtype() == DType::u8
-                 ? static_cast<int32_t>(static_cast<uint8_t>(table.bytes()[static_cast<size_t>(i)]))
-                 : static_cast<int32_t>(static_cast<int8_t>(table.bytes()[static_cast<size_t>(i)]));
-    };
-    const auto code = [&](int i) { return in.dtype == DType::u8 ? i : static_cast<int32_t>(static_cast<int8_t>(i)); };
-    int32_t low = INT32_MAX, high = INT32_MIN;
-    for (int i = 0; i < 256; ++i) {
-      low = std::min(low, value(i));
-      high = std::max(high, value(i));
-    }
-    bool clamps = in.dtype == out.dtype;
-    for (int i = 0; i < 256 && clamps; ++i) clamps = value(i) == std::clamp(code(i), low, high);
-    if (clamps) {
-      Scalar x = operands[0];
-      if (low > dtype_min(in.dtype)) x = select(x > Scalar(low), x, Scalar(low));
-      if (high < dtype_max(in.dtype)) x = select(Scalar(high) > x, x, Scalar(high));
-      return x;
-    }
-    draft.operands.push_back({DType::u8, true, 0, 0, {}});
-    draft.operand_buffers.push_back(add_constant(table));
-    const Scalar entry = draft.expr.table(static_cast<int32_t>(draft.operands.size()) - 1, operands[0]);
-    return out.dtype == DType::u8 ? entry : (entry << 24) >> 24;
+    const NodeId id{static_cast<int32_t>(&node - graph_.nodes().data())};
+    return through_table(draft, CUPEL_TRY(code_table(node.inputs[0], std::span(&id, 1))), in.dtype, operands[0]);
   }
   if (op == "Add" || op == "Mul") {
     if (!codes(node.inputs[0]) && in.dtype == DType::f32)

@@ -9,12 +9,10 @@
 
 namespace cupel {
 
-Status Lowering::finish_map(NodeId anchor, Draft& draft, Scalar value, const std::vector<Absorbed>& nodes,
-                            ValueId anchor_value, const Walk& walk) {
+Status Lowering::finish_map(Draft& draft, Scalar value, ValueId result, const Walk& walk) {
   MapSpec spec;
   spec.space = walk.space;
-  spec.value = draft.expr.finish(CUPEL_TRY(absorb(draft, value, nodes, walk)));
-  const ValueId result = take(anchor, nodes, anchor_value, draft);
+  spec.value = draft.expr.finish(value);
   const Placed place = CUPEL_TRY(new_place(result, false));
   spec.out = access(place, walk);
   for (Access& a : draft.operands) a.strides.resize(walk.space.size(), 0);
@@ -29,22 +27,37 @@ Status Lowering::finish_map(NodeId anchor, Draft& draft, Scalar value, const std
 
 Status Lowering::lower_map(NodeId id) {
   const Node& node = graph_.node(id);
-  const Dims dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
-  const Walk walk = walk_of(node.outputs[0], dims);
+  const ValueId own = node.outputs[0];
+  const Dims dims = CUPEL_TRY(item_dims(graph_, own));
+  const Walk walk = walk_of(own, dims);
   // Operands behind the first that say nothing but a shape.
   const bool repeats = node.op->name == "Expand" || node.op->name == "ExpandBatch";
+  const Absorbed behind = absorbable(id, own);
   Draft draft;
-  std::vector<Scalar> operands;
-  for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (!node.inputs[i].valid() || (i > 0 && (repeats || reads_constants(node)))) {
-      operands.push_back(0.0f);
-    } else {
-      operands.push_back(CUPEL_TRY(operand_scalar(draft, node.inputs[i], walk)));
+  // One operand of the result's shape beside constants: the whole kernel is a function of it, and perhaps a table.
+  std::set<ValueId> placed;
+  for (ValueId operand : node.inputs)
+    if (operand.valid() && places_.contains(operand)) placed.insert(operand);
+  Scalar value = 0.0f;
+  if (!repeats && placed.size() == 1 && graph_.type(*placed.begin()).shape == graph_.type(own).shape) {
+    Absorbed nodes = {id};
+    nodes.insert(nodes.end(), behind.begin(), behind.end());
+    const Scalar x = CUPEL_TRY(operand_scalar(draft, *placed.begin(), walk));
+    value = CUPEL_TRY(absorb(draft, *placed.begin(), x, nodes, walk));
+  } else {
+    std::vector<Scalar> operands;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (!node.inputs[i].valid() || (i > 0 && (repeats || reads_constants(node)))) {
+        operands.push_back(0.0f);
+      } else {
+        operands.push_back(CUPEL_TRY(operand_scalar(draft, node.inputs[i], walk)));
+      }
     }
+    const Scalar first = repeats ? operands[0] : CUPEL_TRY(node_expression(draft, node, operands, walk));
+    value = CUPEL_TRY(absorb(draft, own, first, behind, walk));
   }
-  const Scalar value = repeats ? operands[0] : CUPEL_TRY(node_expression(draft, node, operands, walk));
-  const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
-  return finish_map(id, draft, value, nodes, node.outputs[0], walk);
+  const ValueId result = take(id, behind, own, draft);
+  return finish_map(draft, value, result, walk);
 }
 
 Status Lowering::lower_view(NodeId id) {

@@ -59,8 +59,8 @@ Status Lowering::lower_row(NodeId id) {
     const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
     value = has_bias ? fma(scaled, scale, CUPEL_TRY(operand_scalar(draft, node.inputs[2], walk))) : scaled * scale;
   }
-  const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
-  spec.value = draft.expr.finish(CUPEL_TRY(absorb(draft, value, nodes, walk)));
+  const Absorbed nodes = absorbable(id, node.outputs[0]);
+  spec.value = draft.expr.finish(CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk)));
   const ValueId result = take(id, nodes, node.outputs[0], draft);
   const Placed place = CUPEL_TRY(new_place(result, false));
   spec.out = access(place, walk);

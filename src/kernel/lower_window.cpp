@@ -13,9 +13,9 @@ namespace cupel {
 Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk,
                                std::vector<int64_t> buffers) {
   const Node& node = graph_.node(id);
-  const std::vector<Absorbed> nodes = absorbable(id, node.outputs[0]);
+  const Absorbed nodes = absorbable(id, node.outputs[0]);
   spec.space = walk.space;
-  spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, value, nodes, walk)));
+  spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk)));
   const ValueId result = take(id, nodes, node.outputs[0], draft);
   const Placed place = CUPEL_TRY(new_place(result, true));
   spec.out = access(place, walk);

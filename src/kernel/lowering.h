@@ -20,11 +20,9 @@ struct Placed {
   HaloFill fill = HaloFill::zero;
 };
 
-// One node that a kernel's expression absorbs, and the value it reads from the kernel.
-struct Absorbed {
-  NodeId node;
-  ValueId through;
-};
+// Elementwise nodes that a kernel's expression takes in, in the order of the graph. They read the kernel's own result,
+// each other, constants and values placed before; the result of the last one alone is read by anything else.
+using Absorbed = std::vector<NodeId>;
 
 // How a kernel's space walks the items of a graph value: its extents, and for each dimension of the space the dimension
 // of the result's item (−1: none). `dims`: the result's item.
@@ -65,12 +63,20 @@ class Lowering {
   Status copy_outputs();
   bool taken(NodeId id) const { return taken_[static_cast<size_t>(id.index)]; }
 
-  // Single-use elementwise nodes behind `value` whose other operands are placed already, in order. Decisions are
-  // recorded for the kernel of node `anchor`. `limit`: op names that may not be absorbed.
-  std::vector<Absorbed> absorbable(NodeId anchor, ValueId value);
-  // Appends the absorbed nodes to the draft's expression, beginning with `x`, the anchor's own result. `space_dims`:
-  // for each dimension of the space the dimension of the item it walks (−1: none).
-  Result<Scalar> absorb(Draft& draft, Scalar x, const std::vector<Absorbed>& nodes, const Walk& walk);
+  // The elementwise nodes behind `value` that the kernel of node `anchor` takes in. Decisions are recorded for it.
+  Absorbed absorbable(NodeId anchor, ValueId value);
+  // Why a node does not join a kernel whose expression knows the values `inside`, all of one shape; empty when it can.
+  std::string refusal(const Node& node, const std::set<ValueId>& inside);
+  // Appends the absorbed nodes to the draft's expression, in which `value` is `x`. Nodes between two values of codes
+  // become one table where nothing else enters between them.
+  Result<Scalar> absorb(Draft& draft, ValueId value, Scalar x, const Absorbed& nodes, const Walk& walk);
+  // lower_table.cpp: how many of `nodes`, from `first` on, are a function of the codes of `value` alone that gives
+  // codes again and is worth a table; 0 when none are.
+  size_t table_length(ValueId value, const Absorbed& nodes, size_t first) const;
+  // The result of these nodes for all 256 codes of `value`, by their reference meanings, in the order of the code's
+  // bit pattern; and the draft's expression that looks it up (or clamps, where the table does nothing else).
+  Result<Tensor> code_table(ValueId value, std::span<const NodeId> nodes) const;
+  Scalar through_table(Draft& draft, const Tensor& table, DType code, Scalar x);
   // The expression of one elementwise node on given operand scalars; unsupported when the op has none.
   Result<Scalar> node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands, const Walk& walk);
   // A graph value as an operand of the draft, read at the result's coordinates.
@@ -105,7 +111,7 @@ class Lowering {
   void add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
                 std::optional<ValueId> result, const Placed* place);
   // Marks the absorbed nodes, adds their origins, and gives the value behind them.
-  ValueId take(NodeId anchor, const std::vector<Absorbed>& nodes, ValueId anchor_value, Draft& draft);
+  ValueId take(NodeId anchor, const Absorbed& nodes, ValueId anchor_value, Draft& draft);
 
   // The forms, one file each.
   Status lower_conv(NodeId id);
@@ -134,8 +140,7 @@ class Lowering {
                        std::vector<int64_t>& sums, int64_t groups);
   Status finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk,
                        std::vector<int64_t> buffers);
-  Status finish_map(NodeId anchor, Draft& draft, Scalar value, const std::vector<Absorbed>& nodes, ValueId result,
-                    const Walk& walk);
+  Status finish_map(Draft& draft, Scalar value, ValueId result, const Walk& walk);
 
   const Graph& graph_;
   LowerTarget target_;
