@@ -15,8 +15,8 @@ using llvm::AllocaInst;
 using llvm::Value;
 using Four = std::array<Value*, 4>;
 
-// Prepared vectors for all channels stay within the first level cache.
-constexpr int64_t kMostPreparedBytes = 24 * 1024;
+// Prepared vectors for all channels lie on the stack; those of one chunk stay within the first level cache.
+constexpr int64_t kMostPreparedBytes = 96 * 1024;
 
 // Channels [first, first + count) are computed together.
 struct Chunk {
@@ -54,11 +54,14 @@ class DepthwiseEmitter {
 
   bool applies() const {
     if (spec_.kind != WindowKind::dot || spec_.a.dtype != DType::u8 || dtype_bits(spec_.out.dtype) != 8) return false;
-    if (e_.isa().target().byte_product != ByteProduct::four_u8_s8 || plan_.table >= 0) return false;
+    if (e_.isa().target().byte_product != ByteProduct::four_u8_s8) return false;
     if (static_cast<int64_t>(rows_.size()) * columns_ > 64 || !per_channel(spec_.weights) || !per_channel(spec_.start))
       return false;
     for (size_t i = 0; i < spec_.operands.size(); ++i)
-      if (!per_channel(spec_.operands[i]) || dtype_bits(spec_.operands[i].dtype) != 32) return false;
+      if (!is_table(i) && (!per_channel(spec_.operands[i]) || dtype_bits(spec_.operands[i].dtype) != 32)) return false;
+    // A table may stand at the end alone, where it is looked up by bytes.
+    for (int32_t i = 0; i <= plan_.value; ++i)
+      if (spec_.epilogue.nodes[static_cast<size_t>(i)].op == ScalarOp::table) return false;
     return room_ * (columns_ * groups_ * 4 + 4 + 4 * static_cast<int64_t>(spec_.operands.size())) <= kMostPreparedBytes;
   }
 
@@ -91,6 +94,8 @@ class DepthwiseEmitter {
       if (access.strides[d] != 0) return false;
     return access.item_stride == 0;
   }
+
+  bool is_table(size_t operand) const { return plan_.table == static_cast<int32_t>(operand); }
 
   // Prepared bytes for one channel: weights, start, operands; a chunk's vectors lie one after another.
   int64_t prepared_bytes() const { return 4 * (columns_ * groups_ + 1 + static_cast<int64_t>(spec_.operands.size())); }
@@ -127,8 +132,13 @@ class DepthwiseEmitter {
           for (Value* vector : e_.isa().interleave(ir_, taps)) keep(vector);
         }
       for (int64_t j = 0; j < 4; ++j) keep(in_order(spec_.start, 3, chunk, j));
-      for (size_t i = 0; i < spec_.operands.size(); ++i)
+      for (size_t i = 0; i < spec_.operands.size(); ++i) {
+        if (is_table(i)) {
+          at += 4 * chunk.count;
+          continue;
+        }
         for (int64_t j = 0; j < 4; ++j) keep(in_order(spec_.operands[i], 4 + i, chunk, j));
+      }
     }
   }
 
@@ -206,8 +216,19 @@ class DepthwiseEmitter {
         results[j] = emit_byte_source(e_, spec_.epilogue, plan_, count / 4, sources);
       }
       Value* bytes = e_.isa().pack_interleaved(ir_, results, plan_.kind, plan_.zero_point);
+      if (plan_.table >= 0) bytes = looked_up(bytes);
       ir_.CreateAlignedStore(bytes, byte_address(ir_, out, pixel * spec_.out.strides[rank_ - 2]), llvm::Align(1));
     }
+  }
+
+  Value* looked_up(Value* bytes) {
+    const auto operand = static_cast<size_t>(plan_.table);
+    Value* table = byte_address(ir_, e_.buffer(4 + operand), spec_.operands[operand].offset);
+    const int64_t count = lane_count(bytes), all = 4 * e_.lanes();
+    if (count == all) return e_.isa().lookup_bytes(ir_, table, bytes);
+    std::vector<int> repeat;
+    for (int64_t i = 0; i < all; ++i) repeat.push_back(static_cast<int>(i % count));
+    return slice(ir_, e_.isa().lookup_bytes(ir_, table, ir_.CreateShuffleVector(bytes, repeat)), 0, count);
   }
 
   Four image_column(Value* at, int64_t group, int64_t count) {
