@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "kernel/lowering.h"
 #include "kernel/memory_plan.h"
+#include "kernel/schedule.h"
 
 namespace cupel {
 
@@ -184,7 +185,7 @@ Halo Lowering::halo_for(ValueId value, HaloFill fill) const {
   return halo;
 }
 
-Result<Placed> Lowering::new_place(ValueId value, bool whole_blocks) {
+Result<Placed> Lowering::planned_place(ValueId value, bool whole_blocks, int64_t& item_bytes) const {
   const TensorType& type = graph_.type(value);
   const Dims dims = CUPEL_TRY(item_dims(graph_, value));
   Placed place;
@@ -200,8 +201,15 @@ Result<Placed> Lowering::new_place(ValueId value, bool whole_blocks) {
   } else {
     shape = matrix_shape(type.dtype, dims);
   }
-  place.layout = {add_buffer(graph_.value(value).name, BufferPlace::arena, shape.item_bytes), type.dtype, dims,
-                  shape.offset, shape.strides};
+  place.layout = {-1, type.dtype, dims, shape.offset, shape.strides};
+  item_bytes = shape.item_bytes;
+  return place;
+}
+
+Result<Placed> Lowering::new_place(ValueId value, bool whole_blocks) {
+  int64_t item_bytes = 0;
+  Placed place = CUPEL_TRY(planned_place(value, whole_blocks, item_bytes));
+  place.layout.buffer = add_buffer(graph_.value(value).name, BufferPlace::arena, item_bytes);
   fill_halo(value, place);
   return place;
 }
@@ -275,7 +283,8 @@ Result<Placed> Lowering::copied(ValueId value, const Placed& from, const BufferS
     origins.insert(graph_.node(user).origin.begin(), graph_.node(user).origin.end());
   if (origins.empty() && !graph_.nodes().empty())
     origins.insert(graph_.nodes().back().origin.begin(), graph_.nodes().back().origin.end());
-  add_step({spec, MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
+  const MapSchedule schedule = start_schedule(spec);
+  add_step({std::move(spec), schedule}, {place.layout.buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
   return place;
 }
 
@@ -301,7 +310,7 @@ void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::
   step.kernel = std::move(kernel);
   step.buffers = std::move(buffers);
   step.origins.assign(origins.begin(), origins.end());
-  if (result) {
+  if (result && !place->requantized) {
     step.result = place->layout;
     step.value_name = graph_.value(*result).name;
     step.type = graph_.type(*result);
@@ -332,7 +341,8 @@ Status Lowering::copy_outputs() {
     for (const Node& node : graph_.nodes())
       if (std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end())
         origins.insert(node.origin.begin(), node.origin.end());
-    add_step({spec, MapSchedule{}}, {buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
+    const MapSchedule schedule = start_schedule(spec);
+    add_step({std::move(spec), schedule}, {buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
     lowered_.program.outputs.push_back({v.name, v.type, true});
   }
   return {};

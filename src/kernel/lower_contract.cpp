@@ -99,6 +99,7 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
   const int64_t padded = round_up(c.columns, 16);
   int64_t start_buffer = 0;
   const Absorbed nodes = absorbable(id, node.outputs[0]);
+  Scalar x = 0.0f;
   if (!tx.quant) {
     std::vector<float> start(static_cast<size_t>(padded), 0.0f);
     if (bias) {
@@ -106,8 +107,7 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
       std::copy(values.begin(), values.end(), start.begin());
     }
     c.spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
-    const Scalar x = CUPEL_TRY(absorb(draft, node.outputs[0], draft.expr.accumulator(0, ScalarType::f32), nodes, c.walk));
-    c.spec.epilogue = draft.expr.finish(x);
+    x = CUPEL_TRY(absorb(draft, node.outputs[0], draft.expr.accumulator(0, ScalarType::f32), nodes, c.walk));
   } else {
     const int64_t zx = tx.quant->zero_point[0];
     std::vector<int32_t> start(static_cast<size_t>(padded), 0);
@@ -124,12 +124,13 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
       m[static_cast<size_t>(col)] =
           ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
     }
-    Scalar x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, rank);
+    x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, rank);
     if (ty.quant) x = to_code(x, ty.dtype, ty.quant->zero_point[0]);
-    c.spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk)));
+    x = CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk));
   }
   const ValueId result = take(id, nodes, node.outputs[0], draft);
-  const Placed place = CUPEL_TRY(new_place(result, true));
+  const Placed place = CUPEL_TRY(result_place(result, true, x));
+  c.spec.epilogue = draft.expr.finish(x);
   c.spec.space = c.walk.space;
   c.spec.out = access(place, c.walk);
   // A dimension of extent 1 has no stride of its own; the columns must be contiguous.

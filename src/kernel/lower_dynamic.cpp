@@ -184,9 +184,10 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
     if (ty.quant) value = to_code(value, ty.dtype, ty.quant->zero_point[0]);
   }
   const Absorbed nodes = absorbable(id, node.outputs[0]);
-  spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk)));
+  value = CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk));
   const ValueId result = take(id, nodes, node.outputs[0], draft);
-  const Placed place = CUPEL_TRY(new_place(result, true));
+  const Placed place = CUPEL_TRY(result_place(result, true, value));
+  spec.epilogue = draft.expr.finish(value);
   spec.out = access(place, walk);
   spec.out.strides.back() = element_bytes(spec.out.dtype);
   for (Access& a : draft.operands) a.strides.resize(rank, 0);

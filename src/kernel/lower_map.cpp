@@ -1,19 +1,19 @@
-// Elementwise ops that no kernel before them absorbed, views, and concatenation.
+// Elementwise ops that no kernel before them absorbed, and views.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernel/lowering.h"
 #include "kernel/schedule.h"
-#include "ops/requantize.h"
 
 namespace cupel {
 
 Status Lowering::finish_map(Draft& draft, Scalar value, ValueId result, const Walk& walk) {
   MapSpec spec;
   spec.space = walk.space;
+  const Placed place = CUPEL_TRY(result_place(result, false, value));
   spec.value = draft.expr.finish(value);
-  const Placed place = CUPEL_TRY(new_place(result, false));
   spec.out = access(place, walk);
   for (Access& a : draft.operands) a.strides.resize(walk.space.size(), 0);
   spec.operands = std::move(draft.operands);
@@ -58,6 +58,33 @@ Status Lowering::lower_map(NodeId id) {
   }
   const ValueId result = take(id, behind, own, draft);
   return finish_map(draft, value, result, walk);
+}
+
+Status Lowering::copy_reshaped(NodeId id, const Placed& from, const std::vector<int64_t>& write) {
+  const Node& node = graph_.node(id);
+  const Placed place = CUPEL_TRY(new_place(node.outputs[0], false));
+  // In the order of the written bytes.
+  std::vector<size_t> order(write.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return write[a] > write[b]; });
+  const auto& buffers = lowered_.program.buffers;
+  const auto item_bytes = [&](int64_t buffer) { return buffers[static_cast<size_t>(buffer)].item_bytes; };
+  MapSpec spec;
+  Access read{from.layout.dtype, false, from.layout.offset, item_bytes(from.layout.buffer), {}};
+  spec.out = {from.layout.dtype, false, place.layout.offset, item_bytes(place.layout.buffer), {}};
+  for (size_t d : order) {
+    spec.space.push_back(from.layout.dims[d]);
+    read.strides.push_back(from.layout.strides[d]);
+    spec.out.strides.push_back(write[d]);
+  }
+  spec.operands = {std::move(read)};
+  ExprBuilder b;
+  spec.value = b.finish(b.operand(0, from.layout.dtype));
+  const MapSchedule schedule = start_schedule(spec);
+  const std::set<std::string> origins(node.origin.begin(), node.origin.end());
+  add_step({std::move(spec), schedule}, {place.layout.buffer, from.layout.buffer}, origins, node.outputs[0], &place);
+  places_[node.outputs[0]] = place;
+  return {};
 }
 
 Status Lowering::lower_view(NodeId id) {
@@ -143,6 +170,13 @@ Status Lowering::lower_view(NodeId id) {
   // Reshape, Flatten, Squeeze, Unsqueeze keep the row-major order of elements.
   view.layout.dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
   auto strides = reshaped_strides(from.layout.dims, from.layout.strides, view.layout.dims);
+  // Copied at once to where the result's readers want it, if its elements lie there at constant distances in the
+  // operand's dimensions.
+  int64_t item_bytes = 0;
+  const Placed planned = CUPEL_TRY(planned_place(node.outputs[0], false, item_bytes));
+  if (const auto write = reshaped_strides(planned.layout.dims, planned.layout.strides, from.layout.dims);
+      !strides && write && !from.layout.dims.empty())
+    return copy_reshaped(id, from, *write);
   if (!strides) {
     BufferShape dense;
     dense.strides.resize(from.layout.dims.size());
@@ -156,44 +190,6 @@ Status Lowering::lower_view(NodeId id) {
   }
   view.layout.strides = *strides;
   places_[node.outputs[0]] = view;
-  return {};
-}
-
-Status Lowering::lower_concat(NodeId id) {
-  const Node& node = graph_.node(id);
-  const ValueId result = node.outputs[0];
-  int64_t axis = attr_int(node.attributes, "axis", 0);
-  if (axis < 0) axis += static_cast<int64_t>(graph_.type(result).shape.size());
-  if (axis == 0) return unsupported("", "a concatenation along the batch", "run the model with --engine reference");
-  const Placed place = CUPEL_TRY(new_place(result, false));
-  int64_t before = 0;
-  for (size_t i = 0; i < node.inputs.size(); ++i) {
-    const ValueId operand = node.inputs[i];
-    const Placed& from = *CUPEL_TRY(place_of(operand));
-    Placed slice = place;
-    slice.layout.dims = from.layout.dims;
-    slice.layout.offset += before * place.layout.strides[static_cast<size_t>(axis) - 1];
-    before += from.layout.dims[static_cast<size_t>(axis) - 1];
-    const Walk walk = walk_of(result, from.layout.dims);
-    Draft draft;
-    draft.origins.insert(node.origin.begin(), node.origin.end());
-    Scalar value = CUPEL_TRY(operand_scalar(draft, operand, walk));
-    const TensorType &in = graph_.type(operand), &out = graph_.type(result);
-    if (in.quant && !(*in.quant == *out.quant && in.dtype == out.dtype)) {
-      const float m = ops::scale_ratio(in.quant->scale[0], out.quant->scale[0]);
-      value = to_code(to_f32(value - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype, out.quant->zero_point[0]);
-    }
-    MapSpec spec;
-    spec.space = walk.space;
-    spec.value = draft.expr.finish(value);
-    spec.operands = draft.operands;
-    spec.out = access(slice, walk);
-    const bool last = i + 1 == node.inputs.size();
-    const MapSchedule schedule = start_schedule(spec);
-    add_step({std::move(spec), schedule}, {place.layout.buffer, draft.operand_buffers[0]}, draft.origins,
-             last ? std::optional(result) : std::nullopt, last ? &place : nullptr);
-  }
-  places_[result] = place;
   return {};
 }
 

@@ -15,9 +15,10 @@ Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar 
   const Node& node = graph_.node(id);
   const Absorbed nodes = absorbable(id, node.outputs[0]);
   spec.space = walk.space;
-  spec.epilogue = draft.expr.finish(CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk)));
+  value = CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk));
   const ValueId result = take(id, nodes, node.outputs[0], draft);
-  const Placed place = CUPEL_TRY(new_place(result, true));
+  const Placed place = CUPEL_TRY(result_place(result, true, value));
+  spec.epilogue = draft.expr.finish(value);
   spec.out = access(place, walk);
   spec.out.strides.back() = element_bytes(spec.out.dtype);
   for (Access& a : draft.operands) a.strides.resize(walk.space.size(), 0);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ struct Placed {
   ValueLayout layout;  // dims and strides of one batch item, in the graph's dimension order
   Halo halo;           // filled pixels around an image
   HaloFill fill = HaloFill::zero;
+  // It lies in the result of the Concat that alone reads it, as codes of that result.
+  bool requantized = false;
 };
 
 // Elementwise nodes that a kernel's expression takes in, in the order of the graph. They read the kernel's own result,
@@ -92,8 +95,21 @@ class Lowering {
   int64_t add_constant(std::span<const std::byte> bytes);
   int64_t add_constant(const Tensor& t) { return add_constant(t.bytes()); }
 
-  // A fresh place for a graph value that a kernel writes in blocks of 16 channels. Fills its halo by steps of its own.
+  // A fresh place for a graph value; whole_blocks: its kernel writes the last dimension of its space in blocks of 16.
+  // Fills its halo by steps of its own.
   Result<Placed> new_place(ValueId value, bool whole_blocks);
+  // The same before it has a buffer (index −1), and that buffer's size.
+  Result<Placed> planned_place(ValueId value, bool whole_blocks, int64_t& item_bytes) const;
+  // The place for a kernel's result, in the result of a Concat where it can lie there: then `x` becomes its code.
+  Result<Placed> result_place(ValueId value, bool whole_blocks, Scalar& x);
+  // lower_concat.cpp: the Concat in whose result `value` can be written at once, and which of its operands it is.
+  struct Home {
+    NodeId concat;
+    size_t operand;
+  };
+  std::optional<Home> concat_home(ValueId value, bool whole_blocks) const;
+  // The slice of a place of the Concat's result for one of its operands.
+  Result<Placed> concat_slice(NodeId concat, size_t operand);
   Result<const Placed*> place_of(ValueId value);
   // The halo that the windows reading `value` need with that fill.
   Halo halo_for(ValueId value, HaloFill fill) const;
@@ -123,6 +139,8 @@ class Lowering {
   Status lower_row(NodeId id);
   Status lower_map(NodeId id);
   Status lower_view(NodeId id);
+  // The result of a Reshape written from the operand's elements; `write`: its strides over the operand's dimensions.
+  Status copy_reshaped(NodeId id, const Placed& from, const std::vector<int64_t>& write);
   Status lower_concat(NodeId id);
 
   // A contraction whose operands are laid out: what is left is bias, requantization, absorbed nodes and the step
@@ -149,6 +167,7 @@ class Lowering {
   std::vector<bool> images_;
   std::vector<bool> taken_;
   std::map<ValueId, Placed> places_;
+  std::map<ValueId, Placed> concat_places_;  // results of Concats of which some operand lies in its slice
 };
 
 // Whether the op computes each element of its result from the same element of its operands alone.
