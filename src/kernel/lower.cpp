@@ -283,8 +283,7 @@ Result<Placed> Lowering::copied(ValueId value, const Placed& from, const BufferS
     origins.insert(graph_.node(user).origin.begin(), graph_.node(user).origin.end());
   if (origins.empty() && !graph_.nodes().empty())
     origins.insert(graph_.nodes().back().origin.begin(), graph_.nodes().back().origin.end());
-  const MapSchedule schedule = start_schedule(spec);
-  add_step({std::move(spec), schedule}, {place.layout.buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
+  add_step({std::move(spec), MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
   return place;
 }
 
@@ -306,6 +305,10 @@ Result<Placed> Lowering::image_place(ValueId value, const Halo& halo, HaloFill f
 void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
                         std::optional<ValueId> result, const Placed* place) {
   Step step;
+  if (auto* map = std::get_if<MapSpec>(&kernel.spec)) {
+    *map = in_written_order(std::move(*map));
+    kernel.schedule = start_schedule(*map);
+  }
   step.name = fmt::format("{}_{}", lowered_.program.steps.size(), kernel_name(kernel));
   step.kernel = std::move(kernel);
   step.buffers = std::move(buffers);
@@ -341,8 +344,7 @@ Status Lowering::copy_outputs() {
     for (const Node& node : graph_.nodes())
       if (std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end())
         origins.insert(node.origin.begin(), node.origin.end());
-    const MapSchedule schedule = start_schedule(spec);
-    add_step({std::move(spec), schedule}, {buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
+    add_step({std::move(spec), MapSchedule{}}, {buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
     lowered_.program.outputs.push_back({v.name, v.type, true});
   }
   return {};

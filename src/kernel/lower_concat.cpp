@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "kernel/lowering.h"
-#include "kernel/schedule.h"
 #include "ops/requantize.h"
 
 namespace cupel {
@@ -164,8 +163,7 @@ Status Lowering::lower_concat(NodeId id) {
     std::vector<int64_t> buffers = {place.layout.buffer};
     buffers.insert(buffers.end(), draft.operand_buffers.begin(), draft.operand_buffers.end());
     const bool last = ++done == copies;
-    const MapSchedule schedule = start_schedule(spec);
-    add_step({std::move(spec), schedule}, std::move(buffers), draft.origins,
+      add_step({std::move(spec), MapSchedule{}}, std::move(buffers), draft.origins,
              last ? std::optional(result) : std::nullopt, last ? &place : nullptr);
   }
   places_[result] = place;

@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "kernel/lowering.h"
-#include "kernel/schedule.h"
 
 namespace cupel {
 
@@ -19,8 +18,7 @@ Status Lowering::finish_map(Draft& draft, Scalar value, ValueId result, const Wa
   spec.operands = std::move(draft.operands);
   std::vector<int64_t> buffers = {place.layout.buffer};
   buffers.insert(buffers.end(), draft.operand_buffers.begin(), draft.operand_buffers.end());
-  const MapSchedule schedule = start_schedule(spec);
-  add_step({std::move(spec), schedule}, std::move(buffers), draft.origins, result, &place);
+  add_step({std::move(spec), MapSchedule{}}, std::move(buffers), draft.origins, result, &place);
   places_[result] = place;
   return {};
 }
@@ -80,9 +78,8 @@ Status Lowering::copy_reshaped(NodeId id, const Placed& from, const std::vector<
   spec.operands = {std::move(read)};
   ExprBuilder b;
   spec.value = b.finish(b.operand(0, from.layout.dtype));
-  const MapSchedule schedule = start_schedule(spec);
   const std::set<std::string> origins(node.origin.begin(), node.origin.end());
-  add_step({std::move(spec), schedule}, {place.layout.buffer, from.layout.buffer}, origins, node.outputs[0], &place);
+  add_step({std::move(spec), MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins, node.outputs[0], &place);
   places_[node.outputs[0]] = place;
   return {};
 }

@@ -123,7 +123,7 @@ class Lowering {
   // The same value in a fresh buffer of another shape (halo, fill, contiguous rows).
   Result<Placed> copied(ValueId value, const Placed& from, const BufferShape& shape, Halo halo, HaloFill fill);
 
-  // Steps. `result`: the value behind the absorbed nodes; it is placed by `place`.
+  // Steps; maps get their schedule here. `result`: the value behind the absorbed nodes; it is placed by `place`.
   void add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
                 std::optional<ValueId> result, const Placed* place);
   // Marks the absorbed nodes, adds their origins, and gives the value behind them.

@@ -48,6 +48,24 @@ WindowSchedule start_schedule(const WindowSpec& spec) {
   return s;
 }
 
+MapSpec in_written_order(MapSpec spec) {
+  std::vector<size_t> order;
+  for (size_t d = 0; d < spec.space.size(); ++d)
+    if (spec.space[d] != 1) order.push_back(d);
+  if (order.empty()) order.push_back(0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return spec.out.strides[a] > spec.out.strides[b]; });
+  const auto reorder = [&](std::vector<int64_t>& values) {
+    std::vector<int64_t> reordered;
+    for (size_t d : order) reordered.push_back(values[d]);
+    values = std::move(reordered);
+  };
+  reorder(spec.space);
+  reorder(spec.out.strides);
+  for (Access& access : spec.operands) reorder(access.strides);
+  return spec;
+}
+
 MapSchedule start_schedule(const MapSpec& spec) {
   // The dimension along which the result is contiguous and most operands are contiguous or constant.
   MapSchedule s;

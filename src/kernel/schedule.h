@@ -11,5 +11,7 @@ namespace cupel {
 ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& target);
 WindowSchedule start_schedule(const WindowSpec& spec);
 MapSchedule start_schedule(const MapSpec& spec);
+// The same map with the dimensions of its space in the order of the written bytes, those of extent 1 left out.
+MapSpec in_written_order(MapSpec spec);
 
 }  // namespace cupel
