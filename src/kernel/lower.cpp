@@ -51,8 +51,25 @@ Result<Lowered> Lowering::run() {
     }
   }
   CUPEL_TRY(copy_outputs());
+  CUPEL_TRY(check_sizes());
   plan_memory(lowered_.program);
   return std::move(lowered_);
+}
+
+Status Lowering::check_sizes() const {
+  for (const Buffer& buffer : lowered_.program.buffers)
+    if (buffer.item_bytes > kMostBufferBytes)
+      return resource_error("value " + printable(buffer.name),
+                            fmt::format("it takes {} bytes for one batch item; the limit of a buffer is {} bytes",
+                                        buffer.item_bytes, kMostBufferBytes),
+                            "compile a smaller model, or one of smaller inputs");
+  for (const Step& step : lowered_.program.steps)
+    if (units_per_item(step.kernel) > kMostUnits)
+      return resource_error("kernel " + step.name,
+                            fmt::format("it has {} units of work for one batch item; the limit is {}",
+                                        units_per_item(step.kernel), kMostUnits),
+                            "compile a smaller model, or one of smaller inputs");
+  return {};
 }
 
 Status Lowering::place_inputs() {

@@ -29,8 +29,12 @@ struct Lowered {
   std::vector<FusionDecision> decisions;
 };
 
-// `graph`: stage simplified (float) or integer. unsupported, naming node and op, for an op without lowering or a shape
-// beyond the limits.
+// Limits of compiled code, for one batch item.
+inline constexpr int64_t kMostBufferBytes = int64_t{1} << 35;
+inline constexpr int64_t kMostUnits = int64_t{1} << 40;
+
+// `graph`: stage simplified (float) or integer. unsupported, naming node and op, for an op without lowering; resource,
+// naming value and limit, for shapes beyond the limits.
 Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target);
 
 }  // namespace cupel

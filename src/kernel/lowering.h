@@ -64,6 +64,8 @@ class Lowering {
   Status place_inputs();
   Status lower_node(NodeId id);
   Status copy_outputs();
+  // Sizes that code can be made for, before any is.
+  Status check_sizes() const;
   bool taken(NodeId id) const { return taken_[static_cast<size_t>(id.index)]; }
 
   // The elementwise nodes behind `value` that the kernel of node `anchor` takes in. Decisions are recorded for it.

@@ -10,6 +10,7 @@
 #include "driver/compile.h"
 #include "driver/engine.h"
 #include "emit/image_builder.h"
+#include "ir/text.h"
 #include "kernel/evaluate_program.h"
 #include "kernel/memory_plan.h"
 #include "reference/interpreter.h"
@@ -145,6 +146,22 @@ TEST_P(SampleNetwork, IntegerProgramsEqualInterpreter) {
 
 INSTANTIATE_TEST_SUITE_P(Networks, SampleNetwork, ::testing::Values("resnet", "mobilenet", "vit"),
                          [](const auto& network) { return std::string(network.param); });
+
+TEST(Lower, ShapesBeyondTheLimitStopBeforeCodeIsMade) {
+  const auto graph = parse_graph(R"(graph "large" stage simplified opset 17 {
+  input %x : f32[batch,65536,196608]
+  %y = Relu(%x)
+  %z = Sigmoid(%y)
+  output %z
+})");
+  ASSERT_TRUE(graph.has_value()) << graph.error().message();
+  const auto lowered = lower_graph(*graph, "large", {});
+  ASSERT_FALSE(lowered.has_value());
+  EXPECT_EQ(lowered.error().exit_code(), 6);
+  EXPECT_EQ(lowered.error().message(),
+            "value x: it takes 51539607552 bytes for one batch item; the limit of a buffer is 34359738368 bytes\n"
+            "  compile a smaller model, or one of smaller inputs");
+}
 
 }  // namespace
 }  // namespace cupel
