@@ -67,6 +67,11 @@ int64_t operations_of(const Kernel& kernel) {
     return elements(window->space) * (steps(window->loops) + static_cast<int64_t>(window->epilogue.nodes.size()));
   if (const auto* map = std::get_if<MapSpec>(&kernel.spec))
     return elements(map->space) * static_cast<int64_t>(map->value.nodes.size());
+  if (const auto* chain = std::get_if<ChainSpec>(&kernel.spec)) {
+    int64_t sum = 0;
+    for (const ChainPart& part : chain->parts) sum += operations_of(part.kernel);
+    return sum;
+  }
   const auto& row = std::get<RowSpec>(kernel.spec);
   int64_t nodes = static_cast<int64_t>(row.value.nodes.size());
   for (const RowStep& step : row.steps) nodes += 1 + static_cast<int64_t>(step.value.nodes.size());

@@ -316,6 +316,11 @@ void evaluate(const RowSpec& spec, Buffers buffers, int64_t items) {
     });
 }
 
+void evaluate(const ChainSpec& spec, Buffers buffers, int64_t items) {
+  for (size_t i = 0; i < spec.parts.size(); ++i)
+    evaluate_kernel(spec.parts[i].kernel, buffers.subspan(first_buffer(spec, i)), items);
+}
+
 }  // namespace
 
 void evaluate_kernel(const Kernel& kernel, std::span<std::byte* const> buffers, int64_t items) {

@@ -16,6 +16,18 @@
 //     schedule tile_h 1 tile_w 14 tile_blocks 2 unroll 4 order panels prefetch 0
 //   end
 //
+// A chain holds the texts of its parts:
+//
+//   kernel chain
+//     steps 56
+//     part units 2 back 1 ahead 1
+//   kernel contract
+//   …
+//   end
+//     …
+//     schedule
+//   end
+//
 // Finite f32 constants are hexadecimal, others inf, -inf and nan(0x7fc00000). Indentation and empty lines are free.
 #include <fmt/format.h>
 
@@ -30,7 +42,7 @@
 namespace cupel {
 namespace {
 
-constexpr std::string_view kForms[] = {"contract", "window", "map", "row"};
+constexpr std::string_view kForms[] = {"contract", "window", "map", "row", "chain"};
 constexpr std::string_view kWindowKinds[] = {"dot", "sum", "max"};
 constexpr std::string_view kRowReductions[] = {"greatest", "sum64", "squares64"};
 
@@ -138,6 +150,14 @@ class Printer {
     expression(2, "value", s.value);
   }
 
+  void body(const ChainSpec& s) {
+    line(2, "steps {}", s.steps);
+    for (const ChainPart& part : s.parts) {
+      line(2, "part units {} back {} ahead {}", part.units, part.back, part.ahead);
+      text_ += print_kernel(part.kernel);
+    }
+  }
+
   void schedule(const ContractSchedule& s) {
     line(2, "schedule tile_h {} tile_w {} tile_blocks {} unroll {} order {} prefetch {}", s.tile_h, s.tile_w,
          s.tile_blocks, s.unroll, s.panels_outer ? "panels" : "pixels", s.prefetch);
@@ -145,6 +165,7 @@ class Printer {
   void schedule(const WindowSchedule& s) { line(2, "schedule tile_w {} tile_blocks {}", s.tile_w, s.tile_blocks); }
   void schedule(const MapSchedule& s) { line(2, "schedule vector_dimension {}", s.vector_dimension); }
   void schedule(const RowSchedule&) { line(2, "schedule"); }
+  void schedule(const ChainSchedule&) { line(2, "schedule"); }
 
   std::string text_;
 };
@@ -157,20 +178,27 @@ class Parser {
   explicit Parser(std::string_view text) : text_(text) { next_line(); }
 
   Result<Kernel> parse() {
-    CUPEL_TRY(keyword("kernel"));
-    const size_t form = CUPEL_TRY(one_of(kForms, "a form"));
-    Kernel kernel;
-    if (form == 0) kernel = CUPEL_TRY(kernel_of<ContractSpec, ContractSchedule>());
-    if (form == 1) kernel = CUPEL_TRY(kernel_of<WindowSpec, WindowSchedule>());
-    if (form == 2) kernel = CUPEL_TRY(kernel_of<MapSpec, MapSchedule>());
-    if (form == 3) kernel = CUPEL_TRY(kernel_of<RowSpec, RowSchedule>());
-    CUPEL_TRY(keyword("end"));
-    CUPEL_TRY(end_line());
+    Kernel kernel = CUPEL_TRY(this->kernel(true));
     if (!at_end_) return error("text after the kernel");
     return kernel;
   }
 
  private:
+  Result<Kernel> kernel(bool may_be_chain) {
+    CUPEL_TRY(keyword("kernel"));
+    const size_t form = CUPEL_TRY(one_of(kForms, "a form"));
+    Kernel kernel;
+    if (form == 4 && !may_be_chain) return error("a chain within a chain");
+    if (form == 0) kernel = CUPEL_TRY(kernel_of<ContractSpec, ContractSchedule>());
+    if (form == 1) kernel = CUPEL_TRY(kernel_of<WindowSpec, WindowSchedule>());
+    if (form == 2) kernel = CUPEL_TRY(kernel_of<MapSpec, MapSchedule>());
+    if (form == 3) kernel = CUPEL_TRY(kernel_of<RowSpec, RowSchedule>());
+    if (form == 4) kernel = CUPEL_TRY(kernel_of<ChainSpec, ChainSchedule>());
+    CUPEL_TRY(keyword("end"));
+    CUPEL_TRY(end_line());
+    return kernel;
+  }
+
   std::unexpected<Error> error(std::string cause) const {
     return bad_input(fmt::format("kernel text:{}", line_), std::move(cause), "correct the kernel text");
   }
@@ -416,6 +444,21 @@ class Parser {
     return s;
   }
 
+  Result<ChainSpec> body(ChainSpec s) {
+    CUPEL_TRY(end_line());
+    s.steps = CUPEL_TRY(field_line("steps"));
+    while (peek() == "part") {
+      word();
+      ChainPart part;
+      part.units = CUPEL_TRY(field("units"));
+      part.back = CUPEL_TRY(field("back"));
+      part.ahead = CUPEL_TRY(field_line("ahead"));
+      part.kernel = CUPEL_TRY(kernel(false));
+      s.parts.push_back(std::move(part));
+    }
+    return s;
+  }
+
   Result<ContractSchedule> schedule(ContractSchedule s) {
     constexpr std::string_view kOrders[] = {"pixels", "panels"};
     s.tile_h = CUPEL_TRY(field("tile_h"));
@@ -437,6 +480,7 @@ class Parser {
     return s;
   }
   static Result<RowSchedule> schedule(RowSchedule s) { return s; }
+  static Result<ChainSchedule> schedule(ChainSchedule s) { return s; }
 
   std::string_view text_, rest_;
   int64_t line_ = 0;

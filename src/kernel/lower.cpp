@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/file.h"
+#include "kernel/chain_steps.h"
 #include "kernel/lowering.h"
 #include "kernel/memory_plan.h"
 #include "kernel/schedule.h"
@@ -52,6 +53,7 @@ Result<Lowered> Lowering::run() {
   }
   CUPEL_TRY(copy_outputs());
   CUPEL_TRY(check_sizes());
+  chain_steps(lowered_.program, target_, lowered_.decisions);
   plan_memory(lowered_.program);
   return std::move(lowered_);
 }

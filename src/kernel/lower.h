@@ -1,6 +1,7 @@
 // Lowering: Graph → Regions → kernels over planned buffers.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@ struct LowerTarget {
   bool byte_dot_product = true;  // u8·s8 products summed in s32 by one instruction; otherwise weights are stored as s16
   int64_t vector_registers = 32;  // of 16 lanes
   bool byte_tables = false;       // tables of 256 bytes cost less than a requantization
+  // Neighbouring kernels become a chain where the values between them take more bytes for one item. Never by default:
+  // on the machines measured so far chains gain nothing (bench/results/chains.txt).
+  int64_t chains_above_bytes = INT64_MAX;
 };
 
 // Why a node is or is not part of the kernel before it (docs/architecture.md 2).

@@ -54,8 +54,8 @@ std::optional<Lowering::Home> Lowering::concat_home(ValueId value, bool whole_bl
   const bool image = images_[static_cast<size_t>(value.index)];
   const int64_t dim = joined_dim(graph_, concat);
   if (dim < 0 || image != images_[static_cast<size_t>(concat.outputs[0].index)]) return std::nullopt;
-  const auto operand = static_cast<size_t>(std::find(concat.inputs.begin(), concat.inputs.end(), value) -
-                                           concat.inputs.begin());
+  const auto operand =
+      static_cast<size_t>(std::find(concat.inputs.begin(), concat.inputs.end(), value) - concat.inputs.begin());
   // Blocks of 16 may end behind the slice only where nothing else lies.
   const Shape& shape = type.shape;
   const bool contiguous = image ? dim == 0 : dim + 2 == static_cast<int64_t>(shape.size());
@@ -163,7 +163,7 @@ Status Lowering::lower_concat(NodeId id) {
     std::vector<int64_t> buffers = {place.layout.buffer};
     buffers.insert(buffers.end(), draft.operand_buffers.begin(), draft.operand_buffers.end());
     const bool last = ++done == copies;
-      add_step({std::move(spec), MapSchedule{}}, std::move(buffers), draft.origins,
+    add_step({std::move(spec), MapSchedule{}}, std::move(buffers), draft.origins,
              last ? std::optional(result) : std::nullopt, last ? &place : nullptr);
   }
   places_[result] = place;

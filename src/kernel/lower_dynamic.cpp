@@ -96,7 +96,7 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
       const Scalar v = b.operand(0, tw.dtype);
       spec.value = b.finish(codes ? v - Scalar(shift) : v);
     }
-      add_step({std::move(spec), MapSchedule{}}, std::move(buffers), origins, std::nullopt, nullptr);
+    add_step({std::move(spec), MapSchedule{}}, std::move(buffers), origins, std::nullopt, nullptr);
   };
   const int64_t whole_blocks = columns / 16, width = columns % 16, whole_groups = depth / per_group,
                 height = depth % per_group;

@@ -12,7 +12,8 @@ namespace cupel {
 
 std::string Lowering::refusal(const Node& node, const std::set<ValueId>& inside) {
   if (!is_elementwise(node)) return fmt::format("{} is not elementwise", node.op->name);
-  if (graph_.type(node.outputs[0]).shape != graph_.type(*inside.begin()).shape) return "it broadcasts the kernel's result";
+  if (graph_.type(node.outputs[0]).shape != graph_.type(*inside.begin()).shape)
+    return "it broadcasts the kernel's result";
   for (ValueId operand : node.inputs) {
     if (!operand.valid() || inside.contains(operand) || graph_.value(operand).constant || places_.contains(operand))
       continue;

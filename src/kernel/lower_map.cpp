@@ -79,7 +79,8 @@ Status Lowering::copy_reshaped(NodeId id, const Placed& from, const std::vector<
   ExprBuilder b;
   spec.value = b.finish(b.operand(0, from.layout.dtype));
   const std::set<std::string> origins(node.origin.begin(), node.origin.end());
-  add_step({std::move(spec), MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins, node.outputs[0], &place);
+  add_step({std::move(spec), MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins, node.outputs[0],
+           &place);
   places_[node.outputs[0]] = place;
   return {};
 }

@@ -24,6 +24,17 @@ std::vector<const Access*> accesses(const WindowSpec& s) {
 std::vector<const Access*> accesses(const MapSpec& s) { return with_operands({&s.out}, s.operands); }
 std::vector<const Access*> accesses(const RowSpec& s) { return with_operands({&s.out}, s.operands); }
 
+std::vector<const Access*> accesses(const ChainSpec& s) {
+  std::vector<const Access*> all;
+  if (s.parts.empty()) return all;
+  const auto append = [&](const ChainPart& part) {
+    for (const Access* access : accesses_of(part.kernel.spec)) all.push_back(access);
+  };
+  append(s.parts.back());
+  for (size_t i = 0; i + 1 < s.parts.size(); ++i) append(s.parts[i]);
+  return all;
+}
+
 std::vector<ScalarType> accumulators(const ContractSpec& s) { return {scalar_type_of(s.a.dtype)}; }
 std::vector<ScalarType> accumulators(const WindowSpec& s) { return {scalar_type_of(s.a.dtype)}; }
 std::vector<ScalarType> accumulators(const MapSpec&) { return {}; }
@@ -42,6 +53,7 @@ int64_t units(const ContractSpec& s, const ContractSchedule& schedule) {
 int64_t units(const WindowSpec& s, const WindowSchedule&) { return outer_elements(s.space, 2); }
 int64_t units(const MapSpec& s, const MapSchedule&) { return outer_elements(s.space, 1); }
 int64_t units(const RowSpec& s, const RowSchedule&) { return outer_elements(s.space, 1); }
+int64_t units(const ChainSpec& s, const ChainSchedule&) { return s.steps; }
 
 // "u8_f32": the operands' types in order, each once.
 std::string operand_types(const std::vector<Access>& operands) {
@@ -73,6 +85,12 @@ std::string name(const RowSpec& s, const RowSchedule&) {
   return text + operand_types(s.operands) + std::string(dtype_name(s.out.dtype));
 }
 
+std::string name(const ChainSpec& s, const ChainSchedule&) {
+  std::string text = "chain";
+  for (const ChainPart& part : s.parts) text += "_" + kernel_name(part.kernel);
+  return text;
+}
+
 // Calls body(spec, schedule) on the alternatives, which have one index.
 template <class Body>
 auto with_form(const Kernel& kernel, Body&& body) {
@@ -80,11 +98,21 @@ auto with_form(const Kernel& kernel, Body&& body) {
     case 0: return body(std::get<0>(kernel.spec), std::get<0>(kernel.schedule));
     case 1: return body(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
     case 2: return body(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
-    default: return body(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
+    case 3: return body(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
+    default: return body(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
   }
 }
 
 }  // namespace
+
+bool ChainSpec::operator==(const ChainSpec&) const = default;
+
+size_t first_buffer(const ChainSpec& chain, size_t part) {
+  if (part + 1 == chain.parts.size()) return 0;
+  size_t first = accesses_of(chain.parts.back().kernel.spec).size();
+  for (size_t i = 0; i < part; ++i) first += accesses_of(chain.parts[i].kernel.spec).size();
+  return first;
+}
 
 std::vector<const Access*> accesses_of(const KernelSpec& spec) {
   return std::visit([](const auto& s) { return accesses(s); }, spec);
@@ -94,8 +122,10 @@ ScalarScope scope_of(const KernelSpec& spec) {
   return std::visit(
       [](const auto& s) {
         ScalarScope scope;
-        for (const Access& operand : s.operands) scope.operands.push_back(operand.dtype);
-        scope.accumulators = accumulators(s);
+        if constexpr (!std::is_same_v<std::decay_t<decltype(s)>, ChainSpec>) {
+          for (const Access& operand : s.operands) scope.operands.push_back(operand.dtype);
+          scope.accumulators = accumulators(s);
+        }
         return scope;
       },
       spec);

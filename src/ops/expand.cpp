@@ -1,4 +1,5 @@
-// Expand (broadcast to a shape), Tile (whole repetitions along every axis) and ExpandBatch (one item for the whole batch).
+// Expand (broadcast to a shape), Tile (whole repetitions along every axis) and ExpandBatch (one item for the whole
+// batch).
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -22,7 +22,8 @@ Result<Graph> run_fold_constants(const Graph& graph, const PassContext& context)
     bool foldable = true;
     std::vector<const Tensor*> operands;
     for (ValueId id : node.inputs) {
-      foldable = foldable && (!id.valid() || (known[static_cast<size_t>(id.index)] && (integer || !graph.type(id).quant)));
+      foldable =
+          foldable && (!id.valid() || (known[static_cast<size_t>(id.index)] && (integer || !graph.type(id).quant)));
       operands.push_back(id.valid() && known[static_cast<size_t>(id.index)] ? &*known[static_cast<size_t>(id.index)]
                                                                             : nullptr);
     }

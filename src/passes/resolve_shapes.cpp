@@ -98,8 +98,8 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
     }
     patch.remove({static_cast<int32_t>(n)});
     const ValueId item = patch.add("Expand", node.name + "_item", {node.inputs[0], constant});
-    patch.replace(node.outputs[0], patch.add_named("ExpandBatch", node.name, graph.value(node.outputs[0]).name,
-                                                   {item, repeated}));
+    patch.replace(node.outputs[0],
+                  patch.add_named("ExpandBatch", node.name, graph.value(node.outputs[0]).name, {item, repeated}));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }
