@@ -143,8 +143,7 @@ OpDef function(std::string_view name, int since_opset, Status (*meaning)(const E
   "(%x) : s8[batch,3,7] quant(scale=[0x1.8p-6], zero_point=[-9])\n"        \
   "  output %y\n"                                                          \
   "}"
-#define CUPEL_FUNCTION_SAMPLES(op) \
-  { CUPEL_FLOAT_SAMPLE(op), CUPEL_CODES_SAMPLE(op) }
+#define CUPEL_FUNCTION_SAMPLES(op) {CUPEL_FLOAT_SAMPLE(op), CUPEL_CODES_SAMPLE(op)}
 
 }  // namespace
 

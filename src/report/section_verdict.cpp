@@ -32,7 +32,7 @@ std::string table_row(const Row& row) {
   return text + "</tr>\n";
 }
 
-Row size_row(const char* label, const ModelRow& base, const ModelRow* candidate, int64_t ModelRow::*member,
+Row size_row(const char* label, const ModelRow& base, const ModelRow* candidate, int64_t ModelRow::* member,
              std::string (*show)(int64_t)) {
   Row row{label, {number(base.*member, show(base.*member))}};
   if (candidate == nullptr) return row;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kLines = 10;
 
-std::string size_line(const Report& report, std::string_view label, int64_t ModelRow::*member,
+std::string size_line(const Report& report, std::string_view label, int64_t ModelRow::* member,
                       std::string (*show)(int64_t)) {
   std::string line = fmt::format("  {:<15}", label);
   const int64_t base = report.models[0].*member;

@@ -56,9 +56,8 @@ TEST(Slice, SeveralAxesOfEveryWidth) {
     const Tensor x = random_codes(type, {4, 30, 40, 7}, 2);
     const Tensor y =
         run(kSlice, {x, known({-2, 3, -1}), known({30, kFar, -kFar}), known({1, 0, -1}), known({1, 1, -2})});
-    expect_moved(x, y, {1, 2, 40, 4}, [&](const Dims& i) {
-      return flat_index({3 + i[0], 28 + i[1], i[2], 6 - 2 * i[3]}, x.dims());
-    });
+    expect_moved(x, y, {1, 2, 40, 4},
+                 [&](const Dims& i) { return flat_index({3 + i[0], 28 + i[1], i[2], 6 - 2 * i[3]}, x.dims()); });
   }
   const Tensor x = random_reals({0, 5}, 1);
   EXPECT_EQ(run(kSlice, {x, known({0, 1}), known({9, 3})}).dims(), (Dims{0, 2}));

@@ -97,8 +97,7 @@ TEST_P(PassCase, GivesTheExactText) {
 
 std::string case_name(const testing::TestParamInfo<fs::path>& info) {
   std::string name = info.param.parent_path().filename().string() + "__" + info.param.stem().string();
-  std::replace_if(
-      name.begin(), name.end(), [](char ch) { return !std::isalnum(static_cast<unsigned char>(ch)); }, '_');
+  std::replace_if(name.begin(), name.end(), [](char ch) { return !std::isalnum(static_cast<unsigned char>(ch)); }, '_');
   return name;
 }
 
