@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "driver/engine.h"
 #include "emit/image_builder.h"
 #include "onnx/reader.h"
 #include "reference/interpreter.h"
@@ -94,12 +93,16 @@ Result<Bytes> compile_image(const Graph& program, const std::string& model, cons
   return build_image(lowered.program, target, workers);
 }
 
-Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads) {
-  if (kind == EngineKind::reference) return interpreter(threads);
+Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {
   const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
   WorkerPool workers;
   const Bytes image = CUPEL_TRY(compile_image(program, model, host, workers));
-  auto loaded = std::make_shared<CompiledModel>(CUPEL_TRY(CompiledModel::load(image, model, threads.size())));
+  return CompiledModel::load(image, model, threads);
+}
+
+Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads) {
+  if (kind == EngineKind::reference) return interpreter(threads);
+  auto loaded = std::make_shared<CompiledModel>(CUPEL_TRY(compile_for_host(program, model, threads.size())));
   return [loaded](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) {
     return loaded->run(graph, inputs, tap);
   };

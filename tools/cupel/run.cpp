@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -36,16 +35,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   Work work(common);
   const Model model = CUPEL_TRY(load_model(flags.model, work.context()));
   if (work.finish()) return 0;
-  std::map<std::string, std::string> files;
-  for (const std::string& text : flags.inputs) {
-    const auto equals = text.find('=');
-    if (equals == std::string::npos || equals == 0)
-      return usage_error("--input", fmt::format("found {}, expected NAME=FILE.npy", printable(text)),
-                         "name the input and its file");
-    if (!files.emplace(text.substr(0, equals), text.substr(equals + 1)).second)
-      return usage_error("--input", fmt::format("{} is given twice", printable(text.substr(0, equals))),
-                         "give each input once");
-  }
+  auto files = CUPEL_TRY(input_files(flags.inputs));
   std::vector<Tensor> inputs;
   for (ValueId id : model.program.inputs()) {
     const std::string& name = model.program.value(id).name;
@@ -55,7 +45,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
                          fmt::format("add --input {}=FILE.npy", printable(name)));
     inputs.push_back(CUPEL_TRY(read_npy(file->second)));
     if (const auto nan = first_nan(inputs.back()))
-      return bad_input(printable(file->second),
+      return bad_input(printable(file->second.string()),
                        fmt::format("element {} of {}{} is NaN", *nan, dtype_name(inputs.back().dtype()),
                                    to_text(inputs.back().dims())),
                        "give numbers only");
