@@ -1,6 +1,7 @@
 #include "driver/bench.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -79,8 +80,9 @@ Result<Subject> open_subject(const std::filesystem::path& path, CompileContext& 
   facts.constants_bytes = image.constants_bytes;
   auto inputs = bench_inputs(image, facts.batch, options.inputs);
   if (!inputs) return std::unexpected(std::move(inputs).error().within(printable(path.string())));
-  ImageRun run = CUPEL_TRY(code.bind(std::move(*inputs)));
-  return Subject{std::move(code), std::move(run), std::move(facts)};
+  auto run = code.bind(std::move(*inputs));
+  if (!run) return std::unexpected(std::move(run).error().within(printable(path.string())));
+  return Subject{std::move(code), std::move(*run), std::move(facts)};
 }
 
 Result<std::vector<Subject>> open_all(std::span<const std::filesystem::path> models, CompileContext& context,
@@ -94,7 +96,7 @@ Result<std::vector<Subject>> open_all(std::span<const std::filesystem::path> mod
     facts.name = printable(path.stem().string(), 60);
     if (const int n = ++named[facts.name]; n > 1) facts.name += fmt::format(" ({})", n);
     const CupelImage& image = subjects.back().code.image();
-    for (int32_t i = 0; i < image.input_count; ++i) inputs.insert(image.inputs[i].name);
+    for (int32_t i = 0; i < image.input_count; ++i) inputs.insert(printable(image.inputs[i].name));
     if (facts.batch != subjects[0].facts.batch)
       return usage_error(printable(path.string()),
                          fmt::format("its batch is {}, that of {} is {}", facts.batch, subjects[0].facts.name,
@@ -102,9 +104,9 @@ Result<std::vector<Subject>> open_all(std::span<const std::filesystem::path> mod
                          "give --batch for models that leave it open, or measure them one by one");
   }
   for (const auto& [name, file] : options.inputs)
-    if (!inputs.contains(name))
+    if (!inputs.contains(printable(name)))
       return usage_error("--input", fmt::format("no model has an input {}", printable(name)),
-                         "check the name with `cupel inspect`");
+                         fmt::format("its inputs: {}", fmt::join(inputs, ", ")));
   return subjects;
 }
 

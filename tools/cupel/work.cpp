@@ -170,7 +170,7 @@ void add_engine(CLI::App& command, std::string& engine) {
   command
       .add_option("--engine", engine,
                   "reference: the interpreter; compiled: native code for this machine. Both give the same bits")
-      ->capture_default_str();
+      ->default_str("reference");
 }
 
 Provenance provenance(EngineKind engine, bool with_peaks) {
