@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "driver/shared_library.h"
 #include "emit/image_builder.h"
 #include "onnx/reader.h"
 #include "reference/interpreter.h"
@@ -27,6 +28,9 @@ Result<Model> load_model(const std::filesystem::path& path, CompileContext& cont
   model.path = path;
   const std::string place = printable(path.string());
 
+  if (SharedLibrary::recognises(path))
+    return bad_input(place, "is a shared library, expected an .onnx file",
+                     "name the .onnx file; `run` and `bench` alone take compiled models");
   const Bytes file = CUPEL_TRY(read_file(path));
   model.sha256 = to_hex(sha256(file));
   model.file_bytes = static_cast<int64_t>(file.size());
