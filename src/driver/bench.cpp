@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <set>
 
@@ -198,6 +199,37 @@ Status run_rounds(std::vector<Subject>& subjects, const BenchOptions& options, B
   return {};
 }
 
+// "contract_u8_s8_s32" of "17_contract_u8_s8_s32_m14n32": without number and tile.
+std::string form_of(const std::string& kernel) {
+  const size_t begin = kernel.find_first_not_of("0123456789_"), last = kernel.rfind('_');
+  if (begin == std::string::npos) return kernel;
+  const bool tiled = last != std::string::npos && last > begin && last + 2 < kernel.size() &&
+                     (kernel[last + 1] == 'm' || kernel[last + 1] == 'w') && std::isdigit(kernel[last + 2]) != 0;
+  return kernel.substr(begin, tiled ? last - begin : std::string::npos);
+}
+
+void sum_up(BenchModel& facts) {
+  std::map<std::string, std::pair<BenchForm, double>> forms;
+  for (BenchKernel& kernel : facts.kernels) facts.kernels_sum_us += kernel.median_us;
+  const double sum_us = std::max(facts.kernels_sum_us, 1e-3);
+  for (BenchKernel& kernel : facts.kernels) {
+    kernel.share = kernel.median_us / sum_us;
+    auto& [form, multiply_adds] = forms[form_of(kernel.name)];
+    ++form.kernels;
+    form.sum_us += kernel.median_us;
+    form.share += kernel.share;
+    multiply_adds += static_cast<double>(kernel.multiply_adds);
+  }
+  for (auto& [name, entry] : forms) {
+    auto& [form, multiply_adds] = entry;
+    form.name = name;
+    if (multiply_adds > 0) form.gops = 2e-3 * multiply_adds / std::max(form.sum_us, 1e-3);
+    facts.forms.push_back(std::move(form));
+  }
+  std::stable_sort(facts.forms.begin(), facts.forms.end(),
+                   [](const BenchForm& a, const BenchForm& b) { return a.sum_us > b.sum_us; });
+}
+
 // Runs with the step timer on, and fills in what each kernel takes.
 Status time_kernels(Subject& subject, BenchResult& result) {
   const CupelImage& image = subject.code.image();
@@ -217,7 +249,6 @@ Status time_kernels(Subject& subject, BenchResult& result) {
   subject.code.set_timer({});
   CUPEL_TRY(status);
   if (runs == 0) return {};
-  double sum_us = 0;
   for (size_t i = 0; i < times.size(); ++i) {
     const CupelImageStep& step = image.steps[i];
     BenchKernel kernel;
@@ -228,7 +259,6 @@ Status time_kernels(Subject& subject, BenchResult& result) {
       rest.remove_prefix(std::min(end + 1, rest.size()));
     }
     kernel.median_us = median_of(times[i]);
-    sum_us += kernel.median_us;
     kernel.multiply_adds = step.multiply_adds * subject.facts.batch;
     kernel.bytes = step.item_bytes * subject.facts.batch + step.constant_bytes;
     const double ns = std::max(kernel.median_us, 1e-3) * 1e3;
@@ -240,7 +270,7 @@ Status time_kernels(Subject& subject, BenchResult& result) {
     }
     subject.facts.kernels.push_back(std::move(kernel));
   }
-  for (BenchKernel& kernel : subject.facts.kernels) kernel.share = sum_us > 0 ? kernel.median_us / sum_us : 0;
+  sum_up(subject.facts);
   subject.facts.kernel_runs = runs;
   return {};
 }

@@ -43,6 +43,15 @@ struct BenchKernel {
   double gbps = 0;  // bytes / time
 };
 
+// All kernels of one form and one set of types, whatever their tiles: "contract_u8_s8_u8".
+struct BenchForm {
+  std::string name;
+  int64_t kernels = 0;
+  double sum_us = 0;  // of their medians
+  double share = 0;   // of the sum over all kernels
+  std::optional<double> gops;
+};
+
 struct BenchModel {
   std::string name;  // of the file, with a number when another has the same
   std::filesystem::path path;
@@ -57,7 +66,9 @@ struct BenchModel {
   std::optional<double> waited_share;
   int64_t arena_bytes = 0, constants_bytes = 0, file_bytes = 0;
   std::vector<BenchKernel> kernels;  // in order; empty unless asked for
-  int64_t kernel_runs = 0;           // behind their medians
+  std::vector<BenchForm> forms;      // of the kernels, the longest first
+  double kernels_sum_us = 0;         // of the kernels' medians
+  int64_t kernel_runs = 0;           // behind them
 };
 
 struct BenchResult {

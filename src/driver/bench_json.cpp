@@ -58,8 +58,16 @@ Json model_json(const BenchModel& m) {
   json["round_medians_us"] = m.round_medians;
   if (m.kernels.empty()) return json;
   json["kernel_runs"] = m.kernel_runs;
+  json["kernels_sum_us"] = m.kernels_sum_us;
   json["kernels"] = Json::array();
   for (const BenchKernel& k : m.kernels) json["kernels"].push_back(kernel_json(k, json["kernels"].size()));
+  json["kernel_forms"] = Json::array();
+  for (const BenchForm& form : m.forms)
+    json["kernel_forms"].push_back({{"name", printable(form.name, 4096)},
+                                    {"kernels", form.kernels},
+                                    {"sum_us", form.sum_us},
+                                    {"share", form.share},
+                                    {"gops", or_null(form.gops)}});
   return json;
 }
 

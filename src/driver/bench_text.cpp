@@ -2,7 +2,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
 #include <iterator>
 
 #include "base/file.h"
@@ -52,15 +51,6 @@ void add_comparisons(std::string& text, const BenchResult& result) {
   }
 }
 
-// "contract_u8_s8_s32" of "17_contract_u8_s8_s32_m14n32": without number and tile.
-std::string form_of(const std::string& kernel) {
-  const size_t begin = kernel.find_first_not_of("0123456789_"), last = kernel.rfind('_');
-  if (begin == std::string::npos) return kernel;
-  const bool tiled = last != std::string::npos && last > begin && last + 2 < kernel.size() &&
-                     (kernel[last + 1] == 'm' || kernel[last + 1] == 'w') && std::isdigit(kernel[last + 2]) != 0;
-  return kernel.substr(begin, tiled ? last - begin : std::string::npos);
-}
-
 std::string share_text(const std::optional<double>& share) {
   return share ? fmt::format("{:.1f} %", 100 * *share) : std::string();
 }
@@ -68,40 +58,24 @@ std::string share_text(const std::optional<double>& share) {
 void add_kernels(std::string& text, const BenchModel& m) {
   if (m.kernels.empty()) return;
   const auto to = std::back_inserter(text);
-  double sum_us = 0, multiply_adds = 0;
   size_t width = 6;
+  double multiply_adds = 0;
   for (const BenchKernel& k : m.kernels) {
-    sum_us += k.median_us;
-    multiply_adds += static_cast<double>(k.multiply_adds);
     width = std::max(width, printable(k.name).size());
+    multiply_adds += static_cast<double>(k.multiply_adds);
   }
   fmt::format_to(to, "\n{}: {} kernels, together {} µs (medians of {} runs), {:.0f} GOPS\n", m.name, m.kernels.size(),
-                 us_text(sum_us), m.kernel_runs, 2e-3 * multiply_adds / std::max(sum_us, 1e-3));
+                 us_text(m.kernels_sum_us), m.kernel_runs, 2e-3 * multiply_adds / std::max(m.kernels_sum_us, 1e-3));
   fmt::format_to(to, "{:>11}  {:>7}  {:>6}  {:>8}  {:>7}  {:<{}}  {}\n", "median µs", "share", "GOPS", "of peak",
                  "GB/s", "kernel", width, "nodes");
   for (const BenchKernel& k : m.kernels)
     fmt::format_to(to, "{:>11}  {:>7}  {:>6}  {:>8}  {:>7.1f}  {:<{}}  {}\n", us_text(k.median_us), share_text(k.share),
                    k.gops ? fmt::format("{:.0f}", *k.gops) : std::string(), share_text(k.peak_share), k.gbps,
                    printable(k.name), width, printable(fmt::format("{}", fmt::join(k.origins, " + ")), 160));
-  struct Form {
-    int64_t kernels = 0;
-    double us = 0, multiply_adds = 0;
-  };
-  std::map<std::string, Form> forms;
-  for (const BenchKernel& k : m.kernels) {
-    Form& form = forms[form_of(k.name)];
-    ++form.kernels;
-    form.us += k.median_us;
-    form.multiply_adds += static_cast<double>(k.multiply_adds);
-  }
-  std::vector<std::pair<std::string, Form>> sorted(forms.begin(), forms.end());
-  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.us > b.second.us; });
-  for (const auto& [name, form] : sorted)
-    fmt::format_to(
-        to, "{:>11}  {:>7}  {:>6}  {:>8}  {:>7}  {} ({} of them)\n", us_text(form.us),
-        share_text(sum_us > 0 ? form.us / sum_us : 0),
-        form.multiply_adds > 0 && form.us > 0 ? fmt::format("{:.0f}", 2e-3 * form.multiply_adds / form.us) : "", "", "",
-        printable(name), form.kernels);
+  for (const BenchForm& form : m.forms)
+    fmt::format_to(to, "{:>11}  {:>7}  {:>6}  {:>8}  {:>7}  {} ({} of them)\n", us_text(form.sum_us),
+                   share_text(form.share), form.gops ? fmt::format("{:.0f}", *form.gops) : std::string(), "", "",
+                   printable(form.name), form.kernels);
 }
 
 }  // namespace

@@ -188,6 +188,8 @@ TEST(Bench, ListsKernels) {
     EXPECT_FALSE(k.peak_share.has_value());
   }
   EXPECT_NEAR(share, 1, 1e-9);
+  EXPECT_EQ(m.forms.size(), 4u);
+  EXPECT_GE(m.forms[0].sum_us, m.forms[3].sum_us);
   EXPECT_EQ(result.placement, "2 threads, placed by the system");
   EXPECT_FALSE(m.waited_share.has_value());
   const auto json = bench_json(result);

@@ -64,6 +64,12 @@ def check_one(cupel, checks):
             checks.that(abs(k["peak_share"] * result["fp32_peak_gflops"] / k["gops"] - 1) < 1e-6,
                         f"share of the peak of {k['name']}")
     total = sum(k["median_us"] for k in kernels)
+    forms = model["kernel_forms"]
+    checks.that(abs(model["kernels_sum_us"] / total - 1) < 1e-9, "sum of the kernels")
+    checks.equal(sum(f["kernels"] for f in forms), len(kernels), "kernels of all forms")
+    checks.that(abs(sum(f["sum_us"] for f in forms) / total - 1) < 1e-9, "sum of the forms")
+    checks.equal([f["sum_us"] for f in forms], sorted((f["sum_us"] for f in forms), reverse=True), "order of the forms")
+    checks.that("contract_f32_f32_f32" in {f["name"] for f in forms}, f"{forms}")
     checks.that(0.5 < total / model["latency_median_us"] < 2, f"kernels take {total} of {model['latency_median_us']} µs")
 
 
