@@ -41,7 +41,7 @@ Result<SpeedComparison> compare_speed(const TimedRounds& base, const TimedRounds
       if (!(time > 0) || !std::isfinite(time))
         return bad_input("rounds", fmt::format("found the time {} in round {}, expected a number above 0", time, i),
                          "use a clock that moves between two runs");
-    logarithms.push_back(std::log(candidate.medians[i]) - std::log(base.medians[i]));
+    logarithms.push_back(std::log(candidate.medians[i] / base.medians[i]));
   }
   std::sort(logarithms.begin(), logarithms.end());
   const QuantileEstimate median = CUPEL_TRY(estimate_quantile(logarithms, 0.5, confidence));
