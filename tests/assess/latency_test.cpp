@@ -73,7 +73,7 @@ TEST(Latency, IntervalsCoverTheirLevelWhateverTheDistribution) {
   constexpr int kTrials = 1500, kRuns = 700;
   struct Row {
     double probability;
-    QuantileEstimate LatencySummary::*estimate;
+    QuantileEstimate LatencySummary::* estimate;
     int covered = 0;
   };
   std::vector<Row> rows = {{0.5, &LatencySummary::median},

@@ -117,5 +117,22 @@ TEST(Work, OfElementwiseKernels) {
   EXPECT_EQ(work.item_bytes, 2 * 5 * 7 * 4);
 }
 
+TEST(Work, OfAChainIsThatOfItsParts) {
+  ExprBuilder b;
+  const MapSpec map = {{8, 8, 48},
+                       {{.dtype = DType::u8, .strides = {8 * 48, 48, 1}}},
+                       b.finish(b.operand(0, DType::u8)),
+                       {.dtype = DType::u8, .strides = {8 * 48, 48, 1}}};
+  const Kernel first = convolution(), second = {map, MapSchedule{}};
+  ChainSpec chain;
+  chain.parts = {{first}, {second}};
+  const KernelWork work = work_of({chain, ChainSchedule{}}), a = work_of(first), c = work_of(second);
+  EXPECT_EQ(work.operations, a.operations + c.operations);
+  EXPECT_EQ(work.multiply_adds, a.multiply_adds);
+  EXPECT_EQ(work.item_bytes, a.item_bytes + c.item_bytes);
+  EXPECT_EQ(work.constant_bytes, a.constant_bytes);
+  EXPECT_EQ(work.accumulator, DType::s32);
+}
+
 }  // namespace
 }  // namespace cupel
