@@ -59,8 +59,9 @@ struct QuantileEstimate {
 
 // Quantile `probability` of samples sorted ascending, linear between neighbours (NumPy's default, Hyndman and Fan 7).
 // The interval takes the order statistics l and u (counted from 1) with P(X < l) ≤ α/2 and P(X ≥ u) ≤ α/2, l largest
-// and u smallest, X ~ Binomial(n, probability), α = 1 − confidence. bad_input when there is no sample, a sample is not
-// finite, or they are not sorted; or unless 0 < probability < 1.
+// and u smallest, X ~ Binomial(n, probability), α = 1 − confidence (H. A. David, H. N. Nagaraja, Order Statistics, 3rd
+// edition, 2003, 7.1; for the median it is the interval of the sign test). bad_input when there is no sample, a sample
+// is not finite, or they are not sorted; or unless 0 < probability < 1.
 Result<QuantileEstimate> estimate_quantile(std::span<const double> sorted, double probability,
                                            double confidence = kDefaultConfidence);
 

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "driver/engine.h"
+#include "driver/shared_library.h"
 #include "emit/image_builder.h"
 #include "onnx/reader.h"
 #include "reference/interpreter.h"
@@ -28,6 +28,9 @@ Result<Model> load_model(const std::filesystem::path& path, CompileContext& cont
   model.path = path;
   const std::string place = printable(path.string());
 
+  if (SharedLibrary::recognises(path))
+    return bad_input(place, "is a shared library, expected an .onnx file",
+                     "name the .onnx file; `run` and `bench` alone take compiled models");
   const Bytes file = CUPEL_TRY(read_file(path));
   model.sha256 = to_hex(sha256(file));
   model.file_bytes = static_cast<int64_t>(file.size());
@@ -94,12 +97,16 @@ Result<Bytes> compile_image(const Graph& program, const std::string& model, cons
   return build_image(lowered.program, target, workers);
 }
 
-Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads) {
-  if (kind == EngineKind::reference) return interpreter(threads);
+Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {
   const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
   WorkerPool workers;
   const Bytes image = CUPEL_TRY(compile_image(program, model, host, workers));
-  auto loaded = std::make_shared<CompiledModel>(CUPEL_TRY(CompiledModel::load(image, model, threads.size())));
+  return CompiledModel::load(image, model, threads);
+}
+
+Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads) {
+  if (kind == EngineKind::reference) return interpreter(threads);
+  auto loaded = std::make_shared<CompiledModel>(CUPEL_TRY(compile_for_host(program, model, threads.size())));
   return [loaded](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) {
     return loaded->run(graph, inputs, tap);
   };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "driver/engine.h"
 #include "emit/emit_target.h"
 #include "emit/worker_pool.h"
 #include "ir/engine.h"
@@ -55,6 +56,9 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 // `decisions`.
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, std::vector<FusionDecision>* decisions = nullptr);
+
+// `program` compiled for this machine and loaded.
+Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads);
 
 // How graphs are run: by the interpreter, or compiled for this machine, loaded and kept as long as the result lives.
 enum class EngineKind { reference, compiled };

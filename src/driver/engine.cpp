@@ -285,30 +285,42 @@ void CompiledModel::set_timer(ImageTimer timer) {
   cupel_session_set_timer(state_->session.get(), state_->timer ? call_timer : nullptr, &state_->timer);
 }
 
-Result<std::vector<Tensor>> CompiledModel::run(std::span<const Tensor> inputs, const ImageTap& tap) {
+Status ImageRun::run() {
+  const int code = cupel_session_run(session_, batch_, sources_.data(), targets_.data());
+  if (code != kCupelOk) return from_session(code, place_);
+  return {};
+}
+
+Result<ImageRun> CompiledModel::bind(std::vector<Tensor> inputs) {
+  static std::byte nothing{};  // stands for the elements of an empty tensor
   const CupelImage& image = *state_->image;
-  const int64_t batch = CUPEL_TRY(bind_ports(image, inputs));
-  std::byte nothing{};  // stands for the elements of an empty tensor
-  std::vector<const void*> sources;
-  std::vector<void*> targets;
-  std::vector<Tensor> outputs;
+  ImageRun bound;
+  bound.session_ = state_->session.get();
+  bound.place_ = state_->place;
+  bound.batch_ = CUPEL_TRY(bind_ports(image, inputs));
+  bound.inputs_ = std::move(inputs);
   try {
-    for (const Tensor& t : inputs) sources.push_back(t.empty() ? &nothing : t.bytes().data());
+    for (const Tensor& t : bound.inputs_) bound.sources_.push_back(t.empty() ? &nothing : t.bytes().data());
     for (int32_t i = 0; i < image.output_count; ++i) {
-      Dims dims = CUPEL_TRY(bind_shape(port_shape(image.outputs[i], batch), 1));
-      Tensor& out = outputs.emplace_back(dtype_of(image.outputs[i].dtype), std::move(dims));
-      targets.push_back(out.empty() ? &nothing : out.mutable_bytes().data());
+      Dims dims = CUPEL_TRY(bind_shape(port_shape(image.outputs[i], bound.batch_), 1));
+      Tensor& out = bound.outputs_.emplace_back(dtype_of(image.outputs[i].dtype), std::move(dims));
+      bound.targets_.push_back(out.empty() ? &nothing : out.mutable_bytes().data());
     }
   } catch (const std::bad_alloc&) {
     return out_of_memory();
   }
+  return bound;
+}
+
+Result<std::vector<Tensor>> CompiledModel::run(std::span<const Tensor> inputs, const ImageTap& tap) {
+  ImageRun bound = CUPEL_TRY(bind(std::vector<Tensor>(inputs.begin(), inputs.end())));
   TapCall call{tap, {}};
   cupel_session_set_tap(state_->session.get(), tap ? call_tap : nullptr, &call);
-  const int code = cupel_session_run(state_->session.get(), batch, sources.data(), targets.data());
+  const Status status = bound.run();
   cupel_session_set_tap(state_->session.get(), nullptr, nullptr);
-  if (code != kCupelOk) return from_session(code, state_->place);
+  CUPEL_TRY(status);
   if (!call.status) return std::unexpected(std::move(call.status).error());
-  return outputs;
+  return std::move(bound.outputs_);
 }
 
 Result<std::vector<Tensor>> CompiledModel::run(const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) {

@@ -18,6 +18,26 @@ namespace cupel {
 using ImageTap = std::function<Status(const CupelImageResult& result, const Tensor& elements)>;
 using ImageTimer = std::function<void(const CupelImageStep& step, int64_t time_ns)>;
 
+// A run whose inputs were checked and whose outputs were laid out once: run() costs what a caller of the C interface
+// pays. Must not outlive its model.
+class ImageRun {
+ public:
+  // Computes the outputs anew, over the ones before.
+  Status run();
+  int64_t batch() const { return batch_; }
+  // In the Image's order.
+  const std::vector<Tensor>& outputs() const { return outputs_; }
+
+ private:
+  friend class CompiledModel;
+  CupelSession* session_ = nullptr;
+  std::string place_;
+  int64_t batch_ = 1;
+  std::vector<Tensor> inputs_, outputs_;
+  std::vector<const void*> sources_;
+  std::vector<void*> targets_;
+};
+
 // An Image and a session for it. Models are independent of each other; one call at a time for each. Unloaded by the
 // destructor, after which nothing of image() may be used.
 class CompiledModel {
@@ -35,6 +55,8 @@ class CompiledModel {
   // Inputs in the Image's order; gives the outputs in its order. bad_input when an input's dtype or dimensions do not
   // fit. The tap's first error is the result; later steps are computed, but no longer tapped.
   Result<std::vector<Tensor>> run(std::span<const Tensor> inputs, const ImageTap& tap = {});
+  // The same checks, for a run that is repeated.
+  Result<ImageRun> bind(std::vector<Tensor> inputs);
   // As RunGraph: `graph` is the one the Image was compiled from, in its names and types. The tap sees the inputs and
   // the values that the Image keeps, with the graph's types; a value inside a kernel has no tap.
   Result<std::vector<Tensor>> run(const Graph& graph, std::span<const Tensor> inputs, const Tap& tap);

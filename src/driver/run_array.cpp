@@ -24,20 +24,43 @@ Tensor chunk_of(const Tensor& t, int64_t begin, int64_t count, int64_t size) {
   return out;
 }
 
+ArrayModel::Port port_of(const CupelPort& port) {
+  Shape shape;
+  for (int32_t d = 0; d < port.rank; ++d) shape.push_back(port.dims[d] == -1 ? Dim(1, "batch") : Dim(port.dims[d]));
+  return {port.name, std::move(shape)};
+}
+
 }  // namespace
 
-Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor> inputs, int64_t batch,
-                                      const RunGraph& run, const Progress& progress) {
+ArrayModel array_model(const Graph& graph, RunGraph run) {
+  ArrayModel model;
+  for (ValueId id : graph.inputs()) model.inputs.push_back({graph.value(id).name, graph.type(id).shape});
+  for (ValueId id : graph.outputs()) model.outputs.push_back({graph.value(id).name, graph.type(id).shape});
+  model.run = [&graph, run = std::move(run)](std::span<const Tensor> inputs) { return run(graph, inputs, {}); };
+  return model;
+}
+
+ArrayModel array_model(std::shared_ptr<CompiledModel> compiled) {
+  ArrayModel model;
+  const CupelImage& image = compiled->image();
+  for (int32_t i = 0; i < image.input_count; ++i) model.inputs.push_back(port_of(image.inputs[i]));
+  for (int32_t i = 0; i < image.output_count; ++i) model.outputs.push_back(port_of(image.outputs[i]));
+  model.run = [compiled = std::move(compiled)](std::span<const Tensor> inputs) { return compiled->run(inputs); };
+  return model;
+}
+
+Result<std::vector<Tensor>> run_array(const ArrayModel& model, std::span<const Tensor> inputs, int64_t batch,
+                                      const Progress& progress) {
   // Rows of a chunk, and how many array rows one unit of the batch takes in each input.
   int64_t rows = -1, fixed = -1;
-  bool batched = !model.inputs().empty();
-  for (ValueId id : model.inputs()) batched = batched && !model.type(id).shape.empty();
-  for (size_t i = 0; batched && i < model.inputs().size(); ++i) {
-    const Value& v = model.value(model.inputs()[i]);
-    const Dim& lead = v.type.shape[0];
+  bool batched = !model.inputs.empty();
+  for (const ArrayModel::Port& port : model.inputs) batched = batched && !port.shape.empty();
+  for (size_t i = 0; batched && i < model.inputs.size(); ++i) {
+    const ArrayModel::Port& port = model.inputs[i];
+    const Dim& lead = port.shape[0];
     if (inputs[i].rank() == 0 || dtype_bits(inputs[i].dtype()) < 8)
-      return bad_input("input " + printable(v.name),
-                       fmt::format("found a scalar or packed array, expected {}", to_text(v.type.shape)),
+      return bad_input("input " + printable(port.name),
+                       fmt::format("found a scalar or packed array, expected {}", to_text(port.shape)),
                        "give one row for each sample");
     if (!lead.is_constant() && lead.factor != 1) batched = false;
     if (lead.is_constant()) {
@@ -48,7 +71,7 @@ Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor
     rows = inputs[i].dims()[0];
   }
   const int64_t size = fixed > 0 ? fixed : std::min(batch, rows);
-  if (!batched || rows <= 0 || (fixed < 0 && rows <= batch) || rows == fixed) return run(model, inputs, {});
+  if (!batched || rows <= 0 || (fixed < 0 && rows <= batch) || rows == fixed) return model.run(inputs);
 
   std::vector<Tensor> results;
   for (int64_t begin = 0; begin < rows; begin += size) {
@@ -57,12 +80,12 @@ Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor
     const int64_t count = std::min(size, rows - begin);
     std::vector<Tensor> chunk;
     for (const Tensor& t : inputs) chunk.push_back(chunk_of(t, begin, count, fixed > 0 ? size : count));
-    const std::vector<Tensor> outputs = CUPEL_TRY(run(model, chunk, {}));
+    const std::vector<Tensor> outputs = CUPEL_TRY(model.run(chunk));
     for (size_t i = 0; i < outputs.size(); ++i) {
       const Tensor& out = outputs[i];
       if (out.rank() == 0 || out.dims()[0] != chunk[0].dims()[0])
         return unsupported(
-            "output " + printable(model.value(model.outputs()[i]).name),
+            "output " + printable(model.outputs[i].name),
             fmt::format("it has shape {}, without a leading batch, and the array has {} rows for batches of {}",
                         to_text(out.dims()), rows, size),
             "give one batch only");

@@ -1,15 +1,32 @@
 // Runs a model over whole arrays, in chunks of its batch.
 #pragma once
 
+#include <functional>
+#include <memory>
+
+#include "driver/engine.h"
 #include "driver/progress.h"
 #include "ir/engine.h"
 
 namespace cupel {
 
-// `inputs` in graph order, each with `rows` leading entries; a model with a fixed batch B gets chunks of B, the last
-// one filled up. Outputs have the same number of leading entries. bad_input when the arrays do not fit the model's
+// A model by its inputs and outputs alone, whatever runs it.
+struct ArrayModel {
+  struct Port {
+    std::string name;
+    Shape shape;
+  };
+  std::vector<Port> inputs, outputs;
+  std::function<Result<std::vector<Tensor>>(std::span<const Tensor>)> run;
+};
+// `graph` must outlive the result.
+ArrayModel array_model(const Graph& graph, RunGraph run);
+ArrayModel array_model(std::shared_ptr<CompiledModel> model);
+
+// `inputs` in the model's order, each with `rows` leading entries; a model with a fixed batch B gets chunks of B, the
+// last one filled up. Outputs have the same number of leading entries. bad_input when the arrays do not fit the model's
 // inputs; unsupported when an output has no leading batch and there is more than one chunk.
-Result<std::vector<Tensor>> run_array(const Graph& model, std::span<const Tensor> inputs, int64_t batch,
-                                      const RunGraph& run, const Progress& progress);
+Result<std::vector<Tensor>> run_array(const ArrayModel& model, std::span<const Tensor> inputs, int64_t batch,
+                                      const Progress& progress);
 
 }  // namespace cupel

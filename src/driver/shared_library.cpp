@@ -179,6 +179,15 @@ Result<SharedLibrary> SharedLibrary::load(std::span<const std::byte> content, co
   return library;
 }
 
+bool SharedLibrary::recognises(const std::filesystem::path& path) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat status{};
+  char magic[SELFMAG];
+  return file.get() >= 0 && fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) &&
+         ::read(file.get(), magic, sizeof magic) == static_cast<ssize_t>(sizeof magic) &&
+         std::memcmp(magic, ELFMAG, SELFMAG) == 0;
+}
+
 Result<SharedLibrary> SharedLibrary::load_file(const std::filesystem::path& path) {
   const std::string place = printable(path.string());
   const Fd source(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

@@ -28,6 +28,8 @@ class SharedLibrary {
   static Result<SharedLibrary> load(std::span<const std::byte> content, const std::string& place);
   // The same from a regular file, which is copied.
   static Result<SharedLibrary> load_file(const std::filesystem::path& path);
+  // Whether a regular file begins as ELF files do; false when it cannot be read.
+  static bool recognises(const std::filesystem::path& path);
   SharedLibrary(SharedLibrary&&) noexcept;
   SharedLibrary& operator=(SharedLibrary&&) noexcept;
   ~SharedLibrary();  // unloads it

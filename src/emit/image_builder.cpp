@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "emit/constants_object.h"
+#include "kernel/work.h"
 
 namespace cupel {
 namespace {
@@ -49,35 +50,6 @@ Status write_plainly(const std::filesystem::path& path, const Bytes& content) {
   return {};
 }
 
-int64_t operations_of(const Kernel& kernel) {
-  auto elements = [](const Dims& dims) {
-    int64_t count = 1;
-    for (int64_t d : dims) count *= d;
-    return count;
-  };
-  auto steps = [](const std::vector<ReductionLoop>& loops) {
-    int64_t count = 1;
-    for (const ReductionLoop& loop : loops) count *= loop.count;
-    return count;
-  };
-  if (const auto* contract = std::get_if<ContractSpec>(&kernel.spec))
-    return elements(contract->space) *
-           (steps(contract->loops) * contract->run + static_cast<int64_t>(contract->epilogue.nodes.size()));
-  if (const auto* window = std::get_if<WindowSpec>(&kernel.spec))
-    return elements(window->space) * (steps(window->loops) + static_cast<int64_t>(window->epilogue.nodes.size()));
-  if (const auto* map = std::get_if<MapSpec>(&kernel.spec))
-    return elements(map->space) * static_cast<int64_t>(map->value.nodes.size());
-  if (const auto* chain = std::get_if<ChainSpec>(&kernel.spec)) {
-    int64_t sum = 0;
-    for (const ChainPart& part : chain->parts) sum += operations_of(part.kernel);
-    return sum;
-  }
-  const auto& row = std::get<RowSpec>(kernel.spec);
-  int64_t nodes = static_cast<int64_t>(row.value.nodes.size());
-  for (const RowStep& step : row.steps) nodes += 1 + static_cast<int64_t>(step.value.nodes.size());
-  return elements(row.space) * nodes;
-}
-
 ImageTables::Port table_port(const Port& port) {
   ImageTables::Port row;
   row.name = port.name;
@@ -99,7 +71,12 @@ ImageTables::Step table_step(const Step& step) {
   row.origins = fmt::format("{}", fmt::join(step.origins, "\n"));
   for (int64_t buffer : step.buffers) row.buffers.push_back(static_cast<int32_t>(buffer));
   row.units_per_item = units_per_item(step.kernel);
-  row.operations = operations_of(step.kernel);
+  const KernelWork work = work_of(step.kernel);
+  row.operations = work.operations;
+  row.multiply_adds = work.multiply_adds;
+  row.accumulator = static_cast<int32_t>(work.accumulator);
+  row.item_bytes = work.item_bytes;
+  row.constant_bytes = work.constant_bytes;
   row.tapped = step.result.has_value();
   if (!row.tapped) return row;
   row.value_name = step.value_name;

@@ -53,5 +53,7 @@ std::vector<std::pair<std::string, std::string>> target_facts(const Diagnosis& d
 std::string doctor_text(const Diagnosis& diagnosis);
 // For programs: every fact of the text; numbers are numbers (bytes, 10^9 per second), null is "not known".
 nlohmann::ordered_json doctor_json(const Diagnosis& diagnosis);
+// Its part for the peaks.
+nlohmann::ordered_json peaks_json(const Peaks& peaks);
 
 }  // namespace cupel

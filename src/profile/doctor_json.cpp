@@ -72,7 +72,9 @@ Json gpus_json(const GpuPresence& gpus) {
           {"absent_because", text_or_null(gpus.absent_because)}};
 }
 
-Json peaks_json(const Peaks& peaks) {
+}  // namespace
+
+nlohmann::ordered_json peaks_json(const Peaks& peaks) {
   Json rows = Json::array();
   for (const PeakRow& row : peaks.rows) {
     rows.push_back({{"id", row.id},
@@ -90,8 +92,6 @@ Json peaks_json(const Peaks& peaks) {
           {"duration_ns", peaks.duration_ns},
           {"rows", std::move(rows)}};
 }
-
-}  // namespace
 
 nlohmann::ordered_json doctor_json(const Diagnosis& d) {
   Json json;

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-enum { kCupelImageVersion = 1 };
+enum { kCupelImageVersion = 2 };
 
 // A kernel's code: computes units [begin, end) of items·units_per_item, numbered item-major. buffers[i]: byte 0 of
 // operand i's buffer for batch item 0.
@@ -44,6 +44,11 @@ typedef struct CupelImageStep {
   int32_t buffer_count;
   int64_t units_per_item;
   int64_t operations;  // scalar multiply-adds and elementwise operations for one item, to decide on threads
+  // For measurements; Session does not read them.
+  int64_t multiply_adds;   // of matrix products and convolutions, for one item; 0 for other kernels
+  int64_t item_bytes;      // of values read and written for one item, each counted once
+  int64_t constant_bytes;  // of constants read, once for a batch
+  int32_t accumulator;     // where there are multiply-adds: kCupelS32 (of codes) or kCupelF32
   CupelImageResult result;
 } CupelImageStep;
 

@@ -99,6 +99,20 @@ TEST(CompiledModel, EqualsTheInterpreter) {
   }
 }
 
+TEST(CompiledModel, ABoundRunIsRepeated) {
+  CompiledModel model = loaded(CUPEL_SAMPLE_LIBRARY);
+  const auto inputs = sample_inputs(3);
+  auto bound = model.bind(inputs);
+  ASSERT_TRUE(bound) << bound.error().message();
+  EXPECT_EQ(bound->batch(), 3);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(bound->run());
+    EXPECT_EQ(bound->outputs(), model.run(inputs));
+    EXPECT_TRUE(model.run(sample_inputs(7)));  // other runs of the model may come between
+  }
+  EXPECT_EQ(model.bind({}).error().kind, ErrorKind::bad_input);
+}
+
 TEST(CompiledModel, TapsGiveWhatTheInterpreterGives) {
   ThreadPool pool(2);
   CompiledModel model = loaded(CUPEL_SAMPLE_LIBRARY);
@@ -304,7 +318,7 @@ TEST(CompiledModel, RefusesImagesItCannotRun) {
   EXPECT_EQ(
       error_of_file(CUPEL_FUTURE_LIBRARY, ErrorKind::bad_input),
       std::string(CUPEL_FUTURE_LIBRARY) +
-          ": the image has tables of version 99, expected 1\n  compile the model again with this version of Cupel");
+          ": the image has tables of version 99, expected 2\n  compile the model again with this version of Cupel");
   EXPECT_EQ(
       error_of_file(CUPEL_CONTRADICTING_LIBRARY, ErrorKind::bad_input),
       std::string(CUPEL_CONTRADICTING_LIBRARY) + ": its tables contradict each other at y\n  compile the model again");

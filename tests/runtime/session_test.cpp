@@ -214,7 +214,7 @@ TEST(Session, RefusesTablesItCannotFollow) {
   };
   CupelImage image = cupel_sample_image;
   image.version = 7;
-  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 1");
+  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 2");
 
   const std::string contradiction = "the tables of the image contradict each other";
   const auto with_buffer = [&](CupelImageBuffer buffer) {

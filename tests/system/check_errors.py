@@ -75,6 +75,34 @@ CASES = [
     f"{RUN} image=cut.npy",
     f"{RUN} image=file",
     f"{RUN} image=input.npy --engine warp",
+    # artifacts
+    "run good.so -o out --input wrong=input.npy",
+    "run good.so -o out --input image=input.npy --input more=input.npy",
+    "run good.so -o out --input image=wide_input.npy",
+    "run good.so -o out --input image=double_input.npy",
+    "run good.so -o out --input image=scalar_input.npy",
+    "run good.so -o out --input image=nan_input.npy",
+    "run good.so -o out --input image=input.npy --engine reference",
+    "run good.so -o out --input image=input.npy --stop-after fold_constants",
+    "run good.so -o out --input image=input.npy --dump-ir dump",
+    "run cut.so -o out --input image=input.npy",
+    "inspect good.so",
+    # bench
+    "bench",
+    "bench nowhere.onnx",
+    "bench truncated.onnx",
+    "bench good.onnx cut.so",
+    "bench unknown_op.onnx",
+    "bench good.so --input more=input.npy",
+    "bench good.so --input image=wide_input.npy",
+    "bench good.so --input image=nan_input.npy",
+    "bench good.so --input image=input.npy --batch 3",
+    "bench good.so --clock slow",
+    "bench good.so --clock cpu --threads 2",
+    "bench good.so --rounds 0",
+    "bench good.so --duration-s 0",
+    "bench good.onnx --stop-after fold_constants",
+    "bench good.so --json nowhere/bench.json",
     # places that cannot be written
     "quantize good.onnx -o file/out.onnx --data good.toml",
     "quantize good.onnx -o nowhere/out.onnx --data good.toml",
@@ -304,6 +332,9 @@ def main():
     os.chdir(cupel.folder)
     bad_files.make_models()
     bad_files.make_data()
+    cupel.must("compile", "good.onnx", "-o", "good.so")
+    artifact = pathlib.Path("good.so").read_bytes()
+    pathlib.Path("cut.so").write_bytes(artifact[: len(artifact) // 2])
     check_cases(cupel, checks, rewrite)
     check_old_output_stays(cupel, checks)
     check_full_disk(cupel, checks)

@@ -10,7 +10,7 @@ import sys
 import harness
 import numpy as np
 
-VERBS = ("assay", "inspect", "run", "quantize", "evaluate", "doctor")
+VERBS = ("assay", "inspect", "run", "quantize", "evaluate", "compile", "bench", "doctor")
 # In this order the examples find the files that they name. The words are added to keep the run short.
 ORDER = {
     "inspect": [],
@@ -18,9 +18,11 @@ ORDER = {
     "quantize": [],
     "evaluate": ["--samples", "100", "--layer-samples", "10"],
     "assay": ["--samples", "100", "--layer-samples", "10"],
+    "compile": [],
+    "bench": ["--duration-s", "0.2"],
     "doctor": [],
 }
-OUTPUTS = {"run": ["results/logits.npy"], "quantize": ["resnet.int8.onnx"],
+OUTPUTS = {"compile": ["resnet.so", "resnet.h"], "run": ["results/logits.npy"], "quantize": ["resnet.int8.onnx"],
            "assay": ["assay/fashion_resnet.int8.onnx", "assay/report.json", "assay/report.html"]}
 COMMON = ("--threads", "--batch", "--json", "--dump-ir", "--stop-after", "--pass-times", "--quiet", "--max-memory",
           "--timeout", "--help")

@@ -28,6 +28,8 @@ constexpr Verb kVerbs[] = {
      "cupel evaluate models/fashion_resnet.onnx resnet.int8.onnx --data models/fashion_mnist.toml", setup_evaluate},
     {"compile", "Native code ahead of time: a shared library with a C interface, and its header.",
      "cupel compile models/fashion_resnet.onnx -o resnet.so --target host", setup_compile},
+    {"bench", "Latency and throughput of compiled models, side by side in turns; time and rate of each kernel.",
+     "cupel bench models/fashion_resnet.onnx resnet.int8.onnx --threads 1 --per-kernel", setup_bench, 1},
     {"doctor", "What this machine offers, and what is missing.", "cupel doctor", setup_doctor},
 };
 
@@ -77,13 +79,13 @@ int report_error(Error error, const CommonFlags& flags) {
   return error.exit_code();
 }
 
-void add_common(CLI::App& command, CommonFlags& flags) {
+void add_common(CLI::App& command, CommonFlags& flags, int64_t default_batch) {
   command.add_option("--threads", flags.threads, "Threads to use (default: one for each core)")
       ->check(whole_number(1, 256))
       ->group("Common");
   command.add_option("--batch", flags.batch, "Samples run at once, where the model leaves it open")
       ->check(whole_number(1, 65536))
-      ->capture_default_str()
+      ->default_str(std::to_string(default_batch))
       ->group("Common");
   command.add_option("--json", flags.json, "Also write the result as JSON to FILE, or - for standard output")
       ->group("Common");
@@ -150,7 +152,7 @@ int run_main(int argc, char** argv) {
     CLI::App* command = app.add_subcommand(verb.name, verb.summary);
     command->footer(fmt::format("Example:\n  {}", verb.example));
     Run run = verb.setup(*command);
-    add_common(*command, flags);
+    add_common(*command, flags, verb.default_batch);
     runs.emplace_back(command, std::move(run));
   }
   try {
@@ -167,8 +169,12 @@ int run_main(int argc, char** argv) {
   std::signal(SIGTERM, on_stop);
   apply_limits(flags);
   if (Status status = check_flags(flags); !status) return report_error(status.error(), flags);
-  for (auto& [command, run] : runs)
-    if (command->parsed()) return finish(run(flags), flags);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const auto& [command, run] = runs[i];
+    if (!command->parsed()) continue;
+    if (command->count("--batch") == 0) flags.batch = kVerbs[i].default_batch;
+    return finish(run(flags), flags);
+  }
   return 2;
 }
 

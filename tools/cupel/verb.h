@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,8 +16,8 @@ namespace cupel::cli {
 
 // Flags that every verb takes.
 struct CommonFlags {
-  int threads = 0;  // 0: one for each core this process may use
-  int64_t batch = 50;
+  int threads = 0;         // 0: one for each core this process may use
+  int64_t batch = 50;      // default: the verb's
   std::string json;        // file, or - for standard output
   std::string dump_ir;     // folder
   std::string stop_after;  // pass
@@ -33,6 +34,7 @@ struct Verb {
   const char* summary;
   const char* example;
   Run (*setup)(CLI::App& command);
+  int64_t default_batch = 50;
 };
 
 Run setup_inspect(CLI::App& command);
@@ -42,6 +44,7 @@ Run setup_evaluate(CLI::App& command);
 Run setup_assay(CLI::App& command);
 Run setup_compile(CLI::App& command);
 Run setup_doctor(CLI::App& command);
+Run setup_bench(CLI::App& command);
 
 // Checks of flags: "found 0, expected a whole number from 1 to 256".
 inline constexpr int64_t kLargest = 1'000'000'000;
@@ -71,6 +74,9 @@ Result<EngineKind> engine_kind(const std::string& name);
 // Adds --engine to a verb that runs models.
 void add_engine(CLI::App& command, std::string& engine);
 
+// NAME=FILE.npy words as a map; usage error for another form or a name that is given twice.
+Result<std::map<std::string, std::filesystem::path>> input_files(const std::vector<std::string>& words);
+
 // usage error when --stop-after names no pass, or the --json place cannot be written.
 Status check_flags(const CommonFlags& flags);
 // Writes `text` to the --json place; nothing when there is none.
@@ -79,8 +85,8 @@ Status write_json(const CommonFlags& flags, const std::string& text);
 Status check_place(const std::filesystem::path& path);
 void print(const std::string& text);
 
-// Date, command line, versions and machine for a report.
-Provenance provenance(EngineKind engine);
+// Date, command line, versions and machine for a report; with the machine's peaks when they are to be measured.
+Provenance provenance(EngineKind engine, bool with_peaks = true);
 void remember_command(int argc, char** argv);
 
 }  // namespace cupel::cli

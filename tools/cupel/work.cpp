@@ -111,6 +111,20 @@ bool Work::finish() {
   return context_.passes.stopped;
 }
 
+Result<std::map<std::string, std::filesystem::path>> input_files(const std::vector<std::string>& words) {
+  std::map<std::string, std::filesystem::path> files;
+  for (const std::string& word : words) {
+    const auto equals = word.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return usage_error("--input", fmt::format("found {}, expected NAME=FILE.npy", printable(word)),
+                         "name the input and its file");
+    if (!files.emplace(word.substr(0, equals), word.substr(equals + 1)).second)
+      return usage_error("--input", fmt::format("{} is given twice", printable(word.substr(0, equals))),
+                         "give each input once");
+  }
+  return files;
+}
+
 Status check_flags(const CommonFlags& flags) {
   if (!flags.json.empty() && flags.json != "-") CUPEL_TRY(check_place(flags.json));
   if (flags.stop_after.empty() || find_pass(flags.stop_after)) return {};
@@ -156,10 +170,10 @@ void add_engine(CLI::App& command, std::string& engine) {
   command
       .add_option("--engine", engine,
                   "reference: the interpreter; compiled: native code for this machine. Both give the same bits")
-      ->capture_default_str();
+      ->default_str("reference");
 }
 
-Provenance provenance(EngineKind engine) {
+Provenance provenance(EngineKind engine, bool with_peaks) {
   Provenance p;
   char date[32];
   const std::time_t now = std::time(nullptr);
@@ -173,6 +187,7 @@ Provenance provenance(EngineKind engine) {
                 {"compiler", __VERSION__}};
   const Machine machine = host_machine();
   for (auto& [name, value] : machine_facts(machine)) p.machine.push_back({std::move(name), std::move(value)});
+  if (!with_peaks) return p;
   for (auto& [name, value] : peak_facts(measure_peaks(true, machine)))
     p.machine.push_back({std::move(name), std::move(value)});
   return p;

@@ -1,0 +1,105 @@
+#include "kernel/work.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace cupel {
+namespace {
+
+int64_t steps_of(const std::vector<ReductionLoop>& loops) {
+  int64_t count = 1;
+  for (const ReductionLoop& loop : loops) count *= loop.count;
+  return count;
+}
+
+int64_t element_bytes(DType dtype) { return std::max<int64_t>(dtype_bits(dtype) / 8, 1); }
+
+// Distinct bytes of an access: as many elements as it has coordinates that move it, at most what lies between the first
+// and the last (windows overlap).
+int64_t footprint(const Access& access, const Dims& space, const std::vector<ReductionLoop>& loops, int64_t run) {
+  const int64_t size = element_bytes(access.dtype);
+  int64_t elements = run, span = run * size;
+  const auto add = [&](int64_t count, int64_t stride) {
+    if (stride == 0) return;
+    elements *= count;
+    span += (count - 1) * std::abs(stride);
+  };
+  for (size_t d = 0; d < space.size(); ++d) add(space[d], access.strides[d]);
+  for (const ReductionLoop& loop : loops) add(loop.count, loop.stride);
+  return std::min(elements * size, span);
+}
+
+// Whole panels of 16 columns, for every coordinate before h that leads to other ones.
+int64_t panel_bytes(const ContractSpec& s) {
+  int64_t bytes = (s.space.back() + 15) / 16 * s.b_block_stride;
+  for (size_t d = 0; d + 3 < s.space.size() && d < s.b.strides.size(); ++d)
+    if (s.b.strides[d] != 0) bytes *= s.space[d];
+  return bytes;
+}
+
+class Count {
+ public:
+  KernelWork operator()(const ContractSpec& s) {
+    work_.multiply_adds = element_count(s.space) * steps_of(s.loops) * s.run;
+    work_.accumulator = s.a.dtype == DType::f32 ? DType::f32 : DType::s32;
+    work_.operations = work_.multiply_adds + element_count(s.space) * nodes(s.epilogue);
+    add(s.a, footprint(s.a, s.space, s.loops, s.run));
+    add(s.b, panel_bytes(s));
+    return elementwise(s, {&s.start});
+  }
+  KernelWork operator()(const WindowSpec& s) {
+    const int64_t taps = steps_of(s.loops), steps = element_count(s.space) * taps;
+    work_.operations = steps + element_count(s.space) * nodes(s.epilogue);
+    add(s.a, footprint(s.a, s.space, s.loops, 1));
+    if (s.kind != WindowKind::dot) return elementwise(s, {});
+    work_.multiply_adds = steps;
+    work_.accumulator = s.a.dtype == DType::f32 ? DType::f32 : DType::s32;
+    add(s.weights, taps * footprint(s.weights, s.space, {}, 1));
+    return elementwise(s, {&s.start});
+  }
+  KernelWork operator()(const MapSpec& s) {
+    work_.operations = element_count(s.space) * nodes(s.value);
+    return elementwise(s, {});
+  }
+  KernelWork operator()(const RowSpec& s) {
+    int64_t all = nodes(s.value);
+    for (const RowStep& step : s.steps) all += 1 + nodes(step.value);
+    work_.operations = element_count(s.space) * all;
+    return elementwise(s, {});
+  }
+  KernelWork operator()(const ChainSpec& s) {
+    int64_t most = 0;
+    for (const ChainPart& part : s.parts) {
+      const KernelWork one = work_of(part.kernel);
+      work_.operations += one.operations;
+      work_.multiply_adds += one.multiply_adds;
+      work_.item_bytes += one.item_bytes;
+      work_.constant_bytes += one.constant_bytes;
+      if (one.multiply_adds > most) work_.accumulator = one.accumulator;
+      most = std::max(most, one.multiply_adds);
+    }
+    return work_;
+  }
+
+ private:
+  static int64_t nodes(const ScalarExpr& expr) { return static_cast<int64_t>(expr.nodes.size()); }
+  void add(const Access& access, int64_t bytes) {
+    (access.constant ? work_.constant_bytes : work_.item_bytes) += bytes;
+  }
+  // The result, the operands of the expression and `more`, element by element of the space.
+  template <class Spec>
+  KernelWork elementwise(const Spec& s, std::initializer_list<const Access*> more) {
+    add(s.out, footprint(s.out, s.space, {}, 1));
+    for (const Access& operand : s.operands) add(operand, footprint(operand, s.space, {}, 1));
+    for (const Access* access : more) add(*access, footprint(*access, s.space, {}, 1));
+    return work_;
+  }
+
+  KernelWork work_;
+};
+
+}  // namespace
+
+KernelWork work_of(const Kernel& kernel) { return std::visit(Count(), kernel.spec); }
+
+}  // namespace cupel

@@ -1,0 +1,21 @@
+// What a kernel has to do at least, counted from its spec: the numerator of every rate.
+#pragma once
+
+#include "kernel/kernel.h"
+
+namespace cupel {
+
+// For one batch item. Of a chain: the sums of its parts, accumulator from the one with the most multiply-adds.
+struct KernelWork {
+  int64_t operations = 0;          // scalar multiply-adds and elementwise operations
+  int64_t multiply_adds = 0;       // of contracts and dot windows alone
+  DType accumulator = DType::s32;  // s32 (products of codes) or f32; where there are multiply-adds
+  // Bytes of values that are read and written, each counted once however often the loops come back to it.
+  int64_t item_bytes = 0;
+  // Bytes of packed constants that are read; once for a whole batch.
+  int64_t constant_bytes = 0;
+};
+
+KernelWork work_of(const Kernel& kernel);
+
+}  // namespace cupel
