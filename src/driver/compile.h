@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@
 #include "quant/plan.h"
 
 namespace cupel {
+
+class CompiledModel;
 
 // What the steps share: the threads, and what a person asked to see of them.
 struct CompileContext {
@@ -55,6 +58,10 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 // `decisions`.
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, std::vector<FusionDecision>* decisions = nullptr);
+
+// compile_image for this machine, loaded. What is unsupported names --engine reference as the way out.
+Result<std::shared_ptr<CompiledModel>> load_compiled(const Graph& program, const std::string& model,
+                                                     WorkerPool& workers, int threads);
 
 // How graphs are run: by the interpreter, or compiled for this machine, loaded and kept as long as the result lives.
 enum class EngineKind { reference, compiled };

@@ -15,7 +15,7 @@ namespace cupel::cli {
 namespace {
 
 struct Flags {
-  std::string model, folder, engine = "reference";
+  std::string model, folder, engine = "compiled";
   std::vector<std::string> inputs;
 };
 

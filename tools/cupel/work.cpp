@@ -149,13 +149,13 @@ Result<EngineKind> engine_kind(const std::string& name) {
   if (name == "reference") return EngineKind::reference;
   if (name == "compiled") return EngineKind::compiled;
   return usage_error("--engine", fmt::format("found {}, expected compiled or reference", printable(name)),
-                     "use --engine reference");
+                     "leave the flag out, or use --engine reference for the interpreter");
 }
 
 void add_engine(CLI::App& command, std::string& engine) {
   command
       .add_option("--engine", engine,
-                  "reference: the interpreter; compiled: native code for this machine. Both give the same bits")
+                  "compiled: native code for this machine; reference: the interpreter. Both give the same bits")
       ->capture_default_str();
 }
 
