@@ -30,9 +30,9 @@ class TappedGraph {
     for (; value.valid(); value = next(value)) {
       const auto found = by_value_.find(value);
       if (found == by_value_.end()) continue;
-      const std::vector<std::string>& all = found->second->origins;
+      const std::string all = "\n" + found->second->origins + "\n";
       const bool holds = std::all_of(origins.begin(), origins.end(), [&](const std::string& origin) {
-        return std::find(all.begin(), all.end(), origin) != all.end();
+        return all.find("\n" + origin + "\n") != std::string::npos;
       });
       return holds ? found->second : nullptr;
     }

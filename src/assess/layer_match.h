@@ -25,9 +25,9 @@ std::vector<LayerMatch> match_layers(const Graph& base, const Graph& candidate);
 
 // A value that a kernel of a compiled program leaves in memory; what goes on inside the kernel is not to be seen.
 struct TapPoint {
-  std::string kernel;                // name of the step
-  std::string value;                 // of the graph
-  std::vector<std::string> origins;  // of the nodes that the kernel computes
+  std::string kernel;   // name of the step
+  std::string value;    // of the graph
+  std::string origins;  // of the nodes that the kernel computes, separated by newlines
 };
 
 // Restricts matches to what two compiled programs show: both sides are cut at the results of kernels. A result that is

@@ -21,6 +21,15 @@ constexpr std::string_view kSimplify[] = {"resolve_shapes",        "fold_constan
 constexpr std::string_view kAfterQuantization[] = {"drop_redundant_clamps"};
 constexpr std::string_view kIntegerize[] = {"drop_redundant_clamps", "integerize", "fold_constants"};
 
+// An Image's tables hold names as C strings.
+Status check_names(const Graph& graph) {
+  for (const Value& value : graph.values())
+    if (value.name.find('\0') != std::string::npos)
+      return unsupported("value " + printable(value.name), "a name with a zero byte has no compiled form",
+                         "rename the value");
+  return {};
+}
+
 }  // namespace
 
 Result<Model> load_model(const std::filesystem::path& path, CompileContext& context) {
@@ -83,6 +92,8 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, std::vector<FusionDecision>* decisions) {
+  CUPEL_TRY(check_names(program));
+
   // fuse and lower
   const LowerTarget facts{target.byte_product == ByteProduct::four_u8_s8,
                           target.vector_registers * target.vector_lanes / 16,

@@ -32,13 +32,7 @@ std::vector<TapPoint> tap_points(const CupelImage& image) {
   for (int32_t i = 0; i < image.step_count; ++i) {
     const CupelImageStep& step = image.steps[i];
     if (step.result.value_name == nullptr) continue;
-    TapPoint tap{step.name, step.result.value_name, {}};
-    for (std::string_view rest = step.origins; !rest.empty();) {
-      const size_t end = std::min(rest.find('\n'), rest.size());
-      tap.origins.emplace_back(rest.substr(0, end));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-    taps.push_back(std::move(tap));
+    taps.push_back({step.name, step.result.value_name, step.origins});
   }
   return taps;
 }

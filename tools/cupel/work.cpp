@@ -159,6 +159,14 @@ void add_engine(CLI::App& command, std::string& engine) {
       ->capture_default_str();
 }
 
+namespace {
+std::string engine_text(EngineKind engine) {
+  if (engine == EngineKind::reference) return "reference interpreter";
+  const auto host = find_emit_target("host");
+  return "compiled for " + (host ? host->name : std::string("this machine"));
+}
+}  // namespace
+
 Provenance provenance(EngineKind engine) {
   Provenance p;
   char date[32];
@@ -169,7 +177,7 @@ Provenance provenance(EngineKind engine) {
   p.date = date;
   p.command = g_command;
   p.versions = {{"cupel", CUPEL_VERSION},
-                {"engine", engine == EngineKind::compiled ? "compiled for this machine" : "reference interpreter"},
+                {"engine", engine_text(engine)},
                 {"compiler", __VERSION__}};
   const Machine machine = host_machine();
   for (auto& [name, value] : machine_facts(machine)) p.machine.push_back({std::move(name), std::move(value)});
