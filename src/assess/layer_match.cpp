@@ -24,37 +24,35 @@ class TappedGraph {
 
   bool tapped(ValueId value) const { return by_value_.contains(value); }
 
-  // The kernel that computes the node with these origins, whose result is `value`: kernels take in further nodes behind
-  // a value only where nothing else reads it. Null for a view, which no kernel computes.
+  // The kernel that computes the node with these origins, whose result is `value`. Whatever lives inside a kernel leads
+  // to its result alone, so any way forward finds it. Null for a view, which no kernel computes.
   const TapPoint* kernel_of(ValueId value, const std::vector<std::string>& origins) const {
-    for (; value.valid(); value = next(value)) {
-      const auto found = by_value_.find(value);
-      if (found == by_value_.end()) continue;
-      const std::string all = "\n" + found->second->origins + "\n";
-      const bool holds = std::all_of(origins.begin(), origins.end(), [&](const std::string& origin) {
-        return all.find("\n" + origin + "\n") != std::string::npos;
-      });
-      return holds ? found->second : nullptr;
+    for (;;) {
+      if (const auto found = by_value_.find(value); found != by_value_.end())
+        return holds(*found->second, origins) ? found->second : nullptr;
+      const auto& readers = users_[static_cast<size_t>(value.index)];
+      if (readers.empty()) return nullptr;
+      value = graph_.node(readers[0]).outputs[0];
     }
-    return nullptr;
   }
 
   // `value`, or the codes or numbers it is converted to before its kernel ends; nullopt when nothing of it is left.
   std::optional<ValueId> shown(ValueId value) const {
-    for (; value.valid(); value = next(value, true))
-      if (tapped(value)) return value;
-    return std::nullopt;
+    while (!tapped(value)) {
+      const auto& readers = users_[static_cast<size_t>(value.index)];
+      const auto conversion = std::find_if(readers.begin(), readers.end(),
+                                           [&](NodeId reader) { return is_conversion(graph_.node(reader)); });
+      if (conversion == readers.end()) return std::nullopt;
+      value = graph_.node(*conversion).outputs[0];
+    }
+    return value;
   }
 
  private:
-  // The result of the one node that reads `value`; invalid when there is none, or several.
-  ValueId next(ValueId value, bool conversions_only = false) const {
-    const auto& readers = users_[static_cast<size_t>(value.index)];
-    if (readers.empty() || graph_.is_output(value) ||
-        !std::all_of(readers.begin(), readers.end(), [&](NodeId reader) { return reader == readers[0]; }))
-      return {};
-    const Node& reader = graph_.node(readers[0]);
-    return conversions_only && !is_conversion(reader) ? ValueId{} : reader.outputs[0];
+  static bool holds(const TapPoint& tap, const std::vector<std::string>& origins) {
+    const std::string all = "\n" + tap.origins + "\n";
+    return std::all_of(origins.begin(), origins.end(),
+                       [&](const std::string& origin) { return all.find("\n" + origin + "\n") != std::string::npos; });
   }
 
   const Graph& graph_;

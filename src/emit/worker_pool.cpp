@@ -83,11 +83,13 @@ Exchange receive_all(int socket, void* bytes, size_t size, Clock::time_point dea
 // The address space that this process, and so each worker, may use at most; 0: no limit.
 int64_t own_memory_limit() {
   rlimit limit{};
-  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? static_cast<int64_t>(limit.rlim_cur) : 0;
+  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? static_cast<int64_t>(limit.rlim_cur)
+                                                                              : 0;
 }
 
 // What went wrong within a limit of memory went wrong for want of it, as far as anyone can tell.
-std::unexpected<Error> within_limit(std::string_view subject, const std::string& cause, int64_t limit) {
+std::unexpected<Error> within_limit(std::string_view subject, std::string cause, int64_t limit) {
+  while (cause.ends_with('\n')) cause.pop_back();
   return resource_error(
       std::string(subject), fmt::format("{}, within a limit of {} MB of memory", cause, limit >> 20),
       "raise the limit (--max-memory); if that does not help, this is a defect of Cupel, please report it");

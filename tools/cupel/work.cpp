@@ -176,9 +176,7 @@ Provenance provenance(EngineKind engine) {
   std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
   p.date = date;
   p.command = g_command;
-  p.versions = {{"cupel", CUPEL_VERSION},
-                {"engine", engine_text(engine)},
-                {"compiler", __VERSION__}};
+  p.versions = {{"cupel", CUPEL_VERSION}, {"engine", engine_text(engine)}, {"compiler", __VERSION__}};
   const Machine machine = host_machine();
   for (auto& [name, value] : machine_facts(machine)) p.machine.push_back({std::move(name), std::move(value)});
   for (auto& [name, value] : peak_facts(measure_peaks(true, machine)))
