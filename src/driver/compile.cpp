@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "driver/engine.h"
 #include "emit/image_builder.h"
 #include "onnx/reader.h"
 #include "reference/interpreter.h"
@@ -105,26 +104,24 @@ Result<Bytes> compile_image(const Graph& program, const std::string& model, cons
   return build_image(lowered.program, target, workers);
 }
 
-Result<std::shared_ptr<CompiledModel>> load_compiled(const Graph& program, const std::string& model,
-                                                     WorkerPool& workers, int threads) {
+Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {
   constexpr std::string_view kWayOut = "--engine reference";
   const auto load = [&]() -> Result<CompiledModel> {
     const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
+    WorkerPool workers;
     const Bytes image = CUPEL_TRY(compile_image(program, model, host, workers));
     return CompiledModel::load(image, model, threads);
   };
   auto loaded = load();
-  if (loaded) return std::make_shared<CompiledModel>(std::move(*loaded));
-  Error error = std::move(loaded).error();
-  if (error.kind == ErrorKind::unsupported && error.remedy.find(kWayOut) == std::string::npos)
-    error.remedy += fmt::format(", or run the model with {}", kWayOut);
-  return std::unexpected(std::move(error));
+  if (!loaded && loaded.error().kind == ErrorKind::unsupported &&
+      loaded.error().remedy.find(kWayOut) == std::string::npos)
+    loaded.error().remedy += fmt::format(", or run the model with {}", kWayOut);
+  return loaded;
 }
 
 Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads) {
   if (kind == EngineKind::reference) return interpreter(threads);
-  WorkerPool workers;
-  const auto loaded = CUPEL_TRY(load_compiled(program, model, workers, threads.size()));
+  auto loaded = std::make_shared<CompiledModel>(CUPEL_TRY(compile_for_host(program, model, threads.size())));
   return [loaded](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) {
     return loaded->run(graph, inputs, tap);
   };

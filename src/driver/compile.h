@@ -3,11 +3,11 @@
 
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "driver/engine.h"
 #include "emit/emit_target.h"
 #include "emit/worker_pool.h"
 #include "ir/engine.h"
@@ -17,8 +17,6 @@
 #include "quant/plan.h"
 
 namespace cupel {
-
-class CompiledModel;
 
 // What the steps share: the threads, and what a person asked to see of them.
 struct CompileContext {
@@ -59,9 +57,8 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, std::vector<FusionDecision>* decisions = nullptr);
 
-// compile_image for this machine, loaded. What is unsupported names --engine reference as the way out.
-Result<std::shared_ptr<CompiledModel>> load_compiled(const Graph& program, const std::string& model,
-                                                     WorkerPool& workers, int threads);
+// `program` compiled for this machine and loaded. What is unsupported names --engine reference as the way out.
+Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads);
 
 // How graphs are run: by the interpreter, or compiled for this machine, loaded and kept as long as the result lives.
 enum class EngineKind { reference, compiled };

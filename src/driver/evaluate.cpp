@@ -56,10 +56,11 @@ Status check_top_k(const Model& model, size_t output, std::span<const int64_t> t
   return {};
 }
 
-Result<Engine> engine_for(const Model& model, EngineKind kind, WorkerPool& workers, ThreadPool& threads) {
+Result<Engine> engine_for(const Model& model, EngineKind kind, ThreadPool& threads) {
   if (kind == EngineKind::reference) return Engine{interpreter(threads), nullptr};
-  auto loaded = CUPEL_TRY(load_compiled(model.program, model.path.stem().string(), workers, threads.size()));
-  return Engine{compiled(*loaded), std::move(loaded)};
+  auto code = CUPEL_TRY(compile_for_host(model.program, model.path.stem().string(), threads.size()));
+  const auto loaded = std::make_shared<CompiledModel>(std::move(code));
+  return Engine{compiled(*loaded), loaded};
 }
 
 // NaN would become the lowest code of a quantized model without a word.
@@ -114,7 +115,6 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
 
   std::vector<Predictions> predictions;
   std::vector<Engine> engines;
-  WorkerPool workers;
   std::vector<int64_t> batches;
   std::vector<size_t> outputs;
   for (size_t i = 0; i < models.size(); ++i) {
@@ -126,7 +126,7 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     batches.push_back(*batch);
     outputs.push_back(*output);
     if (Status status = check_top_k(models[i], *output, top_k); !status) return status;
-    auto engine = engine_for(models[i], options.engine, workers, context.threads);
+    auto engine = engine_for(models[i], options.engine, context.threads);
     if (!engine) return std::unexpected(std::move(engine).error().within(place));
     engines.push_back(std::move(*engine));
     predictions.emplace_back(names[i]);
