@@ -21,6 +21,15 @@ constexpr std::string_view kSimplify[] = {"resolve_shapes",        "fold_constan
 constexpr std::string_view kAfterQuantization[] = {"drop_redundant_clamps"};
 constexpr std::string_view kIntegerize[] = {"drop_redundant_clamps", "integerize", "fold_constants"};
 
+// An Image's tables hold names as C strings.
+Status check_names(const Graph& graph) {
+  for (const Value& value : graph.values())
+    if (value.name.find('\0') != std::string::npos)
+      return unsupported("value " + printable(value.name), "a name with a zero byte has no compiled form",
+                         "rename the value");
+  return {};
+}
+
 }  // namespace
 
 Result<Model> load_model(const std::filesystem::path& path, CompileContext& context) {
@@ -86,6 +95,8 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, std::vector<FusionDecision>* decisions) {
+  CUPEL_TRY(check_names(program));
+
   // fuse and lower
   const LowerTarget facts{target.byte_product == ByteProduct::four_u8_s8,
                           target.vector_registers * target.vector_lanes / 16,
@@ -98,10 +109,18 @@ Result<Bytes> compile_image(const Graph& program, const std::string& model, cons
 }
 
 Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {
-  const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
-  WorkerPool workers;
-  const Bytes image = CUPEL_TRY(compile_image(program, model, host, workers));
-  return CompiledModel::load(image, model, threads);
+  constexpr std::string_view kWayOut = "--engine reference";
+  const auto load = [&]() -> Result<CompiledModel> {
+    const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
+    WorkerPool workers;
+    const Bytes image = CUPEL_TRY(compile_image(program, model, host, workers));
+    return CompiledModel::load(image, model, threads);
+  };
+  auto loaded = load();
+  if (!loaded && loaded.error().kind == ErrorKind::unsupported &&
+      loaded.error().remedy.find(kWayOut) == std::string::npos)
+    loaded.error().remedy += fmt::format(", or run the model with {}", kWayOut);
+  return loaded;
 }
 
 Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads) {

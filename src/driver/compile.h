@@ -57,7 +57,7 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, std::vector<FusionDecision>* decisions = nullptr);
 
-// `program` compiled for this machine and loaded.
+// `program` compiled for this machine and loaded. What is unsupported names --engine reference as the way out.
 Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads);
 
 // How graphs are run: by the interpreter, or compiled for this machine, loaded and kept as long as the result lives.

@@ -4,101 +4,17 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "assess/comparison.h"
-#include "assess/layer_error.h"
-#include "assess/layer_match.h"
 #include "assess/model_cost.h"
 #include "base/file.h"
 #include "driver/batches.h"
+#include "driver/engine.h"
+#include "driver/layer_errors.h"
 #include "reference/interpreter.h"
 
 namespace cupel {
 namespace {
-
-// A tap's tensor as numbers: codes are dequantized.
-Tensor as_numbers(const Tensor& t, const TensorType& type) {
-  if (t.dtype() == DType::f32) return t;
-  Tensor out(DType::f32, t.dims());
-  auto numbers = out.mutable_data<float>();
-  const QuantParams& q = *type.quant;
-  for (int64_t i = 0; i < t.size(); ++i)
-    numbers[static_cast<size_t>(i)] = static_cast<float>(t.int_at(i) - q.zero_point[0]) * q.scale[0];
-  return out;
-}
-
-// Errors of every matched node of `candidate` on the first `count` samples; gives how many were used.
-Result<int64_t> measure_layers(const Model& base, const Model& candidate, std::span<const LayerMatch> matches,
-                               const Dataset& data, int64_t batch, int64_t count, const RunGraph& run,
-                               const Progress& progress, LayerErrors& errors) {
-  std::map<ValueId, std::string> key_of;  // candidate value → key
-  std::map<ValueId, ValueId> wanted;      // base value → candidate value
-  for (const LayerMatch& m : matches) {
-    if (!m.base_value) continue;
-    key_of[m.value] = std::to_string(m.node.index);
-    wanted[*m.base_value] = m.value;
-  }
-  int64_t done = 0;
-  for (int64_t begin = 0; begin < count && !stop_requested(); begin += batch) {
-    const Samples samples = CUPEL_TRY(data.load("report", begin, std::min(batch, count - begin)));
-    std::map<ValueId, Tensor> expected;  // by candidate value
-    CUPEL_TRY(run_batch(base.program, samples.input, batch, run, [&](ValueId id, const Tensor& t) -> Status {
-      if (const auto w = wanted.find(id); w != wanted.end()) expected[w->second] = as_numbers(t, base.program.type(id));
-      return {};
-    }));
-    CUPEL_TRY(run_batch(candidate.program, samples.input, batch, run, [&](ValueId id, const Tensor& t) -> Status {
-      const auto key = key_of.find(id);
-      if (key == key_of.end()) return {};
-      const Tensor actual = as_numbers(t, candidate.program.type(id));
-      return errors.add(key->second, expected.at(id).reshaped(actual.dims()), actual);
-    }));
-    done = std::min(begin + batch, count);
-    if (progress) progress("layer errors", done, count);
-  }
-  return done;
-}
-
-// The names that both models know; the node's own where there is none (quantize nodes of the candidate have names too).
-std::string shared_names(const Node& node, const std::set<std::string_view>& base_names) {
-  std::string text;
-  for (const std::string& name : node.origin)
-    if (base_names.contains(name)) text += (text.empty() ? "" : " + ") + name;
-  return text.empty() ? node.name : text;
-}
-
-std::string reason_of(const Model& model, const Node& node) {
-  const auto found = model.kept_in_float.find(node.name);
-  if (found != model.kept_in_float.end()) return found->second;
-  if (node.op->quant_rule == QuantRule::none) return "the op has no integer meaning";
-  return "its operands are not quantized";
-}
-
-std::vector<LayerRow> layer_rows(const Model& base, const Model& candidate, std::span<const LayerMatch> matches,
-                                 const LayerErrors& errors) {
-  const ModelCost cost = cost_of(candidate.program);
-  std::set<std::string_view> base_names;
-  for (const Node& node : base.program.nodes()) base_names.insert(node.origin.begin(), node.origin.end());
-  std::vector<LayerRow> rows;
-  for (const LayerMatch& m : matches) {
-    const Node& node = candidate.program.node(m.node);
-    const NodeCost& c = cost.nodes[static_cast<size_t>(m.node.index)];
-    LayerRow row{shared_names(node, base_names),
-                 std::string(node.op->name),
-                 c.precision,
-                 std::nullopt,
-                 std::nullopt,
-                 c.macs,
-                 c.weight_bytes,
-                 {}};
-    if (const ErrorSums* e = errors.find(std::to_string(m.node.index)))
-      row.error = LayerErrorRow{e->elements(), e->sqnr_db(), e->cosine(), e->max_abs_error()};
-    if (c.precision != "INT8") row.reason = reason_of(candidate, node);
-    if (!m.reason.empty()) row.reason += (row.reason.empty() ? "" : "; ") + m.reason;
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
 
 // The split's facts as far as this run used it.
 Status fill_dataset_facts(const Dataset& data, int64_t used, Report& report) {
@@ -138,6 +54,13 @@ Status check_top_k(const Model& model, size_t output, std::span<const int64_t> t
                                      printable(model.program.value(id).name), printable(model.path.string())),
                          "choose a smaller --top-k, or top_k in the data set's [[metric]]");
   return {};
+}
+
+Result<Engine> engine_for(const Model& model, EngineKind kind, ThreadPool& threads) {
+  if (kind == EngineKind::reference) return Engine{interpreter(threads), nullptr};
+  auto code = CUPEL_TRY(compile_for_host(model.program, model.path.stem().string(), threads.size()));
+  const auto loaded = std::make_shared<CompiledModel>(std::move(code));
+  return Engine{compiled(*loaded), loaded};
 }
 
 // NaN would become the lowest code of a quantized model without a word.
@@ -185,13 +108,13 @@ ModelRow model_row(const Model& model, std::string name, ModelRole role) {
 
 Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data,
                        CompileContext& context, const EvaluateOptions& options, Report& report) {
-  std::vector<RunGraph> engines;
   CUPEL_TRY(check_report_split(data));
   const int64_t available = CUPEL_TRY(data.size("report"));
   const int64_t wanted = std::min(options.samples.value_or(available), available);
   const std::vector<int64_t> top_k = wanted_top_k(data, options);
 
   std::vector<Predictions> predictions;
+  std::vector<Engine> engines;
   std::vector<int64_t> batches;
   std::vector<size_t> outputs;
   for (size_t i = 0; i < models.size(); ++i) {
@@ -203,7 +126,7 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     batches.push_back(*batch);
     outputs.push_back(*output);
     if (Status status = check_top_k(models[i], *output, top_k); !status) return status;
-    auto engine = make_engine(models[i].program, models[i].path.stem().string(), options.engine, context.threads);
+    auto engine = engine_for(models[i], options.engine, context.threads);
     if (!engine) return std::unexpected(std::move(engine).error().within(place));
     engines.push_back(std::move(*engine));
     predictions.emplace_back(names[i]);
@@ -219,7 +142,7 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     for (size_t i = 0; i < models.size(); ++i)
       for (int64_t at = 0; at < count; at += batches[i]) {
         const int64_t part = std::min(batches[i], count - at);
-        auto results = run_batch(models[i].program, samples.input.rows(at, part), batches[i], engines[i], {});
+        auto results = run_batch(models[i].program, samples.input.rows(at, part), batches[i], engines[i].run, {});
         if (!results) return std::unexpected(std::move(results).error().within(printable(models[i].path.string())));
         Status added =
             predictions[i].add((*results)[outputs[i]],
@@ -251,18 +174,8 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
   }
 
   if (models.size() > 1) {
-    const auto matches = match_layers(models[0].program, models[1].program);
-    const int64_t count = std::min(options.layer_samples, done);
-    LayerErrors errors;
-    report.layers_samples =
-        CUPEL_TRY(measure_layers(models[0], models[1], matches, data, std::max(batches[0], batches[1]), count,
-                                 interpreter(context.threads), options.progress, errors));
-    if (report.layers_samples < count)
-      report.warnings.push_back(
-          {Severity::deviation,
-           fmt::format("The errors of single nodes come from {} of the {} samples asked for: the run was interrupted.",
-                       report.layers_samples, count)});
-    report.layers = layer_rows(models[0], models[1], matches, errors);
+    const LayerInput layers{models[0], models[1], engines[0], engines[1], data};
+    CUPEL_TRY(compare_layers(layers, stride, std::min(options.layer_samples, done), options.progress, report));
   }
   return fill_dataset_facts(data, done, report);
 }

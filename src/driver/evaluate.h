@@ -17,7 +17,7 @@ struct EvaluateOptions {
   std::optional<double> max_drop_points;  // the gate
   std::vector<int64_t> top_k;             // empty: as the data set says
   Progress progress;
-  EngineKind engine = EngineKind::reference;  // that answers; the layers' errors always come from the interpreter
+  EngineKind engine = EngineKind::compiled;  // that answers, and whose values the layers' errors are
 };
 
 // The first model is the base. Fills models, accuracy, layers and the data-set facts of the report; a deviation when

@@ -156,8 +156,10 @@ Status SharedLibrary::open(const std::string& place) {
   munmap(content, size);
   if (!objects) return std::unexpected(std::move(objects).error());
   objects_ = std::move(*objects);
+  errno = 0;
   library_ = dlopen(fmt::format("/proc/self/fd/{}", file_->fd()).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library_ == nullptr) {
+    if (errno == ENOMEM) return no_memory(place);
     const char* reason = dlerror();
     return bad_input(place,
                      fmt::format("cannot be loaded: {}", printable(reason != nullptr ? reason : "unknown reason", 500)),

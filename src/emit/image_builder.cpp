@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "base/hash.h"
@@ -155,16 +156,21 @@ Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels,
   std::vector<Result<Bytes>> results(kernels.size());
   std::atomic<size_t> next = 0;
   std::atomic<bool> failed = false;
+  const auto work = [&] {
+    for (size_t k = next++; k < kernels.size() && !failed; k = next++) {
+      results[k] = one_object(*kernels[k], target, pool, cache, version, options.code_generation_level);
+      if (!results[k]) failed = true;
+    }
+  };
   {
     std::vector<std::jthread> threads;
     const size_t count = std::min(static_cast<size_t>(pool.size()), kernels.size());
-    for (size_t i = 0; i < count; ++i)
-      threads.emplace_back([&] {
-        for (size_t k = next++; k < kernels.size() && !failed; k = next++) {
-          results[k] = one_object(*kernels[k], target, pool, cache, version, options.code_generation_level);
-          if (!results[k]) failed = true;
-        }
-      });
+    try {
+      for (size_t i = 1; i < count; ++i) threads.emplace_back(work);
+    } catch (const std::system_error&) {
+      // No memory for a further thread: fewer do the work.
+    }
+    work();
   }
   std::vector<Bytes> objects;
   for (auto& result : results)

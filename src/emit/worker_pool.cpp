@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +80,21 @@ Exchange receive_all(int socket, void* bytes, size_t size, Clock::time_point dea
   return Exchange::done;
 }
 
+// The address space that this process, and so each worker, may use at most; 0: no limit.
+int64_t own_memory_limit() {
+  rlimit limit{};
+  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? static_cast<int64_t>(limit.rlim_cur)
+                                                                              : 0;
+}
+
+// What went wrong within a limit of memory went wrong for want of it, as far as anyone can tell.
+std::unexpected<Error> within_limit(std::string_view subject, std::string cause, int64_t limit) {
+  while (cause.ends_with('\n')) cause.pop_back();
+  return resource_error(
+      std::string(subject), fmt::format("{}, within a limit of {} MB of memory", cause, limit >> 20),
+      "raise the limit (--max-memory); if that does not help, this is a defect of Cupel, please report it");
+}
+
 std::string with_text(std::string cause, std::string_view text) {
   return text.empty() ? cause : fmt::format("{}\n{}", cause, text);
 }
@@ -88,6 +104,8 @@ std::string with_text(std::string cause, std::string_view text) {
 WorkerPool::WorkerPool(WorkerOptions options) : options_(std::move(options)) {
   if (options_.program.empty()) options_.program = default_program();
   if (options_.workers <= 0) options_.workers = host_machine().usable_threads();
+  if (const int64_t limit = own_memory_limit(); limit > 0)
+    options_.memory_bytes = std::min(options_.memory_bytes, limit);
   workers_.resize(static_cast<size_t>(options_.workers));
 }
 
@@ -105,6 +123,8 @@ Status WorkerPool::start(Worker& worker) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, pair[1], 0);
   posix_spawn_file_actions_adddup2(&actions, pair[1], 1);
+  // Under a limit of memory a worker may end before it can say so in its own words.
+  if (own_memory_limit() > 0) posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
   // Ctrl-C reaches the caller, which ends its workers.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
@@ -200,6 +220,8 @@ Result<Bytes> WorkerPool::ask(RequestKind kind, const Bytes& payload, std::strin
   }
   if (state == Exchange::closed) {
     const std::string end = stop(worker, false);
+    if (const int64_t limit = own_memory_limit(); limit > 0)
+      return within_limit(subject, "cupel-emit was " + end, limit);
     return internal_error(std::string(subject), with_text(fmt::format("cupel-emit was {}", end), text));
   }
   if (static_cast<ReplyKind>(reply.kind) == ReplyKind::done) return content;
@@ -207,6 +229,7 @@ Result<Bytes> WorkerPool::ask(RequestKind kind, const Bytes& payload, std::strin
   // After running out of memory a worker ends itself.
   if (error.kind == ErrorKind::resource || error.kind == ErrorKind::internal) {
     stop(worker, true);
+    if (const int64_t limit = own_memory_limit(); limit > 0) return within_limit(subject, error.cause, limit);
     error.cause = with_text(std::move(error.cause), text);
   }
   return std::unexpected(std::move(error).within(std::string(subject)));

@@ -111,6 +111,7 @@ struct LayerRow {
   std::optional<double> clipped_share;  // of the elements, that met the ends of the code range; [0, 1]
   int64_t macs = 0;
   int64_t weight_bytes = 0;
+  std::string kernel;  // of the compiled program that computes the node; empty when none does
   std::string reason;  // why the node is not INT8, or has no error; may be empty
 };
 

@@ -151,6 +151,7 @@ json layers_json(const Report& report) {
     if (layer.clipped_share) row["clipped_share"] = number(*layer.clipped_share);
     row["macs_per_sample"] = layer.macs;
     row["weights_bytes"] = layer.weight_bytes;
+    if (!layer.kernel.empty()) row["kernel"] = text(layer.kernel);
     if (!layer.reason.empty()) row["reason"] = text(layer.reason);
     nodes.push_back(row);
   }

@@ -101,7 +101,8 @@ std::string layers_section(const Report& report) {
   text += fmt::format(
       "<p class=\"quiet\" style=\"margin-bottom:1rem\">How far each node{} moves away from the base model, "
       "measured on {} samples. SQNR is the signal-to-quantization-noise ratio; 6 dB less is twice the "
-      "error. Errors add up along the network.</p>\n",
+      "error. Errors add up along the network. Compiled programs show what their kernels leave in memory; the remark "
+      "of a node without numbers says where its result is.</p>\n",
       of, number(report.layers_samples, grouped_text(report.layers_samples)));
   text += chart(report, largest);
   text +=

@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <random>
+#include <utility>
 
 #include "driver/compile.h"
 #include "driver/engine.h"
@@ -85,6 +86,13 @@ void expect_same_bits_compiled(const Graph& graph) {
               return {};
             });
         ASSERT_TRUE(reference.has_value()) << reference.error().message();
+        // What runs, and what it gives, is the same with taps and without.
+        std::vector<std::string> steps;
+        model->set_timer([&](const CupelImageStep& step, int64_t) { steps.emplace_back(step.name); });
+        const auto untapped = model->run(graph, std::span(&input, 1), {});
+        ASSERT_TRUE(untapped.has_value()) << untapped.error().message();
+        const std::vector<std::string> untapped_steps = std::exchange(steps, {});
+        const int64_t untapped_arena_bytes = model->arena_bytes();
         int taps = 0;
         const auto outputs = model->run(graph, std::span(&input, 1), [&](ValueId id, const Tensor& t) -> Status {
           ++taps;
@@ -93,6 +101,10 @@ void expect_same_bits_compiled(const Graph& graph) {
         });
         ASSERT_TRUE(outputs.has_value()) << outputs.error().message();
         EXPECT_GT(taps, 5);
+        EXPECT_EQ(steps.size(), static_cast<size_t>(model->image().step_count));
+        EXPECT_EQ(steps, untapped_steps);
+        EXPECT_EQ(model->arena_bytes(), untapped_arena_bytes);
+        EXPECT_EQ(*outputs, *untapped);
         for (size_t i = 0; i < outputs->size(); ++i)
           EXPECT_TRUE(same_bytes((*outputs)[i], (*reference)[i])) << target.name;
       }

@@ -106,6 +106,8 @@ TEST(Json, FollowsTheSchema) {
   EXPECT_TRUE(report["layers"]["nodes"][0]["error"]["sqnr_db"].is_null());
   EXPECT_EQ(report["layers"]["nodes"][0]["error"]["identical"], true);
   EXPECT_FALSE(report["layers"]["nodes"][21].contains("error"));
+  EXPECT_EQ(report["layers"]["nodes"][0]["kernel"], "0_contract_u8_s8_u8_m28n16");
+  EXPECT_FALSE(report["layers"]["nodes"][21].contains("kernel"));
   EXPECT_EQ(report["provenance"]["command_line"],
             "cupel assay models/fashion_resnet.onnx --data 'models/fashion mnist.toml' -o assay");
   EXPECT_EQ(report["provenance"]["dataset"]["splits"][0]["dropped"], 1);
@@ -233,7 +235,7 @@ TEST(Html, HostileNamesStayText) {
       model.name = model.path = model.sha256 = hostile;
       model.precisions[0].precision = hostile;
     }
-    for (LayerRow& layer : r.layers) layer.name = layer.op = layer.precision = layer.reason = hostile;
+    for (LayerRow& layer : r.layers) layer.name = layer.op = layer.precision = layer.kernel = layer.reason = hostile;
     for (Warning& warning : r.warnings) warning.text = hostile;
     r.accuracy[0].comparisons[0].sentences = {hostile, hostile, hostile};
     r.accuracy[0].comparisons[0].verdict->sentence = hostile;

@@ -72,6 +72,7 @@ Report sample_report() {
                                 .sqnr_db = 41.2 - 0.9 * i + 3 * std::sin(i * 1.7),
                                 .cosine = 1 - 0.00004 * (i + 1),
                                 .max_abs_error = 0.02 * (i + 1)};
+    layer.kernel = std::to_string(i) + (conv ? "_contract_u8_s8_u8_m28n16" : "_map_u8_u8");
     layer.macs = conv ? 1'274'112 : 0;
     layer.weight_bytes = conv ? 2'304 + 1'536 * i : 0;
     if (i == 0) layer.error->sqnr_db = std::numeric_limits<double>::infinity();
@@ -85,6 +86,7 @@ Report sample_report() {
     }
     if (i == 21) {
       layer.error.reset();
+      layer.kernel.clear();
       layer.op = "Reshape";
       layer.name = "/head/Reshape";
       layer.macs = layer.weight_bytes = 0;

@@ -107,6 +107,10 @@ def make_models():
         model(layers(), changed, f"{name}_weight.onnx")
     model(layers(relu=relu("Sqrt")), weights(), "nan_result.onnx")
 
+    model(layers(relu=helper.make_node("Tile", ["c", "repeats"], ["r"], "tile")),
+          weights() | {"repeats": np.array([1, 1, 1, 2]), "matrix": np.ones((64, CLASSES), np.float32)},
+          "no_compiled_form.onnx")
+
     proto = model(layers(), weights(), "short_payload.onnx")
     proto.graph.initializer[0].dims[0] = 1 << 40
     pathlib.Path("short_payload.onnx").write_bytes(proto.SerializeToString())

@@ -17,6 +17,7 @@ import time
 
 import bad_files
 import harness
+import numpy as np
 
 EXPECTED = pathlib.Path(__file__).with_name("errors.txt")
 
@@ -40,6 +41,11 @@ CASES = [
     "quantize truncated.onnx -o out.onnx --data good.toml",
     "evaluate good.onnx truncated.onnx --data good.toml",
     "assay truncated.onnx -o out --data good.toml",
+    # an operator that only the interpreter has
+    "run no_compiled_form.onnx -o out --input image=input.npy",
+    "evaluate no_compiled_form.onnx --data good.toml",
+    "assay no_compiled_form.onnx -o out --data good.toml",
+    "compile no_compiled_form.onnx -o out.so",
     # numbers that are none
     "quantize infinite_weight.onnx -o out.onnx --data good.toml",
     "quantize overflow_weight.onnx -o out.onnx --data good.toml",
@@ -196,7 +202,8 @@ def check_full_disk(cupel, checks):
     """No room for the output: exit 6, and no part of it stays."""
     for words, name in ((["quantize", "good.onnx", "--data", "good.toml", "-o", "{}/out.onnx"], "{}/out.onnx"),
                         (["assay", "good.onnx", "--data", "good.toml", "-o", "{}/out"], "{}/out/good.int8.onnx"),
-                        (["run", "good.onnx", "--input", "image=input.npy", "-o", "{}/out"], "{}/out/logits.npy"),
+                        (["run", "good.onnx", "--input", "image=input.npy", "-o", "{}/out", "--engine", "reference"],
+                         "{}/out/logits.npy"),
                         (["inspect", "good.onnx", "--json", "{}/out.json"], "{}/out.json")):
         os.mkdir(cupel.folder / "full")
         # A limit on the size of files gives EFBIG where a full disk gives ENOSPC.
@@ -225,7 +232,24 @@ def check_full_disk(cupel, checks):
         finally:
             subprocess.run(["umount", cupel.folder / "full"], check=True)
         os.rmdir(cupel.folder / "full")
+    # Code is generated in the temporary folder.
+    result = cupel.run("run", "good.onnx", "--input", "image=input.npy", "-o", "full",
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)))
+    checks.that(result.returncode == 6 and "set TMPDIR to another folder" in result.stderr,
+                f"limit of file size: compiled run\n{result.returncode} {result.stderr}")
+    checks.that(not (cupel.folder / "full").exists(), "limit of file size: compiled run left an output")
     check_full_device(cupel, checks)
+
+
+def check_way_out(cupel, checks):
+    """What has no compiled form runs where the interpreter is asked for, and nowhere else."""
+    result = cupel.must("run", "no_compiled_form.onnx", "--input", "image=input.npy", "-o", "interpreted", "--engine",
+                        "reference")
+    checks.equal(result.stderr, "", "the interpreter runs what has no compiled form")
+    shutil.rmtree(cupel.folder / "interpreted")
+    result = cupel.must("evaluate", "no_compiled_form.onnx", "--data", "good.toml", "--engine", "reference", "--json", "-")
+    checks.equal(json.loads(result.stdout)["provenance"]["versions"]["engine"], "reference interpreter",
+                 "the interpreter answers, and the report says so")
 
 
 def check_full_device(cupel, checks):
@@ -264,6 +288,20 @@ def check_memory_limits(cupel, checks):
             checks.that("--max-memory" in result.stderr, f"--max-memory {megabytes}: {result.stderr}")
             checks.that(not out.exists(), f"--max-memory {megabytes}: {out.name} was left")
     checks.equal(answers, {0, 6}, "answers to limits of memory")
+    # Less than code generation takes: its programs keep the limit too, and an empty cache hides nothing.
+    answers = set()
+    np.save("one.npy", np.zeros((1, 1, 28, 28), np.float32))
+    for megabytes in range(40, 140, 6):
+        out = cupel.folder / "code"
+        result = cupel.run("run", model, "--input", "image=one.npy", "-o", out, "--max-memory", megabytes, "--threads", 2,
+                           env=os.environ | {"CUPEL_CACHE": ""})
+        answers.add(result.returncode)
+        checks.that(result.returncode in (0, 6), f"run --max-memory {megabytes}: exit {result.returncode}\n{result.stderr}")
+        checks.that(result.returncode == 0 or "--max-memory" in result.stderr,
+                    f"run --max-memory {megabytes}: {result.stderr}")
+        checks.equal(out.exists(), result.returncode == 0, f"run --max-memory {megabytes}: an output")
+        shutil.rmtree(out, ignore_errors=True)
+    checks.equal(answers, {0, 6}, "answers of compiled runs to limits of memory")
 
 
 def check_partial(cupel, checks, cause, out, output):
@@ -281,7 +319,8 @@ def check_partial(cupel, checks, cause, out, output):
 def check_interrupt(cupel, checks):
     """Ctrl-C and --timeout during an assay leave a report of the samples that were done, and say so."""
     model, data = cupel.source / "models/fashion_resnet.onnx", cupel.source / "models/fashion_mnist.toml"
-    words = ["assay", model, "--data", data, "--threads", "1", "-o"]
+    # The interpreter: compiled code would be done too soon.
+    words = ["assay", model, "--data", data, "--threads", "1", "--engine", "reference", "-o"]
     out = cupel.folder / "interrupted"
     with subprocess.Popen([cupel.binary, *words, out], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True) as process:
@@ -305,6 +344,18 @@ def check_interrupt(cupel, checks):
     # On a slow machine the time ends during calibration, with nothing to keep.
     if out.exists():
         check_partial(cupel, checks, "timeout", out, result.stdout)
+
+    # Ctrl-C while code is generated: the first batch is compared, as soon as there is code.
+    out = cupel.folder / "generating"
+    with subprocess.Popen([cupel.binary, "assay", model, "--data", data, "-o", out], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, env=os.environ | {"CUPEL_CACHE": ""}) as process:
+        while process.poll() is None and not list(out.glob(".cupel-*/*.onnx")):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=60)
+    checks.equal((process.returncode, error), (130, ""), "interrupted while generating: exit code and standard error")
+    if checks.that((out / "report.json").exists(), "interrupted while generating: there is a report"):
+        check_partial(cupel, checks, "interrupted while generating", out, output)
 
     # Before calibration is complete there is nothing to keep.
     out = cupel.folder / "early"
@@ -338,6 +389,7 @@ def main():
     check_cases(cupel, checks, rewrite)
     check_old_output_stays(cupel, checks)
     check_full_disk(cupel, checks)
+    check_way_out(cupel, checks)
     check_stop_after(cupel, checks)
     check_memory_limits(cupel, checks)
     check_interrupt(cupel, checks)

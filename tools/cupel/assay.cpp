@@ -7,7 +7,7 @@ namespace cupel::cli {
 namespace {
 
 struct Flags {
-  std::string engine = "reference";
+  std::string engine = "compiled";
   std::string model, data, folder;
   std::optional<int64_t> samples;
   int64_t layer_samples = 200;

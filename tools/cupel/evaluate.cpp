@@ -7,7 +7,7 @@ namespace cupel::cli {
 namespace {
 
 struct Flags {
-  std::string engine = "reference";
+  std::string engine = "compiled";
   std::vector<std::string> models;
   std::string data, html;
   std::optional<int64_t> samples;

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <system_error>
 
 #include "base/file.h"
 #include "tools/cupel/verb.h"
@@ -189,6 +190,11 @@ int main(int argc, char** argv) {
         "error: memory: the limit was reached (--max-memory, or what the machine has)\n  use a smaller --batch, or "
         "raise the limit\n",
         stderr);
+    return 6;
+  } catch (const std::system_error& e) {
+    // A thread could not be started, or memory not be mapped.
+    std::fputs(fmt::format("error: {}\n  raise the limit of memory (--max-memory) or of processes\n", e.what()).c_str(),
+               stderr);
     return 6;
   } catch (const std::exception& e) {
     std::fputs(

@@ -69,7 +69,7 @@ Result<ArrayModel> open_artifact(const Flags& flags, const CommonFlags& common, 
 }
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
-  const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine.empty() ? "reference" : flags.engine));
+  const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine.empty() ? "compiled" : flags.engine));
   const auto files = CUPEL_TRY(input_files(flags.inputs));
   Work work(common);
   Model loaded;

@@ -163,15 +163,23 @@ Result<EngineKind> engine_kind(const std::string& name) {
   if (name == "reference") return EngineKind::reference;
   if (name == "compiled") return EngineKind::compiled;
   return usage_error("--engine", fmt::format("found {}, expected compiled or reference", printable(name)),
-                     "use --engine reference");
+                     "leave the flag out, or use --engine reference for the interpreter");
 }
 
 void add_engine(CLI::App& command, std::string& engine) {
   command
       .add_option("--engine", engine,
-                  "reference: the interpreter; compiled: native code for this machine. Both give the same bits")
-      ->default_str("reference");
+                  "compiled: native code for this machine; reference: the interpreter. Both give the same bits")
+      ->default_str("compiled");
 }
+
+namespace {
+std::string engine_text(EngineKind engine) {
+  if (engine == EngineKind::reference) return "reference interpreter";
+  const auto host = find_emit_target("host");
+  return "compiled for " + (host ? host->name : std::string("this machine"));
+}
+}  // namespace
 
 Provenance provenance(EngineKind engine, bool with_peaks) {
   Provenance p;
@@ -182,9 +190,7 @@ Provenance provenance(EngineKind engine, bool with_peaks) {
   std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
   p.date = date;
   p.command = g_command;
-  p.versions = {{"cupel", CUPEL_VERSION},
-                {"engine", engine == EngineKind::compiled ? "compiled for this machine" : "reference interpreter"},
-                {"compiler", __VERSION__}};
+  p.versions = {{"cupel", CUPEL_VERSION}, {"engine", engine_text(engine)}, {"compiler", __VERSION__}};
   const Machine machine = host_machine();
   for (auto& [name, value] : machine_facts(machine)) p.machine.push_back({std::move(name), std::move(value)});
   if (!with_peaks) return p;
