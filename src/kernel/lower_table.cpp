@@ -21,6 +21,7 @@ size_t Lowering::table_length(ValueId value, const Absorbed& nodes, size_t first
   bool looks_up = false;  // a node between is a table already, or float arithmetic
   for (size_t i = first; i < nodes.size(); ++i) {
     const Node& node = graph_.node(nodes[i]);
+    if (!is_elementwise(node)) return length;
     for (ValueId operand : node.inputs) {
       if (!operand.valid() || inside.contains(operand)) continue;
       const auto& constant = graph_.value(operand).constant;
@@ -66,8 +67,8 @@ Result<Tensor> Lowering::code_table(ValueId value, std::span<const NodeId> nodes
     last = node.outputs[0];
     const TensorType type = types.emplace(last, in_row(last)).first->second;
     Tensor result(type.dtype, {1, 256});
-    CUPEL_TRY(node.op->reference({node, node.attributes, inputs, input_types, std::span(&type, 1),
-                                  std::span(&result, 1), one}));
+    CUPEL_TRY(node.op->reference(
+        {node, node.attributes, inputs, input_types, std::span(&type, 1), std::span(&result, 1), one}));
     known.insert_or_assign(last, std::move(result));
   }
   return known.at(last);
