@@ -25,23 +25,6 @@ Result<Tensor> centered_weights(const Tensor& w, const TensorType& type, int64_t
   return out;
 }
 
-// The dimensions in the order given: out[i0, i1, …] = t[order…].
-Tensor permuted(const Tensor& t, const std::vector<size_t>& order) {
-  Dims strides(t.dims().size(), 1), dims;
-  for (size_t i = strides.size(); i-- > 1;) strides[i - 1] = strides[i] * t.dims()[i];
-  for (size_t d : order) dims.push_back(t.dims()[d]);
-  Tensor out(t.dtype(), dims);
-  const int64_t elem = element_bytes(t.dtype());
-  Dims at(dims.size(), 0);
-  for (int64_t i = 0; i < t.size(); ++i) {
-    int64_t from = 0;
-    for (size_t d = 0; d < order.size(); ++d) from += at[d] * strides[order[d]];
-    std::memcpy(out.mutable_bytes().data() + i * elem, t.bytes().data() + from * elem, static_cast<size_t>(elem));
-    for (size_t d = dims.size(); d > 0 && ++at[d - 1] == dims[d - 1];) at[--d] = 0;
-  }
-  return out;
-}
-
 std::vector<float> floats(const Tensor& t, int64_t columns) {
   std::vector<float> out(static_cast<size_t>(columns));
   for (int64_t c = 0; c < columns; ++c)
@@ -152,14 +135,12 @@ Status Lowering::lower_conv(NodeId id) {
   const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]);
   const auto& weights = graph_.value(node.inputs[1]).constant;
   if (tx.shape.size() != 4)
-    return unsupported("", "a convolution over one spatial dimension has no compiled form yet",
+    return unsupported("", "a convolution over other than one or two dimensions has no compiled form",
                        "run the model with --engine reference");
   if (tx.quant && tx.dtype != DType::u8)
     return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
   if (!weights) return unsupported("", "weights computed at run time", "run the model with --engine reference");
-  if (attr_int(node.attributes, "group", 1) != 1)
-    return unsupported("", "grouped convolutions other than depthwise have no compiled form yet",
-                       "run the model with --engine reference");
+  if (attr_int(node.attributes, "group", 1) != 1) return lower_grouped_conv(id);
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
@@ -185,39 +166,26 @@ Status Lowering::lower_conv(NodeId id) {
 
 Status Lowering::lower_gemm(NodeId id) {
   const Node& node = graph_.node(id);
-  const TensorType& tw = graph_.type(node.inputs[1]);
   const auto& weights = graph_.value(node.inputs[1]).constant;
   if (!weights || attr_int(node.attributes, "transA", 0) != 0 || attr_real(node.attributes, "alpha", 1) != 1 ||
       attr_real(node.attributes, "beta", 1) != 1)
     return unsupported("", "a Gemm with computed weights, transA, alpha or beta has no compiled form yet",
                        "run the model with --engine reference");
   const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
-  Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
-  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
-    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
-  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1)
-    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
-  const int64_t columns = rows.dims()[0];
-  Contraction c{{{1, 1, columns}, {-1, -1, 0}, {columns}}, {}, x.layout.buffer, 0, columns, {}};
-  c.spec.space = c.walk.space;
-  c.spec.a = {x.layout.dtype,
-              false,
-              x.layout.offset,
-              lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
-              {0, 0, 0}};
-  c.spec.run = rows.dims()[1];
-  c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
-  return finish_contraction(id, std::move(c));
+  return lower_rows(id, rows);
 }
 
 Status Lowering::lower_matmul(NodeId id) {
-  const Node& node = graph_.node(id);
-  const TensorType& tw = graph_.type(node.inputs[1]);
-  const Tensor& weights = *graph_.value(node.inputs[1]).constant;
+  const Tensor& weights = *graph_.value(graph_.node(id).inputs[1]).constant;
   if (weights.rank() != 2)
     return unsupported("", fmt::format("a constant operand of rank {}", weights.rank()),
                        "run the model with --engine reference");
-  const Tensor rows = permuted(weights, {1, 0});
+  return lower_rows(id, permuted(weights, {1, 0}));
+}
+
+Status Lowering::lower_rows(NodeId id, const Tensor& rows) {
+  const Node& node = graph_.node(id);
+  const TensorType& tw = graph_.type(node.inputs[1]);
   Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
   if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
     return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
