@@ -24,9 +24,10 @@ bool is_elementwise(const Node& node) {
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
-Lowering::Lowering(const Graph& graph, std::string model, const LowerTarget& target)
+Lowering::Lowering(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options)
     : graph_(graph),
       target_(target),
+      options_(options),
       users_(graph.users()),
       images_(image_values(graph)),
       taken_(graph.nodes().size(), false) {
@@ -367,8 +368,8 @@ Status Lowering::copy_outputs() {
   return {};
 }
 
-Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target) {
-  return Lowering(graph, std::move(model), target).run();
+Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options) {
+  return Lowering(graph, std::move(model), target, options).run();
 }
 
 }  // namespace cupel

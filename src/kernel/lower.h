@@ -18,10 +18,14 @@ struct LowerTarget {
 
 // Why a node is or is not part of the kernel before it (docs/architecture.md 2).
 struct FusionDecision {
-  std::string node;    // the node in question
-  std::string kernel;  // the node whose kernel it joins or could have joined
+  NodeId node;    // the node in question
+  NodeId kernel;  // the node whose kernel it joins or could have joined
   bool accepted = false;
   std::string reason;  // empty when accepted
+};
+
+struct LowerOptions {
+  bool fuse = true;  // false: no kernel absorbs a further node; changes no result
 };
 
 struct Lowered {
@@ -35,6 +39,7 @@ inline constexpr int64_t kMostUnits = int64_t{1} << 40;
 
 // `graph`: stage simplified (float) or integer. unsupported, naming node and op, for an op without lowering; resource,
 // naming value and limit, for shapes beyond the limits.
-Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target);
+Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target,
+                            LowerOptions options = {});
 
 }  // namespace cupel

@@ -46,6 +46,12 @@ Absorbed Lowering::absorbable(NodeId anchor, ValueId value) {
       if (!taken(user)) waiting.insert(user);
   };
   wait_for_users(value);
+  if (!options_.fuse) {
+    for (NodeId user : waiting)
+      if (is_elementwise(graph_.node(user)))
+        lowered_.decisions.push_back({user, anchor, false, "fusion is switched off"});
+    return {};
+  }
   size_t accepted = 0;
   ValueId result = value;
   while (!waiting.empty() && joined.size() < kMostNodes) {
@@ -65,14 +71,13 @@ Absorbed Lowering::absorbable(NodeId anchor, ValueId value) {
     accepted = joined.size();
     result = node.outputs[0];
   }
-  const std::string& kernel = graph_.node(anchor).name;
-  for (size_t i = 0; i < accepted; ++i) lowered_.decisions.push_back({graph_.node(joined[i]).name, kernel, true, {}});
+  for (size_t i = 0; i < accepted; ++i) lowered_.decisions.push_back({joined[i], anchor, true, {}});
   // What could join, but has another reader beside it.
   for (size_t i = accepted; i < joined.size(); ++i) {
     const Node& node = graph_.node(joined[i]);
     if (std::find(node.inputs.begin(), node.inputs.end(), result) == node.inputs.end()) continue;
     lowered_.decisions.push_back(
-        {node.name, kernel, false,
+        {joined[i], anchor, false,
          graph_.is_output(result)
              ? "the value before it is an output of the model"
              : fmt::format("the value before it is read {} times", users_[static_cast<size_t>(result.index)].size())});
@@ -80,7 +85,7 @@ Absorbed Lowering::absorbable(NodeId anchor, ValueId value) {
   for (auto& [id, why] : refused) {
     const Node& node = graph_.node(id);
     if (std::find(node.inputs.begin(), node.inputs.end(), result) != node.inputs.end())
-      lowered_.decisions.push_back({node.name, kernel, false, std::move(why)});
+      lowered_.decisions.push_back({id, anchor, false, std::move(why)});
   }
   joined.resize(accepted);
   return joined;

@@ -56,7 +56,7 @@ struct Draft {
 
 class Lowering {
  public:
-  Lowering(const Graph& graph, std::string model, const LowerTarget& target);
+  Lowering(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options);
   Result<Lowered> run();
 
  private:
@@ -164,6 +164,7 @@ class Lowering {
 
   const Graph& graph_;
   LowerTarget target_;
+  LowerOptions options_;
   Lowered lowered_;
   std::vector<std::vector<NodeId>> users_;
   std::vector<bool> images_;

@@ -37,10 +37,13 @@ Tensor random_images(int64_t items, unsigned seed) {
   return ::testing::AssertionSuccess();
 }
 
-void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot) {
+void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot, LowerOptions options = {}) {
   ThreadPool threads(2);
-  const auto lowered = lower_graph(graph, "m", {byte_dot, 32});
+  const auto lowered = lower_graph(graph, "m", {byte_dot, 32}, options);
   ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
+  const bool fused = std::any_of(lowered->decisions.begin(), lowered->decisions.end(),
+                                 [](const FusionDecision& decision) { return decision.accepted; });
+  EXPECT_EQ(fused, options.fuse);
   std::map<std::string, Tensor> expected;
   const auto reference = interpret(graph, std::span(&input, 1), threads, [&](ValueId id, const Tensor& t) -> Status {
     expected[graph.value(id).name] = t;
@@ -114,6 +117,7 @@ TEST_P(SampleNetwork, FloatProgramsEqualInterpreter) {
   ASSERT_TRUE(model.has_value()) << model.error().message();
   expect_same_meaning(model->program, random_images(1, 1), true);
   expect_same_meaning(model->program, random_images(3, 2), true);
+  expect_same_meaning(model->program, random_images(1, 6), true, {.fuse = false});
   expect_same_bits_compiled(model->program);
 }
 
@@ -134,6 +138,7 @@ TEST_P(SampleNetwork, IntegerProgramsEqualInterpreter) {
   const auto program = integerize_graph(quantized->graph, context, nullptr);
   ASSERT_TRUE(program.has_value()) << program.error().message();
   expect_same_meaning(*program, random_images(1, 4), true);
+  expect_same_meaning(*program, random_images(1, 4), true, {.fuse = false});
   expect_same_bits_compiled(*program);
   if (std::string(GetParam()) != "vit") return expect_same_meaning(*program, random_images(2, 5), false);
   expect_same_meaning(*program, random_images(2, 5), true);
