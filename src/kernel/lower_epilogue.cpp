@@ -291,7 +291,6 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
   if (op == "Div") return x / operands[1];
   if ((op == "Max" || op == "Min") && operands.size() == 2)
     return op == "Max" ? greater(x, operands[1]) : less(x, operands[1]);
-  if (op == "Relu") return relu(x);
   if (op == "Clip") {
     float bounds[2] = {-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
     for (size_t i = 1; i < node.inputs.size() && i < 3; ++i) {
@@ -323,25 +322,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     if (walk.dims.empty()) return fma(x, x, x);  // only asked whether there is an expression
     return fma(x, dimension_constant(draft, a, 0, walk), dimension_constant(draft, b, 0, walk));
   }
-  if (op == "LeakyRelu") return leaky_relu(x, attr_real(node.attributes, "alpha", 0.01f));
-  if (op == "Sigmoid") return sigmoid(x);
-  if (op == "HardSigmoid")
-    return hard_sigmoid(x, attr_real(node.attributes, "alpha", 0.2f), attr_real(node.attributes, "beta", 0.5f));
-  if (op == "HardSwish") return hard_swish(x);
-  if (op == "Silu") return silu(x);
-  if (op == "Gelu") return attr_text(node.attributes, "approximate", "none") == "tanh" ? gelu_tanh(x) : gelu(x);
-  if (op == "Tanh") return tanh(x);
-  if (op == "Erf") return erf(x);
-  if (op == "Exp") return exp(x);
-  if (op == "Log") return log(x);
-  if (op == "Softplus") return softplus(x);
-  if (op == "Sqrt") return sqrt(x);
-  if (op == "Reciprocal") return Scalar(1.0f) / x;
-  if (op == "Neg") return -x;
-  if (op == "Abs") return abs(x);
-  if (op == "Floor") return floor(x);
-  if (op == "Ceil") return ceil(x);
-  if (op == "Round") return round_half_even(x);
+  if (const auto function = unary_expression(op, node.attributes, x)) return *function;
   return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
 }
 
