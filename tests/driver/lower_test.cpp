@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
+#include <map>
 #include <random>
 
 #include "driver/compile.h"
 #include "driver/engine.h"
+#include "driver/equal_tensors.h"
 #include "emit/image_builder.h"
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"
@@ -24,17 +26,6 @@ Tensor random_images(int64_t items, unsigned seed) {
   std::normal_distribution<float> normal(0.0f, 1.0f);
   for (float& v : t.mutable_data<float>()) v = normal(engine);
   return t;
-}
-
-// Equal bytes, where any NaN equals any NaN.
-::testing::AssertionResult same_bytes(const Tensor& a, const Tensor& b) {
-  if (a.dtype() != b.dtype() || a.size() != b.size()) return ::testing::AssertionFailure() << "types or sizes differ";
-  const int64_t elem = dtype_bits(a.dtype()) / 8;
-  for (int64_t i = 0; i < a.size(); ++i)
-    if (std::memcmp(a.bytes().data() + i * elem, b.bytes().data() + i * elem, static_cast<size_t>(elem)) != 0 &&
-        !(a.dtype() == DType::f32 && a.at(i) != a.at(i) && b.at(i) != b.at(i)))
-      return ::testing::AssertionFailure() << "element " << i << " is " << a.at(i) << ", expected " << b.at(i);
-  return ::testing::AssertionSuccess();
 }
 
 void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot, LowerOptions options = {}) {
