@@ -312,12 +312,37 @@ Result<Placed> Lowering::image_place(ValueId value, const Halo& halo, HaloFill f
                     have.halo.left >= halo.left && have.halo.bottom >= halo.bottom && have.halo.right >= halo.right &&
                     (halo.empty() || have.fill == fill);
   // Few channels lie without gaps; more of them in whole blocks.
-  if (fits) return have;
+  if (fits && has_room(have)) return have;
   const int64_t channels = have.layout.dims[0];
   return copied(
       value, have,
       image_shape(have.layout.dtype, have.layout.dims, channels <= 4 ? channels : round_up(channels, 16), halo), halo,
       fill);
+}
+
+Result<Placed> Lowering::row_place(ValueId value) {
+  const Placed& have = *CUPEL_TRY(place_of(value));
+  const ValueLayout& l = have.layout;
+  const bool contiguous = l.dims.back() == 1 || l.strides.back() == element_bytes(l.dtype);
+  const bool enough = has_room(have) || element_bytes(l.dtype) == 4 || l.dims.back() % 4 == 0;
+  if (contiguous && enough) return have;
+  return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
+}
+
+Result<Placed> Lowering::operand_place(ValueId value, const Walk& walk) {
+  const Placed& have = *CUPEL_TRY(place_of(value));
+  const ValueLayout& l = have.layout;
+  // Dimensions are aligned from the last one, as broadcasting does.
+  const auto d = static_cast<int64_t>(walk.item_dim.back()) - static_cast<int64_t>(walk.dims.size() - l.dims.size());
+  if (!walk.whole_blocks || walk.item_dim.back() < 0 || d < 0 || l.dims[static_cast<size_t>(d)] == 1) return have;
+  const int64_t extent = l.dims[static_cast<size_t>(d)];
+  if (l.strides[static_cast<size_t>(d)] == element_bytes(l.dtype) && (has_room(have) || extent % 16 == 0)) return have;
+  if (d + 1 == static_cast<int64_t>(l.dims.size()))
+    return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
+  if (d == 0 && l.dims.size() == 3)
+    return copied(value, have, image_shape(l.dtype, l.dims, round_up(extent, 16), {}), {}, HaloFill::zero);
+  return unsupported("value " + printable(graph_.value(value).name),
+                     "an operand that lies so has no compiled form here", "run the model with --engine reference");
 }
 
 void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,

@@ -88,6 +88,7 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
   const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]),
                    &ty = graph_.type(node.outputs[0]);
   const size_t rank = c.walk.space.size();
+  c.walk.whole_blocks = true;
   const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
   const Tensor* bias =
       has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
@@ -192,11 +193,9 @@ Status Lowering::lower_gemm(NodeId id) {
     return unsupported("", "a Gemm with computed weights, transA, alpha or beta has no compiled form yet",
                        "run the model with --engine reference");
   const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
-  Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
+  const Placed x = CUPEL_TRY(row_place(node.inputs[0]));
   if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
     return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
-  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1)
-    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
   const int64_t columns = rows.dims()[0];
   Contraction c{{{1, 1, columns}, {-1, -1, 0}, {columns}}, {}, x.layout.buffer, 0, columns, {}};
   c.spec.space = c.walk.space;
@@ -218,11 +217,9 @@ Status Lowering::lower_matmul(NodeId id) {
     return unsupported("", fmt::format("a constant operand of rank {}", weights.rank()),
                        "run the model with --engine reference");
   const Tensor rows = permuted(weights, {1, 0});
-  Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
+  const Placed x = CUPEL_TRY(row_place(node.inputs[0]));
   if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
     return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
-  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1)
-    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
   const int64_t columns = rows.dims()[0];
   Dims out = x.layout.dims;
   out.back() = columns;

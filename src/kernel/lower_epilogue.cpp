@@ -12,7 +12,8 @@ namespace cupel {
 
 std::string Lowering::refusal(const Node& node, const std::set<ValueId>& inside) {
   if (!is_elementwise(node)) return fmt::format("{} is not elementwise", node.op->name);
-  if (graph_.type(node.outputs[0]).shape != graph_.type(*inside.begin()).shape) return "it broadcasts the kernel's result";
+  if (graph_.type(node.outputs[0]).shape != graph_.type(*inside.begin()).shape)
+    return "it broadcasts the kernel's result";
   for (ValueId operand : node.inputs) {
     if (!operand.valid() || inside.contains(operand) || graph_.value(operand).constant || places_.contains(operand))
       continue;
@@ -213,7 +214,6 @@ SpreadConstant spread_constant(const Tensor& t, const Walk& walk) {
 }  // namespace
 
 Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk& walk) {
-  const auto index = static_cast<int32_t>(draft.operands.size());
   if (const auto& constant = graph_.value(value).constant) {
     const DType type = constant->dtype();
     if (type != DType::f32 && type != DType::u8 && type != DType::s8)
@@ -228,12 +228,12 @@ Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk&
     SpreadConstant spread = spread_constant(*constant, walk);
     draft.operands.push_back({type, true, 0, 0, std::move(spread.strides)});
     draft.operand_buffers.push_back(add_constant(spread.values));
-    return draft.expr.operand(index, type);
+    return draft.expr.operand(static_cast<int32_t>(draft.operands.size()) - 1, type);
   }
-  const Placed& place = *CUPEL_TRY(place_of(value));
+  const Placed place = CUPEL_TRY(operand_place(value, walk));
   draft.operands.push_back(access(place, walk));
   draft.operand_buffers.push_back(place.layout.buffer);
-  return draft.expr.operand(index, place.layout.dtype);
+  return draft.expr.operand(static_cast<int32_t>(draft.operands.size()) - 1, place.layout.dtype);
 }
 
 Scalar Lowering::dimension_constant(Draft& draft, const std::vector<float>& values, int dim, const Walk& walk) {

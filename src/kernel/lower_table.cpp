@@ -66,8 +66,8 @@ Result<Tensor> Lowering::code_table(ValueId value, std::span<const NodeId> nodes
     last = node.outputs[0];
     const TensorType type = types.emplace(last, in_row(last)).first->second;
     Tensor result(type.dtype, {1, 256});
-    CUPEL_TRY(node.op->reference({node, node.attributes, inputs, input_types, std::span(&type, 1),
-                                  std::span(&result, 1), one}));
+    CUPEL_TRY(node.op->reference(
+        {node, node.attributes, inputs, input_types, std::span(&type, 1), std::span(&result, 1), one}));
     known.insert_or_assign(last, std::move(result));
   }
   return known.at(last);

@@ -10,8 +10,9 @@
 
 namespace cupel {
 
-Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk,
+Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, Walk walk,
                                std::vector<int64_t> buffers) {
+  walk.whole_blocks = true;
   const Node& node = graph_.node(id);
   const Absorbed nodes = absorbable(id, node.outputs[0]);
   spec.space = walk.space;
@@ -183,7 +184,8 @@ Status Lowering::lower_window(NodeId id) {
     if (kept.empty())
       return unsupported("", "a mean that keeps no dimension has no compiled form yet",
                          "run the model with --engine reference");
-    if (x.layout.strides[kept.back()] != element_bytes(x.layout.dtype) && in_dims[kept.back()] != 1) {
+    const bool contiguous = x.layout.strides[kept.back()] == element_bytes(x.layout.dtype) || in_dims[kept.back()] == 1;
+    if (!contiguous || (!has_room(x) && in_dims[kept.back()] % 16 != 0)) {
       const bool image = images_[static_cast<size_t>(node.inputs[0].index)];
       if (!image && kept.back() + 1 != in_dims.size())
         return unsupported("", "a mean along the contiguous dimension has no compiled form yet",

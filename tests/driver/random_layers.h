@@ -1,5 +1,5 @@
-// Random layers of networks: a contraction, window or move of odd size with any attributes, and what stands behind it in
-// networks. The same seed gives the same layer.
+// Random layers of networks: a contraction, window or move of odd size with any attributes, and what stands behind it
+// in networks. The same seed gives the same layer.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,8 @@ class RandomLayer {
   RandomLayer(Graph& graph, uint64_t seed)
       : graph_(graph), prefix_("l" + std::to_string(seed) + "_"), rng_(seed * 0x9e3779b97f4a7c15u + 3) {}
 
-  // Adds the layer with inputs of its own and makes its result an output. The error of a node that was refused; then the
-  // graph holds a part of the layer.
+  // Adds the layer with inputs of its own and makes its result an output. The error of a node that was refused; then
+  // the graph holds a part of the layer.
   Status add() {
     codes_ = chance(0.7);
     ValueId x;
@@ -79,7 +79,7 @@ class RandomLayer {
     std::vector<TensorType> types;
     if (declared) types.push_back({declared->dtype, {}, declared->quant});
     auto made = graph_.add_node(*find_op(op), fresh(op), std::move(inputs), std::move(attributes), {fresh("v")}, {},
-                                      std::move(types));
+                                std::move(types));
     if (made) return graph_.node(*made).outputs[0];
     status_ = std::unexpected(std::move(made).error());
     return {};
@@ -144,23 +144,24 @@ class RandomLayer {
       out = groups * pick(1, 20);
     }
     const int64_t dilation = chance(0.15) ? 2 : 1;
-    Attributes attributes = {{"strides", std::vector<int64_t>{one_of<int64_t>({1, 1, 2, 3}), one_of<int64_t>({1, 1, 2})}},
-                             {"dilations", std::vector<int64_t>{dilation, dilation}},
-                             {"group", groups}};
+    Attributes attributes = {
+        {"strides", std::vector<int64_t>{one_of<int64_t>({1, 1, 2, 3}), one_of<int64_t>({1, 1, 2})}},
+        {"dilations", std::vector<int64_t>{dilation, dilation}},
+        {"group", groups}};
     if (chance(0.2)) {
       attributes.emplace("auto_pad", std::string(one_of({"SAME_UPPER", "SAME_LOWER", "VALID"})));
     } else {
       attributes.emplace("pads", pads_or_none());
     }
-    const ValueId x =
-        input({channels, (kh - 1) * dilation + pick(1, 9), (kw - 1) * dilation + pick(1, 13)});
+    const ValueId x = input({channels, (kh - 1) * dilation + pick(1, 9), (kw - 1) * dilation + pick(1, 13)});
     const Dims dims = {out, channels / groups, kh, kw};
     std::vector<ValueId> inputs = {x, codes_ ? code_weights(dims, 0) : float_weights(dims, 0.5)};
     if (chance(0.8)) inputs.push_back(bias(out));
     return node("Conv", std::move(inputs), std::move(attributes), sum_type(channels / groups * kh * kw));
   }
   ValueId matmul() {
-    const int64_t depth = one_of<int64_t>({1, 7, 16, 64, 100, pick(1, 300)}), out = one_of<int64_t>({1, 10, 16, 33, 64});
+    const int64_t depth = one_of<int64_t>({1, 7, 16, 64, 100, pick(1, 300)}),
+                  out = one_of<int64_t>({1, 10, 16, 33, 64});
     Shape shape;
     if (chance(0.4)) shape.push_back(pick(1, 3));
     shape.push_back(pick(1, 20));
@@ -188,10 +189,11 @@ class RandomLayer {
     const auto other = [&] { return type(x).quant ? std::optional(code_type(0.03)) : std::nullopt; };
     if (chance(0.2)) return node("GlobalAveragePool", {x}, {}, other());
     const int64_t kh = pick(1, 4), kw = pick(1, 4);
-    Attributes attributes = {{"kernel_shape", std::vector<int64_t>{kh, kw}},
-                             {"strides", std::vector<int64_t>{pick(1, 3), pick(1, 3)}},
-                             {"pads", std::vector<int64_t>{pick(0, kh - 1), pick(0, kw - 1), pick(0, kh - 1), pick(0, kw - 1)}},
-                             {"ceil_mode", int64_t{chance(0.2)}}};
+    Attributes attributes = {
+        {"kernel_shape", std::vector<int64_t>{kh, kw}},
+        {"strides", std::vector<int64_t>{pick(1, 3), pick(1, 3)}},
+        {"pads", std::vector<int64_t>{pick(0, kh - 1), pick(0, kw - 1), pick(0, kh - 1), pick(0, kw - 1)}},
+        {"ceil_mode", int64_t{chance(0.2)}}};
     if (chance(0.5)) return node("MaxPool", {x}, std::move(attributes), same());
     if (chance(0.4)) attributes.emplace("count_include_pad", int64_t{1});
     return node("AveragePool", {x}, std::move(attributes), other());
@@ -240,9 +242,12 @@ class RandomLayer {
       case 0:
       case 1:
       case 2: return function(x);
-      case 3: return node("Add", chance(0.5) ? std::vector{x, beside(x, false)} : std::vector{beside(x, false), x}, {}, result());
+      case 3:
+        return node("Add", chance(0.5) ? std::vector{x, beside(x, false)} : std::vector{beside(x, false), x}, {},
+                    result());
       case 4: return node("Mul", {x, beside(x, chance(0.6))}, {}, result());
-      case 5: return codes ? node("Requantize", {x}, {}, code_type(0.05)) : node("Softmax", {x}, {{"axis", int64_t{-1}}});
+      case 5:
+        return codes ? node("Requantize", {x}, {}, code_type(0.05)) : node("Softmax", {x}, {{"axis", int64_t{-1}}});
       default: return codes ? node("Dequantize", {x}, {}) : node("Quantize", {x}, {}, code_type(0.03));
     }
   }
