@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ir/graph.h"
@@ -235,10 +237,28 @@ class RandomLayer {
     return node(name.c_str(), std::move(inputs), std::move(attributes),
                 codes ? std::optional(chance(0.2) ? type(x) : code_type(0.03)) : std::nullopt);
   }
+  // With an input of the same shape, or with a function of itself.
+  ValueId concat(ValueId x) {
+    const auto rank = static_cast<int64_t>(type(x).shape.size());
+    const ValueId other = chance(0.5) ? beside(x, false) : function(x);
+    if (!status_) return {};
+    const std::vector<ValueId> parts = chance(0.5) ? std::vector{x, other} : std::vector{other, x};
+    const bool codes = type(x).quant.has_value();
+    return node("Concat", parts, {{"axis", pick(1, rank - 1)}},
+                codes ? std::optional(chance(0.3) ? type(x) : code_type(0.05)) : std::nullopt);
+  }
+  ValueId transposed(ValueId x) {
+    std::vector<int64_t> perm(type(x).shape.size());
+    std::iota(perm.begin(), perm.end(), 0);
+    std::shuffle(perm.begin() + 1, perm.end(), rng_);
+    return node("Transpose", {x}, {{"perm", perm}}, type(x).quant ? std::optional(type(x)) : std::nullopt);
+  }
   ValueId behind(ValueId x) {
     const bool codes = type(x).quant.has_value();
     const auto result = [&] { return codes ? std::optional(code_type(0.05)) : std::nullopt; };
-    switch (pick(0, 6)) {
+    switch (pick(0, 8)) {
+      case 7: return concat(x);
+      case 8: return transposed(x);
       case 0:
       case 1:
       case 2: return function(x);
