@@ -36,7 +36,7 @@ def make_models(cupel):
     # A value that two nodes read, one that is an output of the model, a later operand, and a view.
     write("refused.onnx", [
         node("Conv", ["x", "w"], ["c"], "first"), node("Relu", ["c"], ["r"], "relu"),
-        node("Sigmoid", ["c"], ["s"], "gate"), node("Mul", ["r", "s"], ["m"], "product"),
+        node("MaxPool", ["c"], ["p"], "pool", kernel_shape=[1, 1]), node("Mul", ["r", "p"], ["m"], "product"),
         node("Neg", ["m"], ["n"], "negative"), node("Exp", ["n"], ["e"], "exponential"),
         node("Flatten", ["e"], ["f"], "flatten"), node("Softmax", ["f"], ["y"], "softmax"),
     ], {"w": draw.normal(size=(20, 3, 1, 1)).astype(np.float32)}, ["N", 3, 4, 4], {"y": ["N", 320], "n": ["N", 20, 4, 4]})
