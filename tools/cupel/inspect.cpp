@@ -46,7 +46,7 @@ Result<Kernels> kernels_of(const Graph& program, const std::string& model, const
     kernels.steps = lowered->program.steps.size();
     return kernels;
   }
-  if (lowered.error().kind != ErrorKind::unsupported) return std::unexpected(std::move(lowered).error());
+  if (lowered.error().kind == ErrorKind::internal) return std::unexpected(std::move(lowered).error());
   kernels.unsupported = std::move(lowered).error();
   for (size_t i = program.nodes().size(); i-- > 0;)
     if (kernels.unsupported->place.starts_with(node_place(program.nodes()[i]))) kernels.unsupported_node = i;
