@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/operator_shapes.h"
 #include "emit/image_builder.h"
 #include "kernel/builder.h"
 #include "kernel/packing.h"
@@ -25,32 +26,6 @@
 namespace {
 
 using namespace cupel;
-
-struct BenchShape {
-  const char* name;
-  int64_t size, kernel, stride, in, out;  // pixels of one side of the result
-  bool depthwise = false;
-  int64_t width = 0;  // 0: size
-};
-
-constexpr BenchShape kShapes[] = {
-    {"3x3_56_64_64", 56, 3, 1, 64, 64},
-    {"3x3_28_128_128", 28, 3, 1, 128, 128},
-    {"3x3_14_256_256", 14, 3, 1, 256, 256},
-    {"3x3_7_512_512", 7, 3, 1, 512, 512},
-    {"1x1_56_64_256", 56, 1, 1, 64, 256},
-    {"1x1_14_1024_256", 14, 1, 1, 1024, 256},
-    {"1x1_7_2048_512", 7, 1, 1, 2048, 512},
-    {"3x3s2_28_128_128", 28, 3, 2, 128, 128},
-    {"7x7s2_112_3_64", 112, 7, 2, 3, 64},
-    {"1x1_14_96_576", 14, 1, 1, 96, 576},
-    {"1x1_56_24_144", 56, 1, 1, 24, 144},
-    {"gemm_128_768_768", 1, 1, 1, 768, 768, false, 128},
-    {"gemm_128_768_3072", 1, 1, 1, 768, 3072, false, 128},
-    {"dw3x3_112_32", 112, 3, 1, 32, 32, true},
-    {"dw3x3_14_576", 14, 3, 1, 576, 576, true},
-    {"dw3x3s2_28_144", 28, 3, 2, 144, 144, true},
-};
 
 struct Job {
   std::string label;
@@ -80,10 +55,11 @@ uint8_t* storage(Job& job, int64_t bytes, std::mt19937& rng) {
   return block.data() + (64 - at % 64) % 64;
 }
 
-Job make_job(const BenchShape& shape, const EmitTarget& target, std::vector<int64_t> tile) {
+Job make_job(const OperatorShape& shape, const EmitTarget& target, std::vector<int64_t> tile) {
   std::mt19937 rng(1);
   Job job;
-  const int64_t width = shape.width > 0 ? shape.width : shape.size, height = shape.size;
+  job.operations = shape.operations();
+  const int64_t width = shape.result_width(), height = shape.size;
   const int64_t in_width = (width - 1) * shape.stride + shape.kernel,
                 in_height = (height - 1) * shape.stride + shape.kernel;
   const int64_t room = (shape.out + 15) / 16 * 16;
@@ -107,7 +83,6 @@ Job make_job(const BenchShape& shape, const EmitTarget& target, std::vector<int6
     s.epilogue = requantize();
     s.out = out;
     weight_bytes = room * shape.kernel * shape.kernel;
-    job.operations = 2.0 * static_cast<double>(height * width * shape.out * shape.kernel * shape.kernel);
     job.kernel = {s, WindowSchedule{tile[1], std::min(tile[2], room / 16)}};
   } else {
     ContractSpec s;
@@ -122,7 +97,6 @@ Job make_job(const BenchShape& shape, const EmitTarget& target, std::vector<int6
     s.epilogue = requantize();
     s.out = out;
     weight_bytes = s.b_block_stride * room / 16;
-    job.operations = 2.0 * static_cast<double>(height * width * shape.out * s.run * shape.kernel);
     job.kernel = {s, ContractSchedule{std::min(tile[0], height), std::min(tile[1], width), std::min(tile[2], room / 16),
                                       tile[3], true, 0}};
   }
@@ -167,7 +141,7 @@ int main(int argc, char** argv) {
   const EmitTarget target = must(find_emit_target(target_name));
   WorkerPool pool;
   std::vector<Job> jobs;
-  for (const BenchShape& shape : kShapes) {
+  for (const OperatorShape& shape : kOperatorShapes) {
     const bool wanted = names.empty() || std::any_of(names.begin(), names.end(), [&](const std::string& n) {
                           return std::string(shape.name).starts_with(n);
                         });

@@ -6,8 +6,8 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "driver/engine.h"
 #include "driver/shared_library.h"
-#include "emit/image_builder.h"
 #include "onnx/reader.h"
 #include "reference/interpreter.h"
 
@@ -94,19 +94,20 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
   return program;
 }
 
+LowerTarget lower_target(const EmitTarget& target) {
+  return {target.byte_product == ByteProduct::four_u8_s8, target.vector_registers * target.vector_lanes / 16,
+          target.feature_set.has(Feature::avx512vbmi)};
+}
+
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
-                            WorkerPool& workers, std::vector<FusionDecision>* decisions) {
+                            WorkerPool& workers, const ImageOptions& options) {
   CUPEL_TRY(check_names(program));
 
   // fuse and lower
-  const LowerTarget facts{target.byte_product == ByteProduct::four_u8_s8,
-                          target.vector_registers * target.vector_lanes / 16,
-                          target.feature_set.has(Feature::avx512vbmi)};
-  Lowered lowered = CUPEL_TRY(lower_graph(program, model, facts));
-  if (decisions) *decisions = std::move(lowered.decisions);
+  const Lowered lowered = CUPEL_TRY(lower_graph(program, model, lower_target(target), options.lower));
 
   // emit and link
-  return build_image(lowered.program, target, workers);
+  return build_image(lowered.program, target, workers, options.build);
 }
 
 Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {

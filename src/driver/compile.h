@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "driver/engine.h"
 #include "emit/emit_target.h"
+#include "emit/image_builder.h"
 #include "emit/worker_pool.h"
 #include "ir/engine.h"
 #include "ir/graph.h"
@@ -51,11 +52,18 @@ Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& cal
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
                                std::map<std::string, std::string>* kept);
 
+// What lowering has to know of a target.
+LowerTarget lower_target(const EmitTarget& target);
+
+// Ways to the same bits: they change speed alone.
+struct ImageOptions {
+  LowerOptions lower;
+  BuildOptions build;
+};
 // lower → emit → link: the bytes of the Image, a shared library. `program`: stage simplified (float) or integer.
-// Unsupported, naming node and op, for an op without lowering. What was fused, and why the rest was not, goes to
-// `decisions`.
+// Unsupported, naming node and op, for an op without lowering.
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
-                            WorkerPool& workers, std::vector<FusionDecision>* decisions = nullptr);
+                            WorkerPool& workers, const ImageOptions& options = {});
 
 // `program` compiled for this machine and loaded. What is unsupported names --engine reference as the way out.
 Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads);

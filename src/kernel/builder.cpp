@@ -6,7 +6,7 @@
 
 #include "kernel/scalar_lanes.h"
 #include "ops/requantize.h"
-#include "ops/scalar_math.h"
+#include "ops/unary_functions.h"
 
 namespace cupel {
 namespace scalar {
@@ -165,7 +165,6 @@ Scalar from_code(Scalar code, int32_t zero_point, float scale) {
 
 Scalar relu(Scalar x) { return greater(0.0f, x); }
 Scalar clip(Scalar x, float low, float high) { return less(high, greater(low, x)); }
-Scalar leaky_relu(Scalar x, float alpha) { return select(x < 0.0f, alpha * x, x); }
 
 Scalar bits_of(Scalar x) { return bits_s32(x); }
 Scalar from_bits(Scalar bits) { return bits_f32(bits); }
@@ -177,18 +176,14 @@ Scalar at_least(Scalar a, Scalar b) { return (a > b) | (a == b); }
 Scalar select_bits(Scalar mask, Scalar a, Scalar b) { return select(mask, a, b); }
 Scalar magnitude(Scalar x) { return abs(x); }
 
-Scalar round_half_even(Scalar x) { return scalar::round_half_even_sequence(x); }
 Scalar exp(Scalar x) { return scalar::exp_sequence(x); }
 Scalar log(Scalar x) { return scalar::log_sequence(x); }
-Scalar erf(Scalar x) { return scalar::erf_sequence(x); }
-Scalar tanh(Scalar x) { return scalar::tanh_sequence(x); }
-Scalar sigmoid(Scalar x) { return scalar::sigmoid_sequence(x); }
-Scalar gelu(Scalar x) { return scalar::gelu_sequence(x); }
-Scalar gelu_tanh(Scalar x) { return scalar::gelu_tanh_sequence(x); }
-Scalar silu(Scalar x) { return scalar::silu_sequence(x); }
-Scalar hard_swish(Scalar x) { return scalar::hard_swish_sequence(x); }
-Scalar hard_sigmoid(Scalar x, float alpha, float beta) { return scalar::hard_sigmoid_sequence(x, alpha, beta); }
-Scalar softplus(Scalar x) { return scalar::softplus_sequence(x); }
+
+std::optional<Scalar> unary_expression(std::string_view name, const Attributes& attributes, Scalar x) {
+  std::optional<Scalar> result;
+  ops::visit_unary(name, attributes, [&](const auto& function) { result = function(x); });
+  return result;
+}
 
 #undef CUPEL_REAL
 #undef CUPEL_WHOLE

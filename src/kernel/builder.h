@@ -9,9 +9,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/dtype.h"
+#include "ir/attribute.h"
 #include "kernel/scalar.h"
 
 namespace cupel {
@@ -66,22 +69,11 @@ class Scalar {
   friend Scalar to_code(Scalar v, DType type, int32_t zero_point);
   friend Scalar from_code(Scalar code, int32_t zero_point, float scale);
 
-  // docs/quantization.md 4: the bits of the functions of the same name in ops/scalar_math.h and ops/unary.cpp.
+  // docs/quantization.md 4: the bits of ops/unary.cpp and ops/scalar_math.h. Others by unary_expression.
   friend Scalar relu(Scalar x);
   friend Scalar clip(Scalar x, float low, float high);
-  friend Scalar leaky_relu(Scalar x, float alpha);
-  friend Scalar round_half_even(Scalar x);
   friend Scalar exp(Scalar x);
   friend Scalar log(Scalar x);
-  friend Scalar erf(Scalar x);
-  friend Scalar tanh(Scalar x);
-  friend Scalar sigmoid(Scalar x);
-  friend Scalar gelu(Scalar x);
-  friend Scalar gelu_tanh(Scalar x);
-  friend Scalar silu(Scalar x);
-  friend Scalar hard_swish(Scalar x);
-  friend Scalar hard_sigmoid(Scalar x, float alpha, float beta);
-  friend Scalar softplus(Scalar x);
 
   // What ops/scalar_math.h asks of a number.
   friend Scalar bits_of(Scalar x);
@@ -104,6 +96,10 @@ class Scalar {
   uint32_t bits_ = 0;
   ScalarType type_;
 };
+
+// The function that op `name` computes of one real number, the bits of its reference; nullopt when the op is no row of
+// ops/unary_functions.def.
+std::optional<Scalar> unary_expression(std::string_view name, const Attributes& attributes, Scalar x);
 
 // What the sources of an expression become when it is appended to another one.
 struct ScalarSources {

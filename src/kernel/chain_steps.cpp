@@ -76,8 +76,8 @@ std::optional<Reach> reach(const Access& read, int64_t read_span, const Access& 
 
 class Chainer {
  public:
-  Chainer(Program& program, const LowerTarget& target, std::vector<FusionDecision>& decisions)
-      : program_(program), target_(target), decisions_(decisions) {}
+  Chainer(const Graph& graph, Program& program, const LowerOptions& options, std::vector<FusionDecision>& decisions)
+      : graph_(graph), producers_(graph.producers()), program_(program), options_(options), decisions_(decisions) {}
 
   void run() {
     std::vector<Step> steps;
@@ -204,9 +204,12 @@ class Chainer {
       part.ahead = std::min(std::max<int64_t>(0, n.high - (n.scale - 1)) * row, all);
     }
     chain.parts.back().units = units_per_item(chain.parts.back().kernel) / chain.steps;
-    if (between <= target_.chains_above_bytes)
-      return refuse(refusal, fmt::format("{} bytes pass between its kernels; chains are made above {}", between,
-                                         target_.chains_above_bytes));
+    if (between <= options_.chains_above_bytes)
+      return refuse(refusal,
+                    options_.chains_above_bytes == INT64_MAX
+                        ? fmt::format("{} bytes pass between its kernels, and chains are made on demand", between)
+                        : fmt::format("{} bytes pass between its kernels; chains are made above {}", between,
+                                      options_.chains_above_bytes));
     Step step;
     std::set<std::string> origins;
     const Step& last = program_.steps[members.back()];
@@ -232,24 +235,25 @@ class Chainer {
   }
 
   void note(const std::vector<size_t>& members, const std::string& refusal) {
-    const auto name = [&](size_t m) {
-      const auto& origins = program_.steps[m].origins;
-      return origins.empty() ? program_.steps[m].name : origins.front();
-    };
-    for (size_t i = 1; i < members.size(); ++i)
-      decisions_.push_back({name(members[i]), name(members[0]), refusal.empty(),
-                            refusal.empty() ? std::string() : "a chain was refused: " + refusal});
+    std::vector<NodeId> nodes;
+    for (size_t m : members)
+      if (const auto value = graph_.find_value(program_.steps[m].value_name); value && program_.steps[m].result)
+        nodes.push_back(producers_[static_cast<size_t>(value->index)]);
+    for (size_t i = 1; i < nodes.size(); ++i)
+      if (!refusal.empty()) decisions_.push_back({nodes[i], nodes[0], false, "in one chain: " + refusal});
   }
 
+  const Graph& graph_;
+  std::vector<NodeId> producers_;
   Program& program_;
-  const LowerTarget& target_;
+  const LowerOptions& options_;
   std::vector<FusionDecision>& decisions_;
 };
 
 }  // namespace
 
-void chain_steps(Program& program, const LowerTarget& target, std::vector<FusionDecision>& decisions) {
-  Chainer(program, target, decisions).run();
+void chain_steps(const Graph& graph, Program& program, const LowerOptions& options, std::vector<FusionDecision>& decisions) {
+  Chainer(graph, program, options, decisions).run();
 }
 
 }  // namespace cupel

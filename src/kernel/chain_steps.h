@@ -5,9 +5,9 @@
 
 namespace cupel {
 
-// Joins neighbouring steps of the program into chains where that pays: where the values between them are larger than
-// target.chains_above_bytes and each step of the chain leaves them in the cache. Every candidate leaves a decision,
-// naming the nodes whose kernels it would join.
-void chain_steps(Program& program, const LowerTarget& target, std::vector<FusionDecision>& decisions);
+// Joins neighbouring steps of the program of `graph` into chains where the values between them take more than
+// options.chains_above_bytes. Every candidate that is refused leaves a decision for each of its nodes with a result.
+void chain_steps(const Graph& graph, Program& program, const LowerOptions& options,
+                 std::vector<FusionDecision>& decisions);
 
 }  // namespace cupel

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
 
 #include "base/file.h"
 #include "kernel/chain_steps.h"
@@ -26,10 +27,12 @@ bool is_elementwise(const Node& node) {
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
-Lowering::Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target)
+Lowering::Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target,
+                   LowerOptions options)
     : graph_(graph),
       source_(source),
       target_(target),
+      options_(options),
       users_(graph.users()),
       images_(image_values(graph)),
       taken_(graph.nodes().size(), false) {
@@ -55,7 +58,7 @@ Result<Lowered> Lowering::run() {
   }
   CUPEL_TRY(copy_outputs());
   CUPEL_TRY(check_sizes());
-  chain_steps(lowered_.program, target_, lowered_.decisions);
+  chain_steps(graph_, lowered_.program, options_, lowered_.decisions);
   plan_memory(lowered_.program);
   return std::move(lowered_);
 }
@@ -350,7 +353,7 @@ Result<Placed> Lowering::image_place(ValueId value, const Halo& halo, HaloFill f
                     have.halo.left >= halo.left && have.halo.bottom >= halo.bottom && have.halo.right >= halo.right &&
                     (halo.empty() || have.fill == fill);
   // Few channels lie without gaps; more of them in whole blocks.
-  if (fits) return have;
+  if (fits && has_room(have)) return have;
   const int64_t channels = have.layout.dims[0];
   return copied(
       value, have,
@@ -361,6 +364,31 @@ Result<Placed> Lowering::image_place(ValueId value, const Halo& halo, HaloFill f
 bool Lowering::is_tapped(ValueId value) const {
   const auto found = source_.find_value(graph_.value(value).name);
   return found && source_.type(*found).shape == graph_.type(value).shape;
+}
+
+Result<Placed> Lowering::row_place(ValueId value) {
+  const Placed& have = *CUPEL_TRY(place_of(value));
+  const ValueLayout& l = have.layout;
+  const bool contiguous = l.dims.back() == 1 || l.strides.back() == element_bytes(l.dtype);
+  const bool enough = has_room(have) || element_bytes(l.dtype) == 4 || l.dims.back() % 4 == 0;
+  if (contiguous && enough) return have;
+  return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
+}
+
+Result<Placed> Lowering::operand_place(ValueId value, const Walk& walk) {
+  const Placed& have = *CUPEL_TRY(place_of(value));
+  const ValueLayout& l = have.layout;
+  // Dimensions are aligned from the last one, as broadcasting does.
+  const auto d = static_cast<int64_t>(walk.item_dim.back()) - static_cast<int64_t>(walk.dims.size() - l.dims.size());
+  if (!walk.whole_blocks || walk.item_dim.back() < 0 || d < 0 || l.dims[static_cast<size_t>(d)] == 1) return have;
+  const int64_t extent = l.dims[static_cast<size_t>(d)];
+  if (l.strides[static_cast<size_t>(d)] == element_bytes(l.dtype) && (has_room(have) || extent % 16 == 0)) return have;
+  if (d + 1 == static_cast<int64_t>(l.dims.size()))
+    return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
+  if (d == 0 && l.dims.size() == 3)
+    return copied(value, have, image_shape(l.dtype, l.dims, round_up(extent, 16), {}), {}, HaloFill::zero);
+  return unsupported("value " + printable(graph_.value(value).name),
+                     "an operand that lies so has no compiled form here", "run the model with --engine reference");
 }
 
 void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
@@ -421,9 +449,21 @@ Status Lowering::copy_outputs() {
   return {};
 }
 
-Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target) {
+Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options) {
   const Graph forms = CUPEL_TRY(kernel_forms(graph));
-  return Lowering(forms, graph, std::move(model), target).run();
+  Lowered lowered = CUPEL_TRY(Lowering(forms, graph, std::move(model), target, options).run());
+  // Decisions are about the nodes of `graph`; those about nodes that stand for others speak of these alone.
+  std::unordered_map<std::string_view, NodeId> known;
+  for (size_t n = 0; n < graph.nodes().size(); ++n)
+    known.emplace(graph.nodes()[n].name, NodeId{static_cast<int32_t>(n)});
+  std::vector<FusionDecision> decisions;
+  for (FusionDecision& decision : lowered.decisions) {
+    const auto node = known.find(forms.node(decision.node).name), kernel = known.find(forms.node(decision.kernel).name);
+    if (node == known.end() || kernel == known.end()) continue;
+    decisions.push_back({node->second, kernel->second, decision.accepted, std::move(decision.reason)});
+  }
+  lowered.decisions = std::move(decisions);
+  return lowered;
 }
 
 }  // namespace cupel

@@ -15,17 +15,22 @@ struct LowerTarget {
   bool byte_dot_product = true;  // u8·s8 products summed in s32 by one instruction; otherwise weights are stored as s16
   int64_t vector_registers = 32;  // of 16 lanes
   bool byte_tables = false;       // tables of 256 bytes cost less than a requantization
-  // Neighbouring kernels become a chain where the values between them take more bytes for one item. Never by default:
-  // on the machines measured so far chains gain nothing (bench/results/chains.txt).
-  int64_t chains_above_bytes = INT64_MAX;
 };
 
 // Why a node is or is not part of the kernel before it (docs/architecture.md 2).
 struct FusionDecision {
-  std::string node;    // the node in question
-  std::string kernel;  // the node whose kernel it joins or could have joined
+  NodeId node;    // the node in question
+  NodeId kernel;  // the node whose kernel it joins or could have joined
   bool accepted = false;
   std::string reason;  // empty when accepted
+};
+
+// No option changes a result.
+struct LowerOptions {
+  bool fuse = true;  // false: no kernel absorbs a further node
+  // Neighbouring kernels become a chain where the values between them take more bytes for one item. Never by default:
+  // on the machines measured so far chains gain nothing (bench/results/chains.txt).
+  int64_t chains_above_bytes = INT64_MAX;
 };
 
 struct Lowered {
@@ -39,6 +44,7 @@ inline constexpr int64_t kMostUnits = int64_t{1} << 40;
 
 // `graph`: stage simplified (float) or integer. unsupported, naming node and op, for an op without lowering; resource,
 // naming value and limit, for shapes beyond the limits.
-Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target);
+Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target,
+                            LowerOptions options = {});
 
 }  // namespace cupel

@@ -71,6 +71,7 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
   const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]),
                    &ty = graph_.type(node.outputs[0]);
   const size_t rank = c.walk.space.size();
+  c.walk.whole_blocks = true;
   const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
   const Tensor* bias =
       has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
@@ -186,11 +187,9 @@ Status Lowering::lower_matmul(NodeId id) {
 Status Lowering::lower_rows(NodeId id, const Tensor& rows) {
   const Node& node = graph_.node(id);
   const TensorType& tw = graph_.type(node.inputs[1]);
-  Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
+  const Placed x = CUPEL_TRY(row_place(node.inputs[0]));
   if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
     return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
-  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1)
-    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
   const int64_t columns = rows.dims()[0];
   Dims out = x.layout.dims;
   out.back() = columns;

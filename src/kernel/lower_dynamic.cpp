@@ -53,9 +53,7 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
   // Without a dot product of bytes the second operand is stored as s16, which holds w − zw itself: then w' = w − zw,
   // zw' = 0.
   const bool bytes = codes && target_.byte_dot_product;
-  const int64_t elem = element_bytes(tx.dtype);
-  if (x.layout.strides.back() != elem && x.layout.dims.back() != 1)
-    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
+  x = CUPEL_TRY(row_place(node.inputs[0]));
   const Dims out = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
   const size_t lead_rank = out.size() - 2;
   const Dims lead(out.begin(), out.end() - 2);
@@ -107,7 +105,7 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
   pack_piece(whole_blocks, 1, width, whole_groups, 1, height, false);
 
   ContractSpec spec;
-  Walk walk{joined(lead, {1, rows, columns}), {}, out};
+  Walk walk{joined(lead, {1, rows, columns}), {}, out, true};
   for (size_t d = 0; d < lead_rank; ++d) walk.item_dim.push_back(static_cast<int>(d));
   for (int d : {-1, static_cast<int>(lead_rank), static_cast<int>(lead_rank) + 1}) walk.item_dim.push_back(d);
   const size_t rank = walk.space.size();

@@ -57,6 +57,12 @@ Absorbed Lowering::absorbable(NodeId anchor, ValueId value) {
       if (!taken(user)) waiting.insert(user);
   };
   wait_for_users(value);
+  if (!options_.fuse) {
+    for (NodeId user : waiting)
+      if (is_elementwise(graph_.node(user)))
+        lowered_.decisions.push_back({user, anchor, false, "fusion is switched off"});
+    return {};
+  }
   size_t accepted = 0;
   ValueId result = value;
   while (!waiting.empty() && joined.size() < kMostNodes) {
@@ -76,14 +82,13 @@ Absorbed Lowering::absorbable(NodeId anchor, ValueId value) {
     accepted = joined.size();
     result = node.outputs[0];
   }
-  const std::string& kernel = graph_.node(anchor).name;
-  for (size_t i = 0; i < accepted; ++i) lowered_.decisions.push_back({graph_.node(joined[i]).name, kernel, true, {}});
+  for (size_t i = 0; i < accepted; ++i) lowered_.decisions.push_back({joined[i], anchor, true, {}});
   // What could join, but has another reader beside it.
   for (size_t i = accepted; i < joined.size(); ++i) {
     const Node& node = graph_.node(joined[i]);
     if (std::find(node.inputs.begin(), node.inputs.end(), result) == node.inputs.end()) continue;
     lowered_.decisions.push_back(
-        {node.name, kernel, false,
+        {joined[i], anchor, false,
          graph_.is_output(result)
              ? "the value before it is an output of the model"
              : fmt::format("the value before it is read {} times", users_[static_cast<size_t>(result.index)].size())});
@@ -91,7 +96,7 @@ Absorbed Lowering::absorbable(NodeId anchor, ValueId value) {
   for (auto& [id, why] : refused) {
     const Node& node = graph_.node(id);
     if (std::find(node.inputs.begin(), node.inputs.end(), result) != node.inputs.end())
-      lowered_.decisions.push_back({node.name, kernel, false, std::move(why)});
+      lowered_.decisions.push_back({id, anchor, false, std::move(why)});
   }
   joined.resize(accepted);
   return joined;
@@ -219,7 +224,6 @@ SpreadConstant spread_constant(const Tensor& t, const Walk& walk) {
 }  // namespace
 
 Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk& walk) {
-  const auto index = static_cast<int32_t>(draft.operands.size());
   if (const auto& constant = graph_.value(value).constant) {
     const DType type = constant->dtype();
     if (type != DType::f32 && type != DType::u8 && type != DType::s8)
@@ -234,12 +238,12 @@ Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk&
     SpreadConstant spread = spread_constant(*constant, walk);
     draft.operands.push_back({type, true, 0, 0, std::move(spread.strides)});
     draft.operand_buffers.push_back(add_constant(spread.values));
-    return draft.expr.operand(index, type);
+    return draft.expr.operand(static_cast<int32_t>(draft.operands.size()) - 1, type);
   }
-  const Placed& place = *CUPEL_TRY(place_of(value));
+  const Placed place = CUPEL_TRY(operand_place(value, walk));
   draft.operands.push_back(access(place, walk));
   draft.operand_buffers.push_back(place.layout.buffer);
-  return draft.expr.operand(index, place.layout.dtype);
+  return draft.expr.operand(static_cast<int32_t>(draft.operands.size()) - 1, place.layout.dtype);
 }
 
 Scalar Lowering::dimension_constant(Draft& draft, const std::vector<float>& values, int dim, const Walk& walk) {
@@ -304,7 +308,6 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
   if (op == "Div") return x / operands[1];
   if ((op == "Max" || op == "Min") && operands.size() == 2)
     return op == "Max" ? greater(x, operands[1]) : less(x, operands[1]);
-  if (op == "Relu") return relu(x);
   if (op == "Clip") {
     float bounds[2] = {-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
     for (size_t i = 1; i < node.inputs.size() && i < 3; ++i) {
@@ -336,25 +339,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     if (walk.dims.empty()) return fma(x, x, x);  // only asked whether there is an expression
     return fma(x, dimension_constant(draft, a, 0, walk), dimension_constant(draft, b, 0, walk));
   }
-  if (op == "LeakyRelu") return leaky_relu(x, attr_real(node.attributes, "alpha", 0.01f));
-  if (op == "Sigmoid") return sigmoid(x);
-  if (op == "HardSigmoid")
-    return hard_sigmoid(x, attr_real(node.attributes, "alpha", 0.2f), attr_real(node.attributes, "beta", 0.5f));
-  if (op == "HardSwish") return hard_swish(x);
-  if (op == "Silu") return silu(x);
-  if (op == "Gelu") return attr_text(node.attributes, "approximate", "none") == "tanh" ? gelu_tanh(x) : gelu(x);
-  if (op == "Tanh") return tanh(x);
-  if (op == "Erf") return erf(x);
-  if (op == "Exp") return exp(x);
-  if (op == "Log") return log(x);
-  if (op == "Softplus") return softplus(x);
-  if (op == "Sqrt") return sqrt(x);
-  if (op == "Reciprocal") return Scalar(1.0f) / x;
-  if (op == "Neg") return -x;
-  if (op == "Abs") return abs(x);
-  if (op == "Floor") return floor(x);
-  if (op == "Ceil") return ceil(x);
-  if (op == "Round") return round_half_even(x);
+  if (const auto function = unary_expression(op, node.attributes, x)) return *function;
   return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
 }
 

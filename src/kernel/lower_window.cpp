@@ -30,8 +30,9 @@ Result<Placed> Lowering::channels_place(ValueId value, int dim, Scalar& x) {
   return place;
 }
 
-Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk,
+Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, Walk walk,
                                std::vector<int64_t> buffers) {
+  walk.whole_blocks = true;
   const Node& node = graph_.node(id);
   const Absorbed nodes = absorbable(id, node.outputs[0]);
   spec.space = walk.space;

@@ -33,6 +33,7 @@ struct Walk {
   Dims space;
   std::vector<int> item_dim;
   Dims dims;
+  bool whole_blocks = false;  // of 16 along the last dimension, whose operands have room for them
 };
 
 // One spatial axis of a window, and both with the halo they need.
@@ -57,7 +58,7 @@ struct Draft {
 class Lowering {
  public:
   // `graph`: the kernel_forms of `source`, which has the inputs, the outputs and the values that taps see.
-  Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target);
+  Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target, LowerOptions options);
   Result<Lowered> run();
 
  private:
@@ -125,6 +126,16 @@ class Lowering {
   void fill_halo(ValueId value, const Placed& place);
   // `value` as an image with at least this halo, copied when it does not lie so.
   Result<Placed> image_place(ValueId value, const Halo& halo, HaloFill fill);
+  // Whether bytes behind the elements of `place` may be read. The caller's own memory has none.
+  bool has_room(const Placed& place) const {
+    return lowered_.program.buffers[static_cast<size_t>(place.layout.buffer)].place != BufferPlace::input;
+  }
+  // `value` with contiguous elements along its last dimension, copied when it does not lie so, or has no room for the
+  // up to 3 bytes that a contraction of codes reads behind a row.
+  Result<Placed> row_place(ValueId value);
+  // `value` as an operand of a kernel that walks so: copied when its elements along the walk's last dimension are not
+  // contiguous where it computes whole blocks, or have no room for them.
+  Result<Placed> operand_place(ValueId value, const Walk& walk);
   // Byte access of a place over a walk's space.
   Access access(const Placed& place, const Walk& walk) const;
   Walk image_walk(const Dims& dims) const;              // space {h, w, channels} of an item [C,H,W]
@@ -179,13 +190,13 @@ class Lowering {
   // Packed weights of a constant operand [columns][steps·run]; gives the buffer.
   Result<int64_t> pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
                        std::vector<int64_t>& sums, int64_t groups);
-  Status finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk,
-                       std::vector<int64_t> buffers);
+  Status finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, Walk walk, std::vector<int64_t> buffers);
   Status finish_map(Draft& draft, Scalar value, ValueId result, const Walk& walk);
 
   const Graph& graph_;
   const Graph& source_;
   LowerTarget target_;
+  LowerOptions options_;
   Lowered lowered_;
   std::vector<std::vector<NodeId>> users_;
   std::vector<bool> images_;

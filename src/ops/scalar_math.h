@@ -58,6 +58,9 @@ CUPEL_SCALAR float select(bool condition, float a, float b) {
   return from_bits(select_bits(condition, bits_of(a), bits_of(b)));
 }
 
+CUPEL_SCALAR float greater(float a, float b) { return a > b ? a : b; }
+CUPEL_SCALAR float sqrt(float x) { return __builtin_sqrtf(x); }
+
 template <class N>
 CUPEL_SCALAR N magnitude(N x) {
   return from_bits(bits_of(x) & ~kSignBit);
@@ -180,6 +183,10 @@ CUPEL_SCALAR N ceil_sequence(N x) {
   const N raised = rounded + select(rounded < x, 1.0f, 0.0f);
   return canonical(with_sign(magnitude(raised), x));
 }
+
+// Number types that have an operation of this meaning use it in place of the sequence.
+CUPEL_SCALAR float floor(float x) { return floor_sequence(x); }
+CUPEL_SCALAR float ceil(float x) { return ceil_sequence(x); }
 
 // e^x. Infinity from 0x1.62e43p+6 (88.7228394) up, 0 from -0x1.9fe36ap+6 (-103.972084) down; exp(±0) = 1.
 // The input is clamped to [-105, 89], where the result is already 0 or infinity.

@@ -1,8 +1,11 @@
-// Functions of one element (docs/quantization.md 4); on codes a table of all 256 (section 3, unary functions).
+// Functions of one element (docs/quantization.md 4); on codes a table of all 256 (section 3, unary functions). What
+// they compute stands in unary_functions.def.
 #include <fmt/format.h>
 
-#include <cmath>
+#include <deque>
 #include <limits>
+#include <string>
+#include <type_traits>
 
 #include "base/file.h"
 #include "ir/graph.h"
@@ -10,51 +13,12 @@
 #include "ops/elementwise.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
-#include "ops/scalar_math.h"
+#include "ops/unary_functions.h"
 
 namespace cupel {
 namespace {
 
 using namespace ops;
-
-// Each function is made from its node, then applied to one real number.
-#define CUPEL_FUNCTION(name, expression)                                          \
-  struct name {                                                                   \
-    explicit name(const EvalContext&) {}                                          \
-    [[gnu::always_inline]] float operator()(float x) const { return expression; } \
-  };
-CUPEL_FUNCTION(Relu, 0.0f > x ? 0.0f : x)
-CUPEL_FUNCTION(Sigmoid, sigmoid_f32(x))
-CUPEL_FUNCTION(HardSwish, hard_swish_f32(x))
-CUPEL_FUNCTION(Silu, silu_f32(x))
-CUPEL_FUNCTION(GeluErf, gelu_f32(x))
-CUPEL_FUNCTION(GeluTanh, gelu_tanh_f32(x))
-CUPEL_FUNCTION(Tanh, tanh_f32(x))
-CUPEL_FUNCTION(Erf, erf_f32(x))
-CUPEL_FUNCTION(Exp, exp_f32(x))
-CUPEL_FUNCTION(Log, log_f32(x))
-CUPEL_FUNCTION(Softplus, softplus_f32(x))
-CUPEL_FUNCTION(Sqrt, __builtin_sqrtf(x))
-CUPEL_FUNCTION(Reciprocal, 1.0f / x)
-CUPEL_FUNCTION(Neg, -x)
-CUPEL_FUNCTION(Abs, __builtin_fabsf(x))
-CUPEL_FUNCTION(Floor, floor_f32(x))
-CUPEL_FUNCTION(Ceil, ceil_f32(x))
-CUPEL_FUNCTION(Round, round_half_even_f32(x))
-#undef CUPEL_FUNCTION
-
-struct LeakyRelu {
-  float alpha;
-  explicit LeakyRelu(const EvalContext& c) : alpha(attr_real(c.attributes, "alpha", 0.01f)) {}
-  [[gnu::always_inline]] float operator()(float x) const { return x < 0.0f ? alpha * x : x; }
-};
-
-struct HardSigmoid {
-  float alpha, beta;
-  explicit HardSigmoid(const EvalContext& c)
-      : alpha(attr_real(c.attributes, "alpha", 0.2f)), beta(attr_real(c.attributes, "beta", 0.5f)) {}
-  [[gnu::always_inline]] float operator()(float x) const { return hard_sigmoid_f32(x, alpha, beta); }
-};
 
 struct Clip {
   float low, high;
@@ -73,8 +37,16 @@ CUPEL_CLONES void apply(F f, const float* __restrict x, int64_t n, float* __rest
 }
 
 template <class F>
+F function_of(const EvalContext& c) {
+  if constexpr (std::is_constructible_v<F, const Attributes&>)
+    return F(c.attributes);
+  else
+    return F(c);
+}
+
+template <class F>
 Status reference(const EvalContext& c) {
-  const F f(c);
+  const F f = function_of<F>(c);
   if (c.input_types[0]->quant) {
     look_up(c, table_of(f, *c.input_types[0], c.output_types[0]));
     return {};
@@ -87,7 +59,7 @@ Status reference(const EvalContext& c) {
 }
 
 Status reference_gelu(const EvalContext& c) {
-  return attr_text(c.attributes, "approximate", "none") == "tanh" ? reference<GeluTanh>(c) : reference<GeluErf>(c);
+  return is_gelu_tanh(c.attributes) ? reference<unary::GeluTanh>(c) : reference<unary::GeluErf>(c);
 }
 
 Result<Types> infer_gelu(const InferContext& c) {
@@ -114,18 +86,6 @@ Result<Types> infer_clip(const InferContext& c) {
   return infer_function(c);
 }
 
-// A row of the table: a function of one operand without further ones.
-OpDef function(std::string_view name, int since_opset, Status (*meaning)(const EvalContext&),
-               std::vector<std::string_view> samples, std::vector<AttributeSpec> attributes = {}) {
-  return {.name = name,
-          .since_opset = since_opset,
-          .attributes = std::move(attributes),
-          .quant_rule = QuantRule::unary,
-          .infer = infer_function,
-          .reference = meaning,
-          .samples = std::move(samples)};
-}
-
 // Samples that every function has: floats of an odd size, and codes.
 #define CUPEL_FLOAT_SAMPLE(op)      \
   "graph \"" op                     \
@@ -143,60 +103,42 @@ OpDef function(std::string_view name, int since_opset, Status (*meaning)(const E
   "(%x) : s8[batch,3,7] quant(scale=[0x1.8p-6], zero_point=[-9])\n"        \
   "  output %y\n"                                                          \
   "}"
-#define CUPEL_FUNCTION_SAMPLES(op) {CUPEL_FLOAT_SAMPLE(op), CUPEL_CODES_SAMPLE(op)}
+
+// The schema of a function without further operands. `samples`: those that every function has.
+OpDef function(std::string_view name, int since_opset, std::string_view spelled_by, const UnaryParameters& parameters,
+               Status (*meaning)(const EvalContext&), std::vector<std::string_view> samples) {
+  OpDef op{.name = name,
+           .since_opset = since_opset,
+           .quant_rule = QuantRule::unary,
+           .infer = infer_function,
+           .reference = meaning,
+           .spelled_by = spelled_by,
+           .samples = std::move(samples)};
+  std::string values;
+  for (const UnaryParameter& p : parameters) {
+    if (p.name.empty()) continue;
+    op.attributes.push_back({p.name, AttributeKind::real});
+    values += fmt::format("{}{}={}", values.empty() ? "" : ", ", p.name, 0.75f * p.standard + 0.0625f);
+  }
+  if (values.empty()) return op;
+  // One more with attributes that are not the defaults; rows live as long as the program.
+  static std::deque<std::string> texts;
+  op.samples.push_back(texts.emplace_back(
+      fmt::format("graph \"{0}_attributes\" stage imported opset 20 {{\n  input %x : f32[2,9]\n  %y = {0}(%x) {{{1}}}\n"
+                  "  output %y\n}}",
+                  name, values)));
+  return op;
+}
 
 }  // namespace
 
 namespace ops {
 
-const OpDef kRelu = function("Relu", 6, reference<Relu>, CUPEL_FUNCTION_SAMPLES("Relu"));
-const OpDef kSigmoid = function("Sigmoid", 6, reference<Sigmoid>, CUPEL_FUNCTION_SAMPLES("Sigmoid"));
-const OpDef kTanh = function("Tanh", 6, reference<Tanh>, CUPEL_FUNCTION_SAMPLES("Tanh"));
-const OpDef kErf = function("Erf", 9, reference<Erf>, CUPEL_FUNCTION_SAMPLES("Erf"));
-const OpDef kExp = function("Exp", 6, reference<Exp>, CUPEL_FUNCTION_SAMPLES("Exp"));
-const OpDef kLog = function("Log", 6, reference<Log>, CUPEL_FUNCTION_SAMPLES("Log"));
-const OpDef kSoftplus = function("Softplus", 1, reference<Softplus>, CUPEL_FUNCTION_SAMPLES("Softplus"));
-const OpDef kSqrt = function("Sqrt", 6, reference<Sqrt>, CUPEL_FUNCTION_SAMPLES("Sqrt"));
-const OpDef kReciprocal = function("Reciprocal", 6, reference<Reciprocal>, CUPEL_FUNCTION_SAMPLES("Reciprocal"));
-const OpDef kNeg = function("Neg", 6, reference<Neg>, CUPEL_FUNCTION_SAMPLES("Neg"));
-const OpDef kAbs = function("Abs", 6, reference<Abs>, CUPEL_FUNCTION_SAMPLES("Abs"));
-const OpDef kFloor = function("Floor", 6, reference<Floor>, CUPEL_FUNCTION_SAMPLES("Floor"));
-const OpDef kCeil = function("Ceil", 6, reference<Ceil>, CUPEL_FUNCTION_SAMPLES("Ceil"));
-const OpDef kRound = function("Round", 11, reference<Round>, CUPEL_FUNCTION_SAMPLES("Round"));
-
-const OpDef kLeakyRelu = function("LeakyRelu", 6, reference<LeakyRelu>,
-                                  {CUPEL_FLOAT_SAMPLE("LeakyRelu"), CUPEL_CODES_SAMPLE("LeakyRelu"),
-                                   R"(graph "leaky_relu_alpha" stage imported opset 20 {
-  input %x : f32[2,9]
-  %y = LeakyRelu(%x) {alpha=0.3}
-  output %y
-})"},
-                                  {{"alpha", AttributeKind::real}});
-
-const OpDef kHardSigmoid = function("HardSigmoid", 6, reference<HardSigmoid>,
-                                    {CUPEL_FLOAT_SAMPLE("HardSigmoid"), CUPEL_CODES_SAMPLE("HardSigmoid"),
-                                     R"(graph "hard_sigmoid_sixth" stage imported opset 20 {
-  input %x : f32[2,9]
-  %y = HardSigmoid(%x) {alpha=0x1.555556p-3, beta=0.5}
-  output %y
-})"},
-                                    {{"alpha", AttributeKind::real}, {"beta", AttributeKind::real}});
-
-const OpDef kHardSwish{.name = "HardSwish",
-                       .since_opset = 14,
-                       .quant_rule = QuantRule::unary,
-                       .infer = infer_function,
-                       .reference = reference<HardSwish>,
-                       .spelled_by = "hard-sigmoid form",
-                       .samples = CUPEL_FUNCTION_SAMPLES("HardSwish")};
-
-const OpDef kSilu{.name = "Silu",
-                  .since_opset = 0,
-                  .quant_rule = QuantRule::unary,
-                  .infer = infer_function,
-                  .reference = reference<Silu>,
-                  .spelled_by = "x*sigmoid(x)",
-                  .samples = CUPEL_FUNCTION_SAMPLES("Silu")};
+#define CUPEL_UNARY(op, since_opset, spelled_by, ...)                                                      \
+  const OpDef k##op = function(#op, since_opset, spelled_by, unary::op::kParameters, reference<unary::op>, \
+                               {CUPEL_FLOAT_SAMPLE(#op), CUPEL_CODES_SAMPLE(#op)});
+#include "ops/unary_functions.def"
+#undef CUPEL_UNARY
 
 const OpDef kGelu{.name = "Gelu",
                   .since_opset = 20,

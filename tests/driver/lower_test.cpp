@@ -4,12 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
+#include <map>
 #include <random>
 #include <utility>
 
 #include "driver/compile.h"
 #include "driver/engine.h"
+#include "driver/equal_tensors.h"
 #include "emit/image_builder.h"
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"
@@ -28,21 +30,13 @@ Tensor random_images(int64_t items, unsigned seed) {
   return t;
 }
 
-// Equal bytes, where any NaN equals any NaN.
-::testing::AssertionResult same_bytes(const Tensor& a, const Tensor& b) {
-  if (a.dtype() != b.dtype() || a.size() != b.size()) return ::testing::AssertionFailure() << "types or sizes differ";
-  const int64_t elem = dtype_bits(a.dtype()) / 8;
-  for (int64_t i = 0; i < a.size(); ++i)
-    if (std::memcmp(a.bytes().data() + i * elem, b.bytes().data() + i * elem, static_cast<size_t>(elem)) != 0 &&
-        !(a.dtype() == DType::f32 && a.at(i) != a.at(i) && b.at(i) != b.at(i)))
-      return ::testing::AssertionFailure() << "element " << i << " is " << a.at(i) << ", expected " << b.at(i);
-  return ::testing::AssertionSuccess();
-}
-
-void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot) {
+void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot, LowerOptions options = {}) {
   ThreadPool threads(2);
-  const auto lowered = lower_graph(graph, "m", {byte_dot, 32});
+  const auto lowered = lower_graph(graph, "m", {byte_dot, 32}, options);
   ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
+  const bool fused = std::any_of(lowered->decisions.begin(), lowered->decisions.end(),
+                                 [](const FusionDecision& decision) { return decision.accepted; });
+  EXPECT_EQ(fused, options.fuse);
   std::map<std::string, Tensor> expected;
   const auto reference = interpret(graph, std::span(&input, 1), threads, [&](ValueId id, const Tensor& t) -> Status {
     expected[graph.value(id).name] = t;
@@ -127,6 +121,7 @@ TEST_P(SampleNetwork, FloatProgramsEqualInterpreter) {
   ASSERT_TRUE(model.has_value()) << model.error().message();
   expect_same_meaning(model->program, random_images(1, 1), true);
   expect_same_meaning(model->program, random_images(3, 2), true);
+  expect_same_meaning(model->program, random_images(1, 6), true, {.fuse = false});
   expect_same_bits_compiled(model->program);
 }
 
@@ -147,6 +142,7 @@ TEST_P(SampleNetwork, IntegerProgramsEqualInterpreter) {
   const auto program = integerize_graph(quantized->graph, context, nullptr);
   ASSERT_TRUE(program.has_value()) << program.error().message();
   expect_same_meaning(*program, random_images(1, 4), true);
+  expect_same_meaning(*program, random_images(1, 4), true, {.fuse = false});
   expect_same_bits_compiled(*program);
   if (std::string(GetParam()) != "vit") return expect_same_meaning(*program, random_images(2, 5), false);
   expect_same_meaning(*program, random_images(2, 5), true);
@@ -159,6 +155,39 @@ TEST_P(SampleNetwork, IntegerProgramsEqualInterpreter) {
 
 INSTANTIATE_TEST_SUITE_P(Networks, SampleNetwork, ::testing::Values("resnet", "mobilenet", "vit"),
                          [](const auto& network) { return std::string(network.param); });
+
+// Chains of rows (MobileNet) and of heads (the vision transformer), at any split into threads and batches.
+TEST(Lower, ChainsEqualTheInterpreter) {
+  ThreadPool threads(2);
+  WorkerPool workers({.program = CUPEL_EMIT_PROGRAM});
+  const EmitTarget host = *find_emit_target("host");
+  for (const char* name : {"mobilenet", "vit"}) {
+    CompileContext context{threads, {}};
+    const auto path = std::filesystem::path(CUPEL_SOURCE_DIR) / "models" / (std::string("fashion_") + name + ".onnx");
+    const auto model = load_model(path, context);
+    ASSERT_TRUE(model.has_value()) << model.error().message();
+    LowerOptions options;
+    options.chains_above_bytes = 0;
+    const auto lowered = lower_graph(model->program, "m", lower_target(host), options);
+    ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
+    const auto chains = std::count_if(lowered->program.steps.begin(), lowered->program.steps.end(), [](const Step& s) {
+      return std::holds_alternative<ChainSpec>(s.kernel.spec);
+    });
+    EXPECT_GE(chains, 3) << name;
+    const auto image = compile_image(model->program, "m", host, workers, {options, {}});
+    ASSERT_TRUE(image.has_value()) << image.error().message();
+    for (int thread_count : {1, 2})
+      for (int64_t batch : {1, 3}) {
+        auto loaded = CompiledModel::load(*image, "m", thread_count);
+        ASSERT_TRUE(loaded.has_value()) << loaded.error().message();
+        const Tensor input = random_images(batch, static_cast<unsigned>(20 + batch));
+        const auto expected = interpret(model->program, std::span(&input, 1), threads, {});
+        const auto outputs = loaded->run(std::span(&input, 1));
+        ASSERT_TRUE(expected.has_value() && outputs.has_value());
+        EXPECT_TRUE(same_bytes((*outputs)[0], (*expected)[0])) << name << " " << thread_count << " " << batch;
+      }
+  }
+}
 
 TEST(Lower, ShapesBeyondTheLimitStopBeforeCodeIsMade) {
   const auto graph = parse_graph(R"(graph "large" stage simplified opset 17 {

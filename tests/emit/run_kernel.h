@@ -11,6 +11,7 @@
 #include "emit/loaded_library.h"
 #include "kernel/random_kernels.h"
 #include "runtime/image.h"
+#include "runtime/thread_pool.h"
 
 namespace cupel {
 
@@ -35,7 +36,23 @@ inline std::string test_name(const testing::TestParamInfo<std::string>& row) {
   return name;
 }
 
-// Compiles all kernels in one library and compares each result byte for byte.
+// The kernel's units, all of them once, by as many threads at the same time.
+inline void run_units(CupelKernel run, RandomKernel& random, int threads) {
+  std::vector<uint8_t*> buffers;
+  for (std::byte* pointer : random.pointers()) buffers.push_back(reinterpret_cast<uint8_t*>(pointer));
+  const int64_t units = random.items * units_per_item(random.kernel);
+  if (threads == 1) {  // in three parts, the last one first
+    const int64_t first = units / 3, second = units - units / 4;
+    run(buffers.data(), second, units);
+    run(buffers.data(), first, second);
+    run(buffers.data(), 0, first);
+    return;
+  }
+  ThreadPool pool(threads);
+  pool.parallel_for(units, 1, [&](int64_t begin, int64_t end) { run(buffers.data(), begin, end); });
+}
+
+// Compiles all kernels in one library and compares each result, of one and of two threads, byte for byte.
 inline void compare_kernels(std::vector<RandomKernel>& randoms, const EmitTarget& target, int level = 2) {
   std::vector<const Kernel*> kernels;
   std::vector<std::string> symbols, distinct;
@@ -57,16 +74,13 @@ inline void compare_kernels(std::vector<RandomKernel>& randoms, const EmitTarget
     const AlignedBytes expected = expected_result(random);
     const auto run = library.find<CupelKernel>(symbols[i]);
     ASSERT_NE(run, nullptr) << symbols[i];
-    std::vector<uint8_t*> buffers;
-    for (std::byte* pointer : random.pointers()) buffers.push_back(reinterpret_cast<uint8_t*>(pointer));
-    // In three parts, as threads would, the last one first.
-    const int64_t units = random.items * units_per_item(random.kernel);
-    const int64_t first = units / 3, second = units - units / 4;
-    run(buffers.data(), second, units);
-    run(buffers.data(), first, second);
-    run(buffers.data(), 0, first);
-    ASSERT_EQ(compare_results(random, expected, random.buffers[0]), "") << target.name << ", kernel " << i << "\n"
-                                                                        << print_kernel(random.kernel);
+    for (const int threads : {1, 2}) {
+      random.buffers[0] = random.initial;
+      run_units(run, random, threads);
+      ASSERT_EQ(compare_results(random, expected, random.buffers[0]), "")
+          << target.name << ", " << threads << " threads, kernel " << i << "\n"
+          << print_kernel(random.kernel);
+    }
   }
 }
 

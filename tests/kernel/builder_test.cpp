@@ -50,24 +50,12 @@ struct Row {
 
 #define CUPEL_ROW(name)                                                            \
   Row {                                                                            \
-    #name, [](Scalar x) { return name(x); }, [](float x) { return name##_f32(x); } \
+#name, [](Scalar x) { return name(x); }, [](float x) { return name##_f32(x); } \
   }
 const Row kRows[] = {
     CUPEL_ROW(exp),
     CUPEL_ROW(log),
-    CUPEL_ROW(erf),
-    CUPEL_ROW(tanh),
-    CUPEL_ROW(sigmoid),
-    CUPEL_ROW(gelu),
-    CUPEL_ROW(gelu_tanh),
-    CUPEL_ROW(silu),
-    CUPEL_ROW(hard_swish),
-    CUPEL_ROW(softplus),
-    CUPEL_ROW(round_half_even),
-    {"hard_sigmoid", [](Scalar x) { return hard_sigmoid(x, 0.25f, 0.4f); },
-     [](float x) { return hard_sigmoid_f32(x, 0.25f, 0.4f); }},
     {"relu", [](Scalar x) { return relu(x); }, [](float x) { return 0.0f > x ? 0.0f : x; }},
-    {"leaky_relu", [](Scalar x) { return leaky_relu(x, 0.1f); }, [](float x) { return x < 0.0f ? 0.1f * x : x; }},
     {"clip", [](Scalar x) { return clip(x, -1.0f, 6.0f); },
      [](float x) {
        const float t = -1.0f > x ? -1.0f : x;

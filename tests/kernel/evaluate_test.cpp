@@ -200,7 +200,7 @@ TEST(EvaluateContract, FloatConvolutionsAreOneChainOfFma) {
     auto bias = random_values<float>(random, c.groups * up16(c.oc));
     ContractSpec s = conv_spec(c, DType::f32, DType::f32, DType::f32);
     ExprBuilder b;
-    s.epilogue = b.finish(silu(b.accumulator(0, ScalarType::f32)));
+    s.epilogue = b.finish(*unary_expression("Silu", {}, b.accumulator(0, ScalarType::f32)));
     std::vector<float> padded = with_halo(c, x, 0.0f),
                        out(static_cast<size_t>(c.batch * c.out_h() * c.out_w() * c.groups * up16(c.oc)));
     std::vector<std::byte> packed = packed_groups(c, w);

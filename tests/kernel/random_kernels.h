@@ -123,22 +123,22 @@ class KernelGenerator {
 
   // ---- Epilogues of contract and window ----
 
+  // Any function of one element, with any attributes; half of the time one that networks have.
   Scalar activation(Scalar x) {
-    switch (pick(0, 13)) {
-      case 0: return relu(x);
-      case 1: return clip(x, 0.0f, 6.0f);
-      case 2: return hard_swish(x);
-      case 3: return sigmoid(x);
-      case 4: return silu(x);
-      case 5: return gelu(x);
-      case 6: return tanh(x);
-      case 7: return leaky_relu(x, 0.1f);
-      case 8: return hard_sigmoid(x, 0.2f, 0.5f);
-      case 9: return softplus(x);
-      case 10: return gelu_tanh(x);
-      case 11: return round_half_even(x);
-      default: return x;
-    }
+    constexpr std::string_view kNames[] = {
+#define CUPEL_UNARY(op, ...) #op,
+#include "ops/unary_functions.def"
+#undef CUPEL_UNARY
+        "Gelu"};
+    constexpr std::string_view kFrequent[] = {"Relu", "LeakyRelu", "HardSwish", "Sigmoid", "Silu", "Gelu", "Tanh"};
+    if (chance(0.15)) return x;
+    if (chance(0.15)) return clip(x, 0.0f, 6.0f);
+    Attributes attributes;
+    if (chance(0.3)) attributes = {{"alpha", real(1)}, {"beta", real(1)}, {"approximate", std::string("tanh")}};
+    const bool frequent = chance(0.5);
+    const auto count = static_cast<int64_t>(frequent ? std::size(kFrequent) : std::size(kNames));
+    const auto at = static_cast<size_t>(pick(0, count - 1));
+    return *unary_expression(frequent ? kFrequent[at] : kNames[at], attributes, x);
   }
   Scalar as_real(Scalar x) { return x.type() == ScalarType::f32 ? x : to_f32(x); }
   // A code for the result's type, or the number itself.
@@ -365,7 +365,7 @@ class KernelGenerator {
       case 13: return reals.push_back(activation(r()));
       case 14: return reals.push_back(exp(r()));
       case 15: return reals.push_back(log(r()));
-      case 16: return reals.push_back(erf(r()));
+      case 16: return reals.push_back(*unary_expression("Erf", {}, r()));
       case 17: return reals.push_back(to_f32(i()));
       case 18: return wholes.push_back(i() + i());
       case 19: return wholes.push_back(i() - i());
@@ -452,7 +452,8 @@ class KernelGenerator {
     const int64_t pattern = pick(0, 3);
     if (pattern <= 1) {  // softmax, logarithm of it
       step(RowReduction::greatest, input, nullptr);
-      step(RowReduction::sum64, [&](ExprBuilder& e) { return exp(input(e) - acc(e, 0)); }, nullptr);
+      step(
+          RowReduction::sum64, [&](ExprBuilder& e) { return exp(input(e) - acc(e, 0)); }, nullptr);
       v = pattern == 0 ? exp(input(b) - acc(b, 0)) / acc(b, 1) : (input(b) - acc(b, 0)) - log(acc(b, 1));
     } else if (pattern == 2) {  // layer normalization
       step(RowReduction::sum64, input, [&](ExprBuilder& e) { return acc(e, 0) / n; });

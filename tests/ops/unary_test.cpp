@@ -42,6 +42,7 @@ const std::vector<FunctionCase>& functions() {
       {&kExp, [](double x) { return std::exp(x); }, 4e-7},
       {&kLog, [](double x) { return std::log(x); }, 4e-7},
       {&kSoftplus, [](double x) { return std::log1p(std::exp(x)); }, 6e-7},
+      {&kSoftsign, [](double x) { return x / (1 + std::fabs(x)); }, 2e-7},
       {&kSqrt, [](double x) { return std::sqrt(x); }, 1e-7},
       {&kReciprocal, [](double x) { return 1 / x; }, 1e-7},
       {&kNeg, [](double x) { return -x; }, 0},
@@ -56,6 +57,14 @@ bool close(double a, double b, double tolerance) {
   if (std::isnan(b)) return std::isnan(a);
   if (std::isinf(b)) return a == b;
   return std::fabs(a - b) <= tolerance * std::fmax(1, std::fabs(b));
+}
+
+TEST(UnaryOps, EveryOneIsTestedHere) {
+  for (const OpDef* op : all_ops())
+    if (op->quant_rule == QuantRule::unary && op != &kClip) {
+      EXPECT_TRUE(std::any_of(functions().begin(), functions().end(), [&](const auto& f) { return f.op == op; }))
+          << op->name;
+    }
 }
 
 TEST(UnaryOps, FloatsMeetTheirFunctions) {

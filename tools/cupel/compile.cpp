@@ -12,6 +12,9 @@ namespace {
 
 struct Flags {
   std::string model, output, target = "host";
+  bool no_fusion = false;
+  int code_level = 2;
+  int64_t chains_above_bytes = -1;  // none
 };
 
 // Declarations of what the library exports.
@@ -36,7 +39,11 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   }
   const std::string name = model.path.stem().string();
   WorkerPool workers;
-  auto image = compile_image(model.program, name, target, workers);
+  ImageOptions options;
+  options.lower.fuse = !flags.no_fusion;
+  if (flags.chains_above_bytes >= 0) options.lower.chains_above_bytes = flags.chains_above_bytes;
+  options.build.code_generation_level = flags.code_level;
+  auto image = compile_image(model.program, name, target, workers, options);
   work.finish();
   if (!image) return std::unexpected(std::move(image).error().within(printable(flags.model)));
   const auto header = std::filesystem::path(flags.output).replace_extension(".h");
@@ -64,6 +71,13 @@ Run setup_compile(CLI::App& command) {
   command.add_option("MODEL", flags->model, "Model (.onnx, float or with Q/DQ nodes)")->required();
   command.add_option("-o,--output", flags->output, "The shared library; its header is written beside it")->required();
   command.add_option("--target", flags->target, "host, x86-64-v3, x86-64-v4, … with +avxvnni or +avx512vnni")
+      ->capture_default_str();
+  command.add_flag("--no-fusion", flags->no_fusion, "Every node a kernel of its own: the same results, slower");
+  command.add_option("--chains-above", flags->chains_above_bytes,
+                     "Kernels that hand on more bytes than this take turns along one axis: the same results")
+      ->check(whole_number(0, kLargest));
+  command.add_option("--code-level", flags->code_level, "LLVM's level of code generation, 0 to 3: the same results")
+      ->check(whole_number(0, 3))
       ->capture_default_str();
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
