@@ -31,7 +31,8 @@ struct BenchOptions {
   Progress progress;
 };
 
-// One kernel of a model in its turn, by the session's step timer (monotonic clock).
+// One kernel of a model in its turn, by the session's step timer: the monotonic clock, or with BenchClock::cpu the CPU
+// time where that is less.
 struct BenchKernel {
   std::string name;
   std::vector<std::string> origins;

@@ -139,12 +139,18 @@ TEST(Bench, GivesTheThreadItsCpusBack) {
 TEST(Bench, ComparesModelsRoundByRound) {
   BenchOptions options = short_options();
   options.clock = BenchClock::cpu;
+  options.per_kernel = true;
   const BenchResult result =
       must(bench_of({CUPEL_SAMPLE_LIBRARY, CUPEL_TRIPLED_LIBRARY, CUPEL_SAMPLE_LIBRARY}, options));
   ASSERT_EQ(result.models.size(), 3u);
   EXPECT_EQ(result.models[1].name, "libtripled_image");
   EXPECT_EQ(result.models[2].name, "libsample_image (2)");
   ASSERT_EQ(result.comparisons.size(), 2u);
+  for (const BenchModel& m : result.models) {
+    ASSERT_EQ(m.kernels.size(), 4u);
+    EXPECT_GT(m.kernels_sum_us, 0);
+    EXPECT_LT(m.kernels_sum_us, 20 * m.latency.median.value);
+  }
   for (const SpeedComparison& c : result.comparisons) {
     EXPECT_EQ(c.rounds, 8);
     EXPECT_GE(c.coverage, 0.95);
