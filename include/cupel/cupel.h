@@ -29,7 +29,7 @@ typedef struct CupelPort {
   const char* name;
   int32_t dtype;
   int32_t rank;
-  const int64_t* dims;  // −1: the batch
+  const int64_t* dims;  // −1: the batch; −f: f times the batch, item by item
   int64_t item_bytes;   // of one batch item; all bytes where there is no batch
 } CupelPort;
 

@@ -38,16 +38,16 @@ DType dtype_of(int32_t number) { return static_cast<DType>(number); }
 bool is_known(int32_t number) { return number >= 0 && number <= static_cast<int32_t>(DType::boolean); }
 int64_t element_bytes(int32_t dtype) { return dtype_bits(dtype_of(dtype)) / 8; }
 
-// Dimensions of a port for `batch` items; the batch itself is `symbol` where batch is 0.
+// Dimensions of a port for `batch` items; the batch itself is symbolic where batch is 0.
 Shape port_shape(const CupelPort& port, int64_t batch) {
   Shape shape;
   for (int32_t d = 0; d < port.rank; ++d) {
     if (port.dims[d] >= 0)
       shape.emplace_back(port.dims[d]);
     else if (batch > 0)
-      shape.emplace_back(batch);
+      shape.emplace_back(batch * -port.dims[d]);
     else
-      shape.emplace_back(1, "batch");
+      shape.emplace_back(-port.dims[d], "batch");
   }
   return shape;
 }
@@ -65,11 +65,9 @@ Status check_port(const CupelPort& port, int64_t fixed_batch, const std::string&
   Dims dims;
   int batches = 0;
   for (int32_t d = 0; d < port.rank; ++d) {
-    if (port.dims[d] < -1) return contradiction();
-    if (port.dims[d] == -1)
-      ++batches;
-    else
-      dims.push_back(port.dims[d]);
+    if (port.dims[d] < -kMaxElements) return contradiction();
+    if (port.dims[d] < 0) ++batches;
+    dims.push_back(std::abs(port.dims[d]));
   }
   const auto elements = count_elements(dims);
   if (batches > 1 || !elements) return contradiction();
@@ -104,9 +102,12 @@ Result<int64_t> bind_ports(const CupelImage& image, std::span<const Tensor> inpu
     int64_t found = 0;
     for (int32_t d = 0; fits && d < port.rank; ++d) {
       const int64_t have = dims[static_cast<size_t>(d)];
-      if (port.dims[d] == -1) found = have;
-      fits =
-          port.dims[d] == -1 ? have > 0 && (image.fixed_batch == 0 || have == image.fixed_batch) : have == port.dims[d];
+      if (port.dims[d] >= 0) {
+        fits = have == port.dims[d];
+        continue;
+      }
+      found = have / -port.dims[d];
+      fits = have > 0 && have % port.dims[d] == 0 && (image.fixed_batch == 0 || found == image.fixed_batch);
     }
     if (!fits)
       return bad_input(place,

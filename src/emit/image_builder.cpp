@@ -85,8 +85,9 @@ ImageTables::Port table_port(const Port& port) {
   int64_t elements = 1;
   for (const Dim& dim : port.type.shape) {
     const bool batch = port.batched && row.dims.empty();
-    row.dims.push_back(batch ? -1 : dim.factor);
-    if (!batch) elements *= dim.factor;
+    const int64_t factor = batch && dim.is_constant() ? 1 : dim.factor;
+    row.dims.push_back(batch ? -factor : factor);
+    elements *= factor;
   }
   row.item_bytes = (elements * dtype_bits(port.type.dtype) + 7) / 8;
   return row;

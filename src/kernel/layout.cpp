@@ -16,8 +16,15 @@ Result<Dims> item_dims(const Graph& graph, ValueId value) {
                        "export the model with the batch as its leading dimension");
   };
   if (shape.empty() || graph.inputs().empty() || graph.type(graph.inputs()[0]).shape.empty()) return trouble();
-  if (!(shape[0] == graph.type(graph.inputs()[0]).shape[0])) return trouble();
-  return static_dims(Shape(shape.begin() + 1, shape.end()));
+  const Dim& batch = graph.type(graph.inputs()[0]).shape[0];
+  if (batch.is_constant() ? shape[0] != batch : shape[0].symbol != batch.symbol) return trouble();
+  Dims dims = static_dims(Shape(shape.begin() + 1, shape.end()));
+  if (!batch.is_constant() && shape[0].factor > 1) dims.insert(dims.begin(), shape[0].factor);
+  return dims;
+}
+
+bool has_rows(const TensorType& type) {
+  return !type.shape.empty() && !type.shape[0].is_constant() && type.shape[0].factor > 1;
 }
 
 std::vector<bool> image_values(const Graph& graph) {
@@ -30,7 +37,7 @@ std::vector<bool> image_values(const Graph& graph) {
   };
   std::vector<bool> marked(graph.values().size(), false);
   const auto is_rank4 = [&](ValueId id) {
-    return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4;
+    return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4 && !has_rows(graph.type(id));
   };
   for (const Node& node : graph.nodes()) {
     const std::string_view op = node.op->name;

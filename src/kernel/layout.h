@@ -23,9 +23,11 @@ enum class HaloFill { zero, least };
 inline int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 inline int64_t element_bytes(DType type) { return dtype_bits(type) / 8; }
 
-// Dimensions of one batch item: without the leading batch. unsupported for a value whose leading dimension is not the
-// batch.
+// Dimensions of one batch item: without the leading batch; a leading f·batch leaves f, which are rows of each item.
+// unsupported for a value whose leading dimension is neither.
 Result<Dims> item_dims(const Graph& graph, ValueId value);
+// Whether the leading dimension is f·batch with f above 1: then an item has as many dimensions as the value.
+bool has_rows(const TensorType& type);
 
 // Values that lie as NHWC: those that convolutions and pooling windows read or write, and what elementwise ops connect
 // with them. Rank 4 only. Indexed by value.

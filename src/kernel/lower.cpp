@@ -96,10 +96,26 @@ Status Lowering::place_inputs() {
   return {};
 }
 
+namespace {
+
+// Whether the lowering of the op knows its operands by the dimensions of an item alone.
+bool works_on_rows(const Node& node) {
+  constexpr std::string_view kNames[] = {"Gemm",    "MatMul",  "Softmax",   "LayerNormalization",
+                                         "Reshape", "Squeeze", "Unsqueeze", "Flatten"};
+  return is_elementwise(node) || std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
+}
+
+}  // namespace
+
 Status Lowering::lower_node(NodeId id) {
   const Node& node = graph_.node(id);
   const std::string_view op = node.op->name;
   taken_[static_cast<size_t>(id.index)] = true;
+  if (const auto rows = [&](ValueId v) { return v.valid() && has_rows(graph_.type(v)); };
+      !works_on_rows(node) && (std::any_of(node.inputs.begin(), node.inputs.end(), rows) ||
+                               std::any_of(node.outputs.begin(), node.outputs.end(), rows)))
+    return unsupported("", "on several rows of each batch item it has no compiled form yet",
+                       "run the model with --engine reference");
   if (op == "Conv") {
     const bool depthwise = graph_.type(node.inputs[1]).shape[1] == Dim(1) &&
                            attr_int(node.attributes, "group", 1) > 1 &&

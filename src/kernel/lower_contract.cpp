@@ -185,39 +185,26 @@ Status Lowering::lower_conv(NodeId id) {
 
 Status Lowering::lower_gemm(NodeId id) {
   const Node& node = graph_.node(id);
-  const TensorType& tw = graph_.type(node.inputs[1]);
   const auto& weights = graph_.value(node.inputs[1]).constant;
   if (!weights || attr_int(node.attributes, "transA", 0) != 0 || attr_real(node.attributes, "alpha", 1) != 1 ||
       attr_real(node.attributes, "beta", 1) != 1)
     return unsupported("", "a Gemm with computed weights, transA, alpha or beta has no compiled form yet",
                        "run the model with --engine reference");
   const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
-  Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
-  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
-    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
-  if (x.layout.strides.back() != element_bytes(x.layout.dtype) && x.layout.dims.back() != 1)
-    x = CUPEL_TRY(copied(node.inputs[0], x, matrix_shape(x.layout.dtype, x.layout.dims), {}, HaloFill::zero));
-  const int64_t columns = rows.dims()[0];
-  Contraction c{{{1, 1, columns}, {-1, -1, 0}, {columns}}, {}, x.layout.buffer, 0, columns, {}};
-  c.spec.space = c.walk.space;
-  c.spec.a = {x.layout.dtype,
-              false,
-              x.layout.offset,
-              lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
-              {0, 0, 0}};
-  c.spec.run = rows.dims()[1];
-  c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
-  return finish_contraction(id, std::move(c));
+  return lower_rows(id, rows);
 }
 
 Status Lowering::lower_matmul(NodeId id) {
-  const Node& node = graph_.node(id);
-  const TensorType& tw = graph_.type(node.inputs[1]);
-  const Tensor& weights = *graph_.value(node.inputs[1]).constant;
+  const Tensor& weights = *graph_.value(graph_.node(id).inputs[1]).constant;
   if (weights.rank() != 2)
     return unsupported("", fmt::format("a constant operand of rank {}", weights.rank()),
                        "run the model with --engine reference");
-  const Tensor rows = permuted(weights, {1, 0});
+  return lower_rows(id, permuted(weights, {1, 0}));
+}
+
+Status Lowering::lower_rows(NodeId id, const Tensor& rows) {
+  const Node& node = graph_.node(id);
+  const TensorType& tw = graph_.type(node.inputs[1]);
   Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
   if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
     return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");

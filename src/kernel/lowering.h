@@ -136,6 +136,8 @@ class Lowering {
   Status lower_depthwise(NodeId id);
   Status lower_gemm(NodeId id);
   Status lower_matmul(NodeId id);
+  // Rows of the first operand times a constant matrix, given as [columns][K].
+  Status lower_rows(NodeId id, const Tensor& rows);
   Status lower_dynamic_matmul(NodeId id);
   Status lower_window(NodeId id);
   Status lower_row(NodeId id);

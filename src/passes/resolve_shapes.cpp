@@ -2,7 +2,7 @@
 //   %s = Shape(%x); … %t = Concat(…); %y = Reshape(%x, %t)     ->     constant %t = [-1, 49, 64]; %y = Reshape(%x, %t)
 // A known element that is symbolic can only be a Reshape or Expand target: there the batch becomes the one −1
 // (Reshape), or the operand's own dimension, which 1 keeps (Expand). An operand of one item that Expand repeats for the
-// whole batch takes the batch from an input of the graph (ExpandBatch).
+// whole batch takes the batch from an input of the graph (ExpandBatch, and a Transpose where it does not lead).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -68,7 +68,8 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
     if ((!reshape && !expand) || graph.value(node.inputs[1]).constant) continue;
     const Shape& result = graph.type(node.outputs[0]).shape;
     std::vector<int64_t> target;
-    ValueId repeated;  // gives the batch that the result is repeated for
+    ValueId repeated;  // gives the batch that the result is repeated for,
+    size_t along = 0;  // as this dimension
     if (reshape) {
       // A target dimension of 0 would mean "copy"; an empty result keeps its own target.
       if (std::any_of(result.begin(), result.end(), [](const Dim& d) { return d == Dim(0); })) continue;
@@ -78,8 +79,9 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
       for (size_t i = 0; i < result.size(); ++i) {
         const bool own =
             i + operand.size() >= result.size() && operand[i + operand.size() - result.size()] == result[i];
-        if (!own && i == 0 && batch_of(graph, result[0]).valid()) {
-          repeated = batch_of(graph, result[0]);
+        if (!own && !repeated.valid() && is_static(operand) && batch_of(graph, result[i]).valid()) {
+          repeated = batch_of(graph, result[i]);
+          along = i;
           target.push_back(1);
           continue;
         }
@@ -97,9 +99,22 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
       continue;
     }
     patch.remove({static_cast<int32_t>(n)});
-    const ValueId item = patch.add("Expand", node.name + "_item", {node.inputs[0], constant});
-    patch.replace(node.outputs[0],
-                  patch.add_named("ExpandBatch", node.name, graph.value(node.outputs[0]).name, {item, repeated}));
+    const std::string& name = graph.value(node.outputs[0]).name;
+    ValueId item = patch.add("Expand", node.name + "_item", {node.inputs[0], constant});
+    if (along == 0) {
+      patch.replace(node.outputs[0], patch.add_named("ExpandBatch", node.name, name, {item, repeated}));
+      continue;
+    }
+    std::vector<int64_t> first = {1}, perm;
+    for (size_t d = 0; d < result.size(); ++d) {
+      if (d != along) first.push_back(result[d].factor);
+      perm.push_back(d == along ? 0 : static_cast<int64_t>(d < along ? d + 1 : d));
+    }
+    item = patch.add("Reshape", node.name + "_first",
+                     {item, patch.add_constant(node.name + "_first_target", integers(first, dims))});
+    patch.replace(node.outputs[0], patch.add_named("Transpose", node.name, name,
+                                                   {patch.add("ExpandBatch", node.name + "_batch", {item, repeated})},
+                                                   {{"perm", std::move(perm)}}));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }
