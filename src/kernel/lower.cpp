@@ -100,9 +100,9 @@ namespace {
 
 // Whether the lowering of the op knows its operands by the dimensions of an item alone.
 bool works_on_rows(const Node& node) {
-  constexpr std::string_view kNames[] = {"Gemm",    "MatMul",  "Softmax",   "LayerNormalization",
-                                         "Reshape", "Squeeze", "Unsqueeze", "Flatten"};
-  return is_elementwise(node) || std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
+  constexpr std::string_view kNames[] = {"Gemm", "MatMul", "Softmax", "LayerNormalization"};
+  return is_elementwise(node) || changes_shape(node) ||
+         std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
 }  // namespace
@@ -128,8 +128,7 @@ Status Lowering::lower_node(NodeId id) {
       op == "ReduceMean")
     return lower_window(id);
   if (op == "Softmax" || op == "LayerNormalization") return lower_row(id);
-  if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Transpose" ||
-      op == "Slice" || op == "Split" || op == "Gather")
+  if (changes_shape(node) || op == "Transpose" || op == "Slice" || op == "Split" || op == "Gather")
     return lower_view(id);
   if (op == "Concat") return lower_concat(id);
   if (is_elementwise(node) || op == "Expand" || op == "ExpandBatch") return lower_map(id);

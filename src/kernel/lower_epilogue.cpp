@@ -10,10 +10,20 @@
 
 namespace cupel {
 
+bool Lowering::same_items(ValueId a, ValueId b) const {
+  const auto x = item_dims(graph_, a), y = item_dims(graph_, b);
+  return x && y && *x == *y;
+}
+
+bool Lowering::keeps_items(const Node& node) const {
+  const ValueId x = node.inputs[0], y = node.outputs[0];
+  return changes_shape(node) && !graph_.value(x).constant && same_items(x, y) &&
+         !images_[static_cast<size_t>(x.index)] && !images_[static_cast<size_t>(y.index)];
+}
+
 std::string Lowering::refusal(const Node& node, const std::set<ValueId>& inside) {
-  if (!is_elementwise(node)) return fmt::format("{} is not elementwise", node.op->name);
-  if (graph_.type(node.outputs[0]).shape != graph_.type(*inside.begin()).shape)
-    return "it broadcasts the kernel's result";
+  if (!is_elementwise(node) && !keeps_items(node)) return fmt::format("{} is not elementwise", node.op->name);
+  if (!same_items(node.outputs[0], *inside.begin())) return "it broadcasts the kernel's result";
   for (ValueId operand : node.inputs) {
     if (!operand.valid() || inside.contains(operand) || graph_.value(operand).constant || places_.contains(operand))
       continue;
@@ -241,7 +251,13 @@ Scalar Lowering::dimension_constant(Draft& draft, const std::vector<float>& valu
   return draft.expr.operand(static_cast<int32_t>(draft.operands.size()) - 1, DType::f32);
 }
 
-bool reads_constants(const Node& node) { return node.op->name == "Clip" || node.op->name == "BatchNormalization"; }
+bool reads_constants(const Node& node) {
+  return node.op->name == "Clip" || node.op->name == "BatchNormalization" || changes_shape(node);
+}
+bool changes_shape(const Node& node) {
+  const std::string_view op = node.op->name;
+  return op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze";
+}
 
 Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands,
                                          const Walk& walk) {
@@ -250,6 +266,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
   const TensorType& in = graph_.type(node.inputs[0]);
   const auto codes = [&](ValueId id) { return id.valid() && graph_.type(id).quant.has_value(); };
   const auto per_tensor = [&](const TensorType& t) { return t.quant->per_tensor(); };
+  if (changes_shape(node)) return operands[0];
   if (op == "Quantize" || op == "Dequantize" || op == "Requantize") {
     const TensorType& t = op == "Dequantize" ? in : out;
     if (!per_tensor(t) || dtype_bits(t.dtype) != 8)

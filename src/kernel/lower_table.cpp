@@ -21,6 +21,7 @@ size_t Lowering::table_length(ValueId value, const Absorbed& nodes, size_t first
   bool looks_up = false;  // a node between is a table already, or float arithmetic
   for (size_t i = first; i < nodes.size(); ++i) {
     const Node& node = graph_.node(nodes[i]);
+    if (!is_elementwise(node)) return length;
     for (ValueId operand : node.inputs) {
       if (!operand.valid() || inside.contains(operand)) continue;
       const auto& constant = graph_.value(operand).constant;

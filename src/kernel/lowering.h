@@ -70,6 +70,10 @@ class Lowering {
 
   // The elementwise nodes behind `value` that the kernel of node `anchor` takes in. Decisions are recorded for it.
   Absorbed absorbable(NodeId anchor, ValueId value);
+  // Whether items of both values have the same dimensions; whether a node changes the shape and leaves those of the
+  // items alone (f·batch rows become batch and f rows).
+  bool same_items(ValueId a, ValueId b) const;
+  bool keeps_items(const Node& node) const;
   // Why a node does not join a kernel whose expression knows the values `inside`, all of one shape; empty when it can.
   std::string refusal(const Node& node, const std::set<ValueId>& inside);
   // Appends the absorbed nodes to the draft's expression, in which `value` is `x`. Nodes between two values of codes
@@ -178,5 +182,7 @@ class Lowering {
 bool is_elementwise(const Node& node);
 // Whether operands behind the first are constants that its expression takes in (Clip, BatchNormalization).
 bool reads_constants(const Node& node);
+// Reshape, Flatten, Squeeze, Unsqueeze.
+bool changes_shape(const Node& node);
 
 }  // namespace cupel

@@ -13,6 +13,7 @@
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"
 #include "kernel/memory_plan.h"
+#include "quant/network.h"
 #include "reference/interpreter.h"
 
 namespace cupel {
@@ -161,6 +162,116 @@ TEST(Lower, ShapesBeyondTheLimitStopBeforeCodeIsMade) {
   EXPECT_EQ(lowered.error().message(),
             "value x: it takes 51539607552 bytes for one batch item; the limit of a buffer is 34359738368 bytes\n"
             "  compile a smaller model, or one of smaller inputs");
+}
+
+// Attention as torch's MultiheadAttention has it: the batch is the second dimension, is joined with the heads, and
+// stands behind the rows of a Gemm.
+Graph attention(ThreadPool& threads) {
+  Graph imported = networks::network(R"(input %x : f32[batch,1,28,28]
+weights %in [28,84] 0.4
+weights %bias [84] 0.1
+weights %out [28,28] 0.4
+weights %outb [28] 0.1
+weights %place [28,1,28] 0.5
+constant %s3 : s64[3] = [-1, 28, 28]
+%items = Reshape(%x, %s3)
+%t = Transpose(%items) {perm=[1,0,2]}
+%placed = Add(%t, %place)
+%m = MatMul(%placed, %in)
+%qkv = Add(%m, %bias)
+%q, %k, %v = Split(%qkv) {axis=2, num_outputs=3}
+constant %heads : s64[3] = [28, -1, 7]
+%qh = Reshape(%q, %heads)
+%kh = Reshape(%k, %heads)
+%vh = Reshape(%v, %heads)
+%qt = Transpose(%qh) {perm=[1,0,2]}
+%kt = Transpose(%kh) {perm=[1,2,0]}
+%vt = Transpose(%vh) {perm=[1,0,2]}
+%logits = MatMul(%qt, %kt)
+%p = Softmax(%logits)
+%o = MatMul(%p, %vt)
+%ot = Transpose(%o) {perm=[1,0,2]}
+constant %rows : s64[2] = [-1, 28]
+%or = Reshape(%ot, %rows)
+%g = Gemm(%or, %out, %outb)
+constant %apart : s64[3] = [28, -1, 28]
+%ga = Reshape(%g, %apart)
+%gt = Transpose(%ga) {perm=[1,0,2]}
+%y = Add(%gt, %items)
+%r = Reshape(%y, %rows)
+%last = Relu(%r)
+output %y
+output %last)",
+                                     Stage::imported);
+  PassOptions options;
+  const std::string_view names[] = {"lead_batch", "drop_identities", "fold_constants", "finish_simplify"};
+  auto simplified = run_passes(std::move(imported), names, {threads}, options);
+  EXPECT_TRUE(simplified.has_value()) << simplified.error().message();
+  return simplified.value_or(Graph());
+}
+
+TEST(BatchBehind, FloatProgramEqualsInterpreter) {
+  ThreadPool threads(2);
+  const Graph graph = attention(threads);
+  expect_same_meaning(graph, random_images(1, 1), true);
+  expect_same_meaning(graph, random_images(3, 2), true);
+  expect_same_bits_compiled(graph);
+}
+
+TEST(BatchBehind, IntegerProgramEqualsInterpreter) {
+  ThreadPool threads(2);
+  CompileContext context{threads, {}};
+  int batches = 0;
+  const auto quantized = quantize_graph(
+      attention(threads),
+      [&]() -> Result<std::optional<std::vector<Tensor>>> {
+        if (batches++ > 0) return std::optional<std::vector<Tensor>>();
+        return std::optional(std::vector<Tensor>{random_images(8, 3)});
+      },
+      context);
+  ASSERT_TRUE(quantized.has_value()) << quantized.error().message();
+  const auto program = integerize_graph(quantized->graph, context, nullptr);
+  ASSERT_TRUE(program.has_value()) << program.error().message();
+  expect_same_meaning(*program, random_images(1, 4), true);
+  expect_same_meaning(*program, random_images(3, 5), true);
+  expect_same_bits_compiled(*program);
+}
+
+TEST(BatchBehind, TheKernelOfAGemmTakesInWhatFollowsItsRows) {
+  ThreadPool threads(1);
+  const auto lowered = lower_graph(attention(threads), "m", {true, 32});
+  ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
+  const auto step = std::find_if(lowered->program.steps.begin(), lowered->program.steps.end(),
+                                 [](const Step& s) { return s.value_name == "y"; });
+  ASSERT_NE(step, lowered->program.steps.end());
+  EXPECT_TRUE(std::holds_alternative<ContractSpec>(step->kernel.spec)) << step->name;
+}
+
+// Rows of items go in and come out of an Image as the graph has them.
+TEST(BatchBehind, PortsOfSeveralRowsToAnItem) {
+  ThreadPool threads(1);
+  WorkerPool workers({.program = CUPEL_EMIT_PROGRAM});
+  const Graph graph = networks::network(R"(input %x : f32[3*batch,5]
+weights %w [5,4] 0.5
+%y = Gemm(%x, %w)
+output %y)");
+  const auto image = compile_image(graph, "network", find_emit_target("host").value(), workers);
+  ASSERT_TRUE(image.has_value()) << image.error().message();
+  auto model = CompiledModel::load(*image, "network", 1);
+  ASSERT_TRUE(model.has_value()) << model.error().message();
+  for (int64_t batch : {1, 2}) {
+    const Tensor input = samples::make_tensor(graph.type(graph.inputs()[0]), batch, 7, {});
+    const auto expected = interpret(graph, std::span(&input, 1), threads);
+    const auto found = model->run(std::span(&input, 1));
+    ASSERT_TRUE(found.has_value()) << found.error().message();
+    EXPECT_EQ((*found)[0].dims(), (*expected)[0].dims());
+    EXPECT_TRUE(same_bytes((*found)[0], (*expected)[0]));
+  }
+  const Tensor uneven(DType::f32, {4, 5});
+  const auto refused = model->run(std::span(&uneven, 1));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().message(),
+            "input x: found f32[4,5], expected f32[3*batch,5]\n  give data of the model's type and shape");
 }
 
 }  // namespace
