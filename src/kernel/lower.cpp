@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "kernel/chain_steps.h"
+#include "kernel/kernel_forms.h"
 #include "kernel/lowering.h"
 #include "kernel/memory_plan.h"
 #include "kernel/schedule.h"
@@ -25,8 +26,9 @@ bool is_elementwise(const Node& node) {
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
-Lowering::Lowering(const Graph& graph, std::string model, const LowerTarget& target)
+Lowering::Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target)
     : graph_(graph),
+      source_(source),
       target_(target),
       users_(graph.users()),
       images_(image_values(graph)),
@@ -90,8 +92,11 @@ Status Lowering::place_inputs() {
     int64_t stride = element_bytes(v.type.dtype);
     place.layout.strides.resize(dims.size());
     for (size_t d = dims.size(); d-- > 0; stride *= dims[d]) place.layout.strides[d] = stride;
-    places_[id] = std::move(place);
-    lowered_.program.inputs.push_back({v.name, v.type, true});
+    // Codes that the caller gives as s8 are kept as u8.
+    const TensorType& given = source_.type(source_.inputs()[lowered_.program.inputs.size()]);
+    place.layout.dtype = given.dtype;
+    places_[id] = given.dtype == v.type.dtype ? place : CUPEL_TRY(shifted(id, place));
+    lowered_.program.inputs.push_back({v.name, given, true});
   }
   return {};
 }
@@ -100,12 +105,28 @@ namespace {
 
 // Whether the lowering of the op knows its operands by the dimensions of an item alone.
 bool works_on_rows(const Node& node) {
-  constexpr std::string_view kNames[] = {"Gemm", "MatMul", "Softmax", "LayerNormalization"};
+  constexpr std::string_view kNames[] = {"Gemm", "MatMul", "Softmax", "LogSoftmax", "LayerNormalization"};
   return is_elementwise(node) || changes_shape(node) ||
          std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
 }  // namespace
+
+Result<Placed> Lowering::shifted(ValueId value, const Placed& from) {
+  const Placed place = CUPEL_TRY(new_place(value, false));
+  const Walk walk = walk_of(value, place.layout.dims);
+  MapSpec spec;
+  spec.space = walk.space;
+  spec.operands = {access(from, walk)};
+  spec.out = access(place, walk);
+  ExprBuilder b;
+  spec.value = b.finish(b.operand(0, DType::s8) + Scalar(128));
+  std::set<std::string> origins;
+  for (NodeId user : users_[static_cast<size_t>(value.index)])
+    origins.insert(graph_.node(user).origin.begin(), graph_.node(user).origin.end());
+  add_step({std::move(spec), MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
+  return place;
+}
 
 Status Lowering::lower_node(NodeId id) {
   const Node& node = graph_.node(id);
@@ -124,10 +145,11 @@ Status Lowering::lower_node(NodeId id) {
   }
   if (op == "Gemm") return lower_gemm(id);
   if (op == "MatMul") return graph_.value(node.inputs[1]).constant ? lower_matmul(id) : lower_dynamic_matmul(id);
-  if (op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool" ||
-      op == "ReduceMean")
-    return lower_window(id);
-  if (op == "Softmax" || op == "LayerNormalization") return lower_row(id);
+  if (op == "MaxPool" || op == "AveragePool") return lower_pool(id);
+  if (op == "GlobalAveragePool" || op == "GlobalMaxPool" || op.starts_with("Reduce")) return lower_reduce(id);
+  if (op == "Softmax" || op == "LogSoftmax" || op == "LayerNormalization") return lower_row(id);
+  if (op == "Pad") return lower_pad(id);
+  if (op == "ArgMax") return lower_arg_max(id);
   if (changes_shape(node) || op == "Transpose" || op == "Slice" || op == "Split" || op == "Gather")
     return lower_view(id);
   if (op == "Concat") return lower_concat(id);
@@ -336,6 +358,11 @@ Result<Placed> Lowering::image_place(ValueId value, const Halo& halo, HaloFill f
       fill);
 }
 
+bool Lowering::is_tapped(ValueId value) const {
+  const auto found = source_.find_value(graph_.value(value).name);
+  return found && source_.type(*found).shape == graph_.type(value).shape;
+}
+
 void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
                         std::optional<ValueId> result, const Placed* place) {
   Step step;
@@ -347,7 +374,7 @@ void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::
   step.kernel = std::move(kernel);
   step.buffers = std::move(buffers);
   step.origins.assign(origins.begin(), origins.end());
-  if (result && !place->requantized) {
+  if (result && !place->requantized && is_tapped(*result)) {
     step.result = place->layout;
     step.value_name = graph_.value(*result).name;
     step.type = graph_.type(*result);
@@ -369,23 +396,34 @@ Status Lowering::copy_outputs() {
     lowered_.program.buffers.back().index = static_cast<int64_t>(i);
     std::vector<int64_t> read = from.layout.strides;
     read.resize(spec.space.size(), 0);
+    const TensorType& wanted = source_.type(source_.outputs()[i]);
     spec.operands = {{v.type.dtype, false, from.layout.offset,
                       lowered_.program.buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
-    spec.out = {v.type.dtype, false, 0, stride, write};
+    spec.out = {wanted.dtype, false, 0, stride, write};
+    // Elements of 8 bytes are copied as two of 4.
+    if (dtype_bits(v.type.dtype) == 64) {
+      spec.space.push_back(2);
+      for (Access* a : {&spec.operands[0], &spec.out}) {
+        a->dtype = DType::s32;
+        a->strides.push_back(4);
+      }
+    }
     ExprBuilder b;
-    spec.value = b.finish(b.operand(0, v.type.dtype));
+    const Scalar x = b.operand(0, spec.operands[0].dtype);
+    spec.value = b.finish(wanted.dtype == v.type.dtype ? x : x - Scalar(128));
     std::set<std::string> origins;
     for (const Node& node : graph_.nodes())
       if (std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end())
         origins.insert(node.origin.begin(), node.origin.end());
     add_step({std::move(spec), MapSchedule{}}, {buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
-    lowered_.program.outputs.push_back({v.name, v.type, true});
+    lowered_.program.outputs.push_back({v.name, wanted, true});
   }
   return {};
 }
 
 Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target) {
-  return Lowering(graph, std::move(model), target).run();
+  const Graph forms = CUPEL_TRY(kernel_forms(graph));
+  return Lowering(forms, graph, std::move(model), target).run();
 }
 
 }  // namespace cupel

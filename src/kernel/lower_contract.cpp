@@ -25,23 +25,6 @@ Result<Tensor> centered_weights(const Tensor& w, const TensorType& type, int64_t
   return out;
 }
 
-// The dimensions in the order given: out[i0, i1, …] = t[order…].
-Tensor permuted(const Tensor& t, const std::vector<size_t>& order) {
-  Dims strides(t.dims().size(), 1), dims;
-  for (size_t i = strides.size(); i-- > 1;) strides[i - 1] = strides[i] * t.dims()[i];
-  for (size_t d : order) dims.push_back(t.dims()[d]);
-  Tensor out(t.dtype(), dims);
-  const int64_t elem = element_bytes(t.dtype());
-  Dims at(dims.size(), 0);
-  for (int64_t i = 0; i < t.size(); ++i) {
-    int64_t from = 0;
-    for (size_t d = 0; d < order.size(); ++d) from += at[d] * strides[order[d]];
-    std::memcpy(out.mutable_bytes().data() + i * elem, t.bytes().data() + from * elem, static_cast<size_t>(elem));
-    for (size_t d = dims.size(); d > 0 && ++at[d - 1] == dims[d - 1];) at[--d] = 0;
-  }
-  return out;
-}
-
 std::vector<float> floats(const Tensor& t, int64_t columns) {
   std::vector<float> out(static_cast<size_t>(columns));
   for (int64_t c = 0; c < columns; ++c)
@@ -152,14 +135,12 @@ Status Lowering::lower_conv(NodeId id) {
   const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]);
   const auto& weights = graph_.value(node.inputs[1]).constant;
   if (tx.shape.size() != 4)
-    return unsupported("", "a convolution over one spatial dimension has no compiled form yet",
+    return unsupported("", "a convolution over other than one or two dimensions has no compiled form",
                        "run the model with --engine reference");
   if (tx.quant && tx.dtype != DType::u8)
     return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
   if (!weights) return unsupported("", "weights computed at run time", "run the model with --engine reference");
-  if (attr_int(node.attributes, "group", 1) != 1)
-    return unsupported("", "grouped convolutions other than depthwise have no compiled form yet",
-                       "run the model with --engine reference");
+  if (attr_int(node.attributes, "group", 1) != 1) return lower_grouped_conv(id);
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));

@@ -114,9 +114,10 @@ Status Lowering::lower_view(NodeId id) {
     const auto* index = known(1);
     int64_t axis = attr_int(node.attributes, "axis", 0);
     if (axis < 0) axis += rank;
-    if (!index || index->size() != 1 || !graph_.type(node.inputs[1]).shape.empty() || axis == 0)
-      return unsupported("", "a Gather other than of one constant index has no compiled form yet",
+    if (!graph_.value(node.inputs[1]).constant || axis == 0)
+      return unsupported("", "a Gather by computed indices or from the batch has no compiled form yet",
                          "run the model with --engine reference");
+    if (!index || !graph_.type(node.inputs[1]).shape.empty()) return lower_gather(id, static_cast<size_t>(axis) - 1);
     const auto d = static_cast<size_t>(axis) - 1;
     const int64_t at = (*index)[0].factor < 0 ? (*index)[0].factor + from.layout.dims[d] : (*index)[0].factor;
     if (at < 0 || at >= from.layout.dims[d])

@@ -37,13 +37,17 @@ Status Lowering::lower_row(NodeId id) {
   draft.operands.push_back(access(x, walk));
   draft.operand_buffers.push_back(x.layout.buffer);
   Scalar value = 0.0f;
-  if (node.op->name == "Softmax") {
+  const bool logarithm = node.op->name == "LogSoftmax";
+  if (logarithm || node.op->name == "Softmax") {
     ExprBuilder greatest_value, sum_value;
     spec.steps.push_back({RowReduction::greatest, greatest_value.finish(x_in(greatest_value)), {}});
+    ExprBuilder sum_finish;
     spec.steps.push_back(
-        {RowReduction::sum64, sum_value.finish(exp(x_in(sum_value) - sum_value.accumulator(0, ScalarType::f32))), {}});
-    value =
-        exp(x_in(draft.expr) - draft.expr.accumulator(0, ScalarType::f32)) / draft.expr.accumulator(1, ScalarType::f32);
+        {RowReduction::sum64, sum_value.finish(exp(x_in(sum_value) - sum_value.accumulator(0, ScalarType::f32))),
+         logarithm ? sum_finish.finish(log(sum_finish.accumulator(1, ScalarType::f32))) : ScalarExpr{}});
+    const Scalar apart = x_in(draft.expr) - draft.expr.accumulator(0, ScalarType::f32);
+    const Scalar total = draft.expr.accumulator(1, ScalarType::f32);
+    value = logarithm ? apart - total : exp(apart) / total;
   } else {
     const float n = static_cast<float>(dims.back()), epsilon = attr_real(node.attributes, "epsilon", 1e-5f);
     ExprBuilder mean_value, mean_finish, square_value, square_finish;

@@ -1,4 +1,4 @@
-// Depthwise convolution, pooling and means over spatial dimensions as window kernels.
+// Depthwise convolution and pooling as window kernels.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +10,26 @@
 
 namespace cupel {
 
+Result<Placed> Lowering::channels_place(ValueId value, int dim, Scalar& x) {
+  int64_t item_bytes = 0;
+  Placed place = CUPEL_TRY(planned_place(value, true, item_bytes));
+  const Dims& dims = place.layout.dims;
+  const int64_t elem = element_bytes(place.layout.dtype);
+  const auto channels = static_cast<size_t>(dim);
+  if (dim < 0 || dims[channels] == 1 || place.layout.strides[channels] == elem) return result_place(value, true, x);
+  // Dimensions behind the channels have extent 1.
+  place = {{-1, place.layout.dtype, dims, 0, std::vector<int64_t>(dims.size(), 0)}, {}, HaloFill::zero};
+  int64_t stride = round_up(dims[channels], 16) * elem;
+  place.layout.strides[channels] = elem;
+  for (size_t d = dims.size(); d-- > 0;) {
+    if (d == channels) continue;
+    place.layout.strides[d] = stride;
+    stride *= dims[d];
+  }
+  place.layout.buffer = add_buffer(graph_.value(value).name, BufferPlace::arena, round_up(stride, 64));
+  return place;
+}
+
 Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, const Walk& walk,
                                std::vector<int64_t> buffers) {
   const Node& node = graph_.node(id);
@@ -17,7 +37,7 @@ Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar 
   spec.space = walk.space;
   value = CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk));
   const ValueId result = take(id, nodes, node.outputs[0], draft);
-  const Placed place = CUPEL_TRY(result_place(result, true, value));
+  const Placed place = CUPEL_TRY(channels_place(result, walk.item_dim.back(), value));
   spec.epilogue = draft.expr.finish(value);
   spec.out = access(place, walk);
   spec.out.strides.back() = element_bytes(spec.out.dtype);
@@ -124,126 +144,49 @@ std::vector<float> average_counts(const Window& w, int64_t height, int64_t width
 
 }  // namespace
 
-Status Lowering::lower_window(NodeId id) {
+Status Lowering::lower_pool(NodeId id) {
   const Node& node = graph_.node(id);
-  const std::string_view op = node.op->name;
   const TensorType &tx = graph_.type(node.inputs[0]), &ty = graph_.type(node.outputs[0]);
-  const bool pool = op == "MaxPool" || op == "AveragePool", greatest = op == "MaxPool" || op == "GlobalMaxPool";
-  if (pool && (tx.shape.size() != 4 || (!greatest && attr_int(node.attributes, "ceil_mode", 0) != 0)))
+  const bool greatest = node.op->name == "MaxPool";
+  if (tx.shape.size() != 4 || (!greatest && attr_int(node.attributes, "ceil_mode", 0) != 0))
     return unsupported("",
                        "pooling other than over two dimensions, or an average with ceil_mode, has no compiled form yet",
                        "run the model with --engine reference");
   const Dims in_dims = CUPEL_TRY(item_dims(graph_, node.inputs[0]));
+  const Window window = window_of(graph_, node);
+  const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, greatest ? HaloFill::least : HaloFill::zero));
+  const int64_t row = x.layout.strides[1], pixel = x.layout.strides[2];
+  const Walk walk = image_walk(CUPEL_TRY(item_dims(graph_, node.outputs[0])));
   WindowSpec spec;
   spec.kind = greatest ? WindowKind::max : WindowKind::sum;
-  Draft draft;
-  Walk walk;
-  std::vector<float> counts;  // divisors by position
-  Placed x;
-  if (pool) {
-    const Window window = window_of(graph_, node);
-    x = CUPEL_TRY(image_place(node.inputs[0], window.halo, greatest ? HaloFill::least : HaloFill::zero));
-    const int64_t row = x.layout.strides[1], pixel = x.layout.strides[2];
-    walk = image_walk(CUPEL_TRY(item_dims(graph_, node.outputs[0])));
-    spec.a = {x.layout.dtype,
-              false,
-              x.layout.offset - window.h.pad * row - window.w.pad * pixel,
-              0,
-              {window.h.stride * row, window.w.stride * pixel, 0}};
-    spec.loops = {{window.h.kernel, window.h.dilation * row}, {window.w.kernel, window.w.dilation * pixel}};
-    if (!greatest)
-      counts = average_counts(window, in_dims[1], in_dims[2], attr_int(node.attributes, "count_include_pad", 0) != 0);
-  } else {
-    // All dimensions that vanish are walked as taps; the one that stays last are the channels.
-    std::vector<bool> reduced(in_dims.size(), false);
-    if (op == "ReduceMean") {
-      const bool has_axes = node.inputs.size() > 1 && node.inputs[1].valid();
-      if (!has_axes || !graph_.value(node.inputs[1]).contents)
-        return unsupported("", "a mean over all dimensions has no compiled form yet",
-                           "run the model with --engine reference");
-      for (const Dim& d : *graph_.value(node.inputs[1]).contents) {
-        const int64_t axis = d.factor < 0 ? d.factor + static_cast<int64_t>(tx.shape.size()) : d.factor;
-        if (axis == 0) return unsupported("", "a mean over the batch", "run the model with --engine reference");
-        reduced[static_cast<size_t>(axis) - 1] = true;
-      }
-    } else {
-      for (size_t d = 1; d < in_dims.size(); ++d) reduced[d] = true;
-    }
-    std::vector<size_t> kept;
-    x = *CUPEL_TRY(place_of(node.inputs[0]));
-    int64_t count = 1;
-    for (size_t d = 0; d < in_dims.size(); ++d) {
-      if (!reduced[d]) {
-        kept.push_back(d);
-        continue;
-      }
-      spec.loops.push_back({in_dims[d], 0});
-      count *= in_dims[d];
-    }
-    if (kept.empty())
-      return unsupported("", "a mean that keeps no dimension has no compiled form yet",
-                         "run the model with --engine reference");
-    if (x.layout.strides[kept.back()] != element_bytes(x.layout.dtype) && in_dims[kept.back()] != 1) {
-      const bool image = images_[static_cast<size_t>(node.inputs[0].index)];
-      if (!image && kept.back() + 1 != in_dims.size())
-        return unsupported("", "a mean along the contiguous dimension has no compiled form yet",
-                           "run the model with --engine reference");
-      x = CUPEL_TRY(copied(node.inputs[0], x,
-                           image ? image_shape(x.layout.dtype, in_dims, round_up(in_dims[0], 16), {})
-                                 : matrix_shape(x.layout.dtype, in_dims),
-                           {}, HaloFill::zero));
-    }
-    size_t loop = 0;
-    for (size_t d = 0; d < in_dims.size(); ++d)
-      if (reduced[d]) spec.loops[loop++].stride = x.layout.strides[d];
-    const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
-    walk.dims = out_dims;
-    spec.a = {x.layout.dtype, false, x.layout.offset, 0, {}};
-    const bool keepdims = out_dims.size() == in_dims.size();
-    size_t out_dim = 0;
-    for (size_t d = 0; d < in_dims.size(); ++d) {
-      if (!reduced[d]) {
-        walk.space.push_back(in_dims[d]);
-        walk.item_dim.push_back(static_cast<int>(out_dim));
-        spec.a.strides.push_back(x.layout.strides[d]);
-      }
-      if (!reduced[d] || keepdims) ++out_dim;
-    }
-    while (walk.space.size() < 3) {
-      walk.space.insert(walk.space.begin(), 1);
-      walk.item_dim.insert(walk.item_dim.begin(), -1);
-      spec.a.strides.insert(spec.a.strides.begin(), 0);
-    }
-    counts = {static_cast<float>(count)};
-  }
-  const size_t rank = walk.space.size();
-  spec.a.item_stride = lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes;
-  spec.a.strides.back() = element_bytes(x.layout.dtype);
-  int64_t taps = 1;
-  for (const ReductionLoop& l : spec.loops) taps *= l.count;
-
+  spec.a = {x.layout.dtype,
+            false,
+            x.layout.offset - window.h.pad * row - window.w.pad * pixel,
+            lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
+            {window.h.stride * row, window.w.stride * pixel, element_bytes(x.layout.dtype)}};
+  spec.loops = {{window.h.kernel, window.h.dilation * row}, {window.w.kernel, window.w.dilation * pixel}};
   const bool codes = tx.quant.has_value();
+  Draft draft;
   Scalar value = draft.expr.accumulator(0, codes ? ScalarType::s32 : ScalarType::f32);
-  if (!greatest) {
-    const bool varies = std::any_of(counts.begin(), counts.end(), [&](float n) { return n != counts[0]; });
-    std::vector<float> factors = counts;
-    if (codes) {
-      value = value - Scalar(static_cast<int32_t>(tx.quant->zero_point[0] * taps));
-      for (float& f : factors)
-        f = static_cast<float>(static_cast<double>(tx.quant->scale[0]) /
-                               (static_cast<double>(ty.quant->scale[0]) * static_cast<double>(f)));
-    }
-    Scalar factor = factors[0];
-    if (varies) {
-      draft.operand_buffers.push_back(add_constant(std::as_bytes(std::span(factors))));
-      std::vector<int64_t> strides(rank, 0);
-      strides[rank - 2] = 4;
-      strides[rank - 3] = 4 * walk.space[rank - 2];
-      draft.operands.push_back({DType::f32, true, 0, 0, strides});
-      factor = draft.expr.operand(static_cast<int32_t>(draft.operands.size()) - 1, DType::f32);
-    }
-    value = codes ? to_code(to_f32(value) * factor, ty.dtype, ty.quant->zero_point[0]) : value / factor;
+  if (greatest) return finish_window(id, std::move(spec), draft, value, walk, {x.layout.buffer});
+
+  // Divisors by position.
+  std::vector<float> factors =
+      average_counts(window, in_dims[1], in_dims[2], attr_int(node.attributes, "count_include_pad", 0) != 0);
+  const bool varies = std::any_of(factors.begin(), factors.end(), [&](float n) { return n != factors[0]; });
+  if (codes) {
+    value = value - Scalar(static_cast<int32_t>(tx.quant->zero_point[0] * window.h.kernel * window.w.kernel));
+    for (float& f : factors)
+      f = static_cast<float>(static_cast<double>(tx.quant->scale[0]) /
+                             (static_cast<double>(ty.quant->scale[0]) * static_cast<double>(f)));
   }
+  Scalar factor = factors[0];
+  if (varies) {
+    draft.operand_buffers.push_back(add_constant(std::as_bytes(std::span(factors))));
+    draft.operands.push_back({DType::f32, true, 0, 0, {4 * walk.space[1], 4, 0}});
+    factor = draft.expr.operand(0, DType::f32);
+  }
+  value = codes ? to_code(to_f32(value) * factor, ty.dtype, ty.quant->zero_point[0]) : value / factor;
   return finish_window(id, std::move(spec), draft, value, walk, {x.layout.buffer});
 }
 

@@ -56,7 +56,8 @@ struct Draft {
 
 class Lowering {
  public:
-  Lowering(const Graph& graph, std::string model, const LowerTarget& target);
+  // `graph`: the kernel_forms of `source`, which has the inputs, the outputs and the values that taps see.
+  Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target);
   Result<Lowered> run();
 
  private:
@@ -108,6 +109,8 @@ class Lowering {
   Result<Placed> planned_place(ValueId value, bool whole_blocks, int64_t& item_bytes) const;
   // The place for a kernel's result, in the result of a Concat where it can lie there: then `x` becomes its code.
   Result<Placed> result_place(ValueId value, bool whole_blocks, Scalar& x);
+  // The same with whole blocks of 16 along dimension `dim` of the item (−1: one element), which lies contiguously.
+  Result<Placed> channels_place(ValueId value, int dim, Scalar& x);
   // lower_concat.cpp: the Concat in whose result `value` can be written at once, and which of its operands it is.
   struct Home {
     NodeId concat;
@@ -132,24 +135,36 @@ class Lowering {
   // Steps; maps get their schedule here. `result`: the value behind the absorbed nodes; it is placed by `place`.
   void add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
                 std::optional<ValueId> result, const Placed* place);
+  // Whether the source graph has the value in this shape.
+  bool is_tapped(ValueId value) const;
+  // The u8 codes, each 128 higher, of an s8 value.
+  Result<Placed> shifted(ValueId value, const Placed& from);
   // Marks the absorbed nodes, adds their origins, and gives the value behind them.
   ValueId take(NodeId anchor, const Absorbed& nodes, ValueId anchor_value, Draft& draft);
 
   // The forms, one file each.
   Status lower_conv(NodeId id);
   Status lower_depthwise(NodeId id);
+  Status lower_grouped_conv(NodeId id);
   Status lower_gemm(NodeId id);
   Status lower_matmul(NodeId id);
   // Rows of the first operand times a constant matrix, given as [columns][K].
   Status lower_rows(NodeId id, const Tensor& rows);
   Status lower_dynamic_matmul(NodeId id);
-  Status lower_window(NodeId id);
+  Status lower_pool(NodeId id);
+  Status lower_reduce(NodeId id);
+  Status lower_arg_max(NodeId id);
   Status lower_row(NodeId id);
   Status lower_map(NodeId id);
   Status lower_view(NodeId id);
   // The result of a Reshape written from the operand's elements; `write`: its strides over the operand's dimensions.
   Status copy_reshaped(NodeId id, const Placed& from, const std::vector<int64_t>& write);
   Status lower_concat(NodeId id);
+  Status lower_pad(NodeId id);
+  // Constant indices along dimension `dim` of the item.
+  Status lower_gather(NodeId id, size_t dim);
+  void copy_piece(NodeId id, const Placed& from, const Placed& to, const Dims& dims, int64_t read_offset,
+                  std::vector<int64_t> read, int64_t write_offset, std::vector<int64_t> write, bool last);
 
   // A contraction whose operands are laid out: what is left is bias, requantization, absorbed nodes and the step
   // itself.
@@ -169,6 +184,7 @@ class Lowering {
   Status finish_map(Draft& draft, Scalar value, ValueId result, const Walk& walk);
 
   const Graph& graph_;
+  const Graph& source_;
   LowerTarget target_;
   Lowered lowered_;
   std::vector<std::vector<NodeId>> users_;

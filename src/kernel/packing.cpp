@@ -1,6 +1,7 @@
 #include "kernel/packing.h"
 
 #include <cassert>
+#include <cstring>
 
 namespace cupel {
 namespace {
@@ -51,5 +52,21 @@ Tensor pack_weights_f32(const Tensor& weights) {
 int64_t block_bytes_s8(int64_t steps, int64_t run) { return steps * round_up_4(run) * kColumns; }
 int64_t block_bytes_s16(int64_t steps, int64_t run) { return 2 * block_bytes_s8(steps, run); }
 int64_t block_bytes_f32(int64_t steps, int64_t run) { return steps * run * kColumns * 4; }
+
+Tensor permuted(const Tensor& t, const std::vector<size_t>& order) {
+  Dims strides(t.dims().size(), 1), dims;
+  for (size_t i = strides.size(); i-- > 1;) strides[i - 1] = strides[i] * t.dims()[i];
+  for (size_t d : order) dims.push_back(t.dims()[d]);
+  Tensor out(t.dtype(), dims);
+  const int64_t elem = dtype_bits(t.dtype()) / 8;
+  Dims at(dims.size(), 0);
+  for (int64_t i = 0; i < t.size(); ++i) {
+    int64_t from = 0;
+    for (size_t d = 0; d < order.size(); ++d) from += at[d] * strides[order[d]];
+    std::memcpy(out.mutable_bytes().data() + i * elem, t.bytes().data() + from * elem, static_cast<size_t>(elem));
+    for (size_t d = dims.size(); d > 0 && ++at[d - 1] == dims[d - 1];) at[--d] = 0;
+  }
+  return out;
+}
 
 }  // namespace cupel

@@ -1,6 +1,8 @@
 // How constants are laid out for kernels.
 #pragma once
 
+#include <vector>
+
 #include "base/tensor.h"
 
 namespace cupel {
@@ -14,6 +16,9 @@ Tensor pack_weights_s8(const Tensor& weights, int64_t run);
 Tensor pack_weights_s16(const Tensor& weights, int64_t run);
 // Weights [columns][K] of f32: [blocks][K][16], columns padded with zeros.
 Tensor pack_weights_f32(const Tensor& weights);
+
+// The dimensions in the order given: result[i0, i1, …] = t[…], dimension d of the result being dimension order[d] of t.
+Tensor permuted(const Tensor& t, const std::vector<size_t>& order);
 
 // Bytes from one block of 16 columns to the next for each packing, K of `steps` runs of `run` elements.
 int64_t block_bytes_s8(int64_t steps, int64_t run);

@@ -284,6 +284,25 @@ const OpDef kConv{.name = "Conv",
   %y = Conv(%x, %w, %b) {pads=[1,1,1,1]} : u8[batch,2,7,9] quant(scale=[0x1p-4], zero_point=[128])
   output %y
 })",
+                      R"(graph "conv_1d_codes" stage integer opset 17 {
+  input %x : u8[batch,4,9] quant(scale=[0x1p-6], zero_point=[100])
+  input %w : s8[5,4,3] quant(scale=[0x1p-7], zero_point=[0])
+  %y = Conv(%x, %w) {pads=[1,2], strides=[2]} : u8[batch,5,5] quant(scale=[0x1p-3], zero_point=[128])
+  output %y
+})",
+                      R"(graph "conv_groups_codes" stage integer opset 17 {
+  input %x : u8[batch,8,5,6] quant(scale=[0x1p-6], zero_point=[100])
+  input %w : s8[32,4,3,3] quant(scale=[0x1p-7], zero_point=[0])
+  input %b : s32[32]
+  %y = Conv(%x, %w, %b) {group=2, pads=[1,1,1,1]} : u8[batch,32,5,6] quant(scale=[0x1p-3], zero_point=[128])
+  output %y
+})",
+                      R"(graph "conv_groups_s8" stage integer opset 17 {
+  input %x : s8[batch,6,5,5] quant(scale=[0x1p-6], zero_point=[-9])
+  input %w : s8[9,2,1,3] quant(scale=[0x1p-7], zero_point=[0])
+  %y = Conv(%x, %w) {group=3, pads=[0,1,0,1], strides=[2,1]} : s8[batch,9,3,5] quant(scale=[0x1p-4], zero_point=[5])
+  output %y
+})",
                       R"(graph "conv_codes_to_float" stage integer opset 17 {
   input %x : s8[1,4,5,5] quant(scale=[0x1p-6], zero_point=[-3])
   input %w : s8[4,1,3,3] quant(scale=[0x1p-7], zero_point=[2])

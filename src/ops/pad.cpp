@@ -256,6 +256,12 @@ const OpDef kPad{.name = "Pad",
   %y = Pad(%x, %pads, _, %axes) {mode="edge"}
   output %y
 })",
+                             R"(graph "pad_wrap" stage imported opset 19 {
+  input %x : f32[batch,2,3]
+  constant %pads : s64[6] = [0, 1, 4, 0, -1, 7]
+  %y = Pad(%x, %pads) {mode="wrap"}
+  output %y
+})",
                              R"(graph "pad_codes" stage integer opset 17 {
   input %x : u8[batch,3,5] quant(scale=[0x1p-7], zero_point=[128])
   constant %pads : s64[6] = [0, 1, 2, 0, 0, -1]

@@ -208,6 +208,12 @@ const OpDef kReduceMean{.name = "ReduceMean",
   %y = ReduceMean(%x, %axes) {keepdims=0}
   output %y
 })",
+                                    R"(graph "reduce_mean_last_kept" stage imported opset 18 {
+  input %x : f32[batch,2,19,5]
+  constant %axes : s64[1] = [-1]
+  %y = ReduceMean(%x, %axes)
+  output %y
+})",
                                     R"(graph "reduce_mean_middle" stage imported opset 18 {
   input %x : f32[batch,3,5,7]
   constant %axes : s64[2] = [3, 1]
@@ -313,6 +319,11 @@ const OpDef kArgMax{.name = "ArgMax",
                     .samples = {R"(graph "arg_max" stage imported opset 18 {
   input %x : f32[batch,11]
   %y = ArgMax(%x) {axis=-1, keepdims=0}
+  output %y
+})",
+                                R"(graph "arg_max_bytes" stage imported opset 18 {
+  input %x : u8[batch,3,17]
+  %y = ArgMax(%x) {axis=1, select_last_index=1}
   output %y
 })",
                                 R"(graph "arg_max_middle_last_index" stage imported opset 18 {

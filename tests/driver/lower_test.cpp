@@ -274,5 +274,64 @@ output %y)");
             "input x: found f32[4,5], expected f32[3*batch,5]\n  give data of the model's type and shape");
 }
 
+// Attention over positions: reductions along the channels of an image, joined and convolved.
+TEST(KernelForms, ReductionsAlongChannelsOfAnImage) {
+  const Graph graph = networks::network(R"(input %x : f32[batch,1,28,28]
+weights %w1 [20,1,3,3] 0.5
+weights %w2 [1,2,5,5] 0.3
+weights %w3 [24,10,3,3] 0.2
+weights %b3 [24] 0.2
+constant %channels : s64[1] = [1]
+constant %spatial : s64[2] = [2, 3]
+%c1 = Conv(%x, %w1) {pads=[1,1,1,1], strides=[2,2]}
+%mean = ReduceMean(%c1, %channels)
+%most = ReduceMax(%c1, %channels)
+%both = Concat(%mean, %most) {axis=1}
+%c2 = Conv(%both, %w2) {pads=[2,2,2,2]}
+%gate = Sigmoid(%c2)
+%gated = Mul(%c1, %gate)
+%c3 = Conv(%gated, %w3, %b3) {group=2, pads=[1,1,1,1]}
+%r = Relu(%c3)
+%low = ReduceMin(%r, %spatial) {keepdims=0}
+%sum = ReduceSum(%r, %spatial) {keepdims=0}
+%y = Sub(%sum, %low)
+output %y)");
+  expect_same_meaning(graph, random_images(3, 2), true);
+  expect_same_bits_compiled(graph);
+}
+
+// Activations of s8, as some quantizers choose them, in every kind of op that reads or gives codes; the taps see s8.
+TEST(KernelForms, ActivationsOfS8) {
+  const std::string q = "{dtype=\"s8\", scale=reals [0x1p-5], zero_point=[-11]}",
+                    dq = "{scale=reals [0x1p-5], zero_point=[-11]}";
+  const auto codes = [&](const std::string& to, const std::string& from) {
+    return "%" + to + "q = QuantizeLinear(%" + from + ") " + q + "\n%" + to + " = DequantizeLinear(%" + to + "q) " +
+           dq + "\n";
+  };
+  std::string body =
+      "input %x : f32[batch,1,28,28]\nweights %f1 [16,1,3,3] 0.5\nweights %f2 [16,1,3,3] 0.5\n"
+      "weights %f3 [10,32] 0.3\n";
+  for (const char* w : {"1", "2", "3"})
+    body += std::string("%k") + w + " = QuantizeLinear(%f" + w +
+            ") {dtype=\"s8\", scale=reals [0x1p-8], zero_point=[0]}\n%w" + w + " = DequantizeLinear(%k" + w +
+            ") {scale=reals [0x1p-8], zero_point=[0]}\n";
+  body += codes("a", "x") + "%c = Conv(%a, %w1) {pads=[1,1,1,1], strides=[2,2]}\n%rl = Relu(%c)\n" + codes("b", "rl") +
+          "%d = Conv(%b, %w2) {group=16, pads=[1,1,1,1]}\n" + codes("e", "d") + "%s = Add(%b, %e)\n" + codes("f", "s") +
+          "%p = MaxPool(%f) {kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]}\n" + codes("g", "p") +
+          "%av = AveragePool(%f) {kernel_shape=[2,2], strides=[2,2]}\n" + codes("h", "av") +
+          "%j = Concat(%g, %h) {axis=1}\n" + codes("l", "j") + "%m = GlobalAveragePool(%l)\n" + codes("n", "m") +
+          "%o = Flatten(%n)\n" + codes("oo", "o") + "%y = Gemm(%oo, %w3) {transB=1}\n" + codes("z", "y") +
+          "output %z\noutput %lq";
+  ThreadPool threads(2);
+  CompileContext context{threads, {}};
+  const auto program = integerize_graph(networks::network(body, Stage::quantized), context, nullptr);
+  ASSERT_TRUE(program.has_value()) << program.error().message();
+  for (const Node& node : program->nodes())
+    if (node.op->name != "Quantize") {
+      EXPECT_TRUE(program->type(node.inputs[0]).quant.has_value()) << node.name;
+    }
+  expect_same_bits_compiled(*program);
+}
+
 }  // namespace
 }  // namespace cupel

@@ -1,8 +1,12 @@
 // Every op sample that has a compiled form means the same lowered as interpreted, element by element.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 
+#include "driver/compile.h"
+#include "driver/engine.h"
+#include "emit/image_builder.h"
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"
 #include "kernel/lower.h"
@@ -27,12 +31,62 @@ std::vector<Tensor> random_inputs(const Graph& graph) {
   return inputs;
 }
 
+// Inputs without a symbolic batch, behind the first, as constants: compiled code knows weights and parameters only so.
+Result<Graph> with_constant_operands(const Graph& graph) {
+  const auto inputs = random_inputs(graph);
+  Graph out;
+  out.stage = graph.stage;
+  std::vector<ValueId> values(graph.values().size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Value& v = graph.value(graph.inputs()[i]);
+    values[static_cast<size_t>(graph.inputs()[i].index)] = i > 0 && is_static(v.type.shape)
+                                                               ? out.add_constant(v.name, inputs[i], v.type.quant)
+                                                               : out.add_input(v.name, v.type);
+  }
+  for (size_t i = 0; i < graph.values().size(); ++i)
+    if (const Value& v = graph.values()[i]; v.constant) values[i] = out.add_constant(v.name, *v.constant, v.type.quant);
+  for (const Node& node : graph.nodes()) {
+    std::vector<ValueId> operands;
+    for (ValueId v : node.inputs) operands.push_back(v.valid() ? values[static_cast<size_t>(v.index)] : v);
+    std::vector<std::string> names;
+    std::vector<TensorType> types;
+    for (ValueId v : node.outputs) {
+      names.push_back(graph.value(v).name);
+      types.push_back(graph.type(v));
+    }
+    const NodeId added =
+        CUPEL_TRY(out.add_node(*node.op, node.name, std::move(operands), node.attributes, names, node.origin, types));
+    for (size_t i = 0; i < node.outputs.size(); ++i)
+      values[static_cast<size_t>(node.outputs[i].index)] = out.node(added).outputs[i];
+  }
+  for (ValueId v : graph.outputs()) out.add_output(values[static_cast<size_t>(v.index)]);
+  return out;
+}
+
+void expect_equal(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected, std::string_view text) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const Tensor &a = actual[i], &b = expected[i];
+    ASSERT_EQ(a.dtype(), b.dtype()) << text;
+    ASSERT_EQ(a.size(), b.size()) << text;
+    for (int64_t k = 0; k < a.size(); ++k) {
+      const double x = a.at(k), y = b.at(k);
+      ASSERT_TRUE(x == y || (x != x && y != y)) << text << " element " << k << ": " << x << ", expected " << y;
+    }
+  }
+}
+
+// Both by the meaning of the kernels and as code for this machine.
 TEST(LoweredSamples, MeanTheSameAsInterpreted) {
   ThreadPool threads(1);
+  WorkerPool workers({.program = CUPEL_EMIT_PROGRAM});
+  const EmitTarget host = find_emit_target("host").value();
   int lowered_count = 0;
   for (const OpDef* op : all_ops())
     for (std::string_view text : op->samples) {
-      const auto graph = parse_graph(text);
+      const auto parsed = parse_graph(text);
+      ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
+      const auto graph = with_constant_operands(*parsed);
       ASSERT_TRUE(graph.has_value()) << graph.error().message();
       const auto lowered = lower_graph(*graph, "sample", {true, 32});
       if (!lowered) {
@@ -43,18 +97,40 @@ TEST(LoweredSamples, MeanTheSameAsInterpreted) {
       const auto inputs = random_inputs(*graph);
       const auto expected = interpret(*graph, inputs, threads);
       ASSERT_TRUE(expected.has_value()) << expected.error().message();
-      const auto actual = evaluate_program(lowered->program, inputs);
-      ASSERT_TRUE(actual.has_value()) << text << actual.error().message();
-      for (size_t i = 0; i < expected->size(); ++i) {
-        const Tensor &a = (*actual)[i], &b = (*expected)[i];
-        ASSERT_EQ(a.size(), b.size()) << text;
-        for (int64_t k = 0; k < a.size(); ++k) {
-          const double x = a.at(k), y = b.at(k);
-          ASSERT_TRUE(x == y || (x != x && y != y)) << text << " element " << k << ": " << x << ", expected " << y;
-        }
+      const auto meant = evaluate_program(lowered->program, inputs);
+      ASSERT_TRUE(meant.has_value()) << text << meant.error().message();
+      expect_equal(*meant, *expected, text);
+      const auto image = compile_image(*graph, "sample", host, workers);
+      if (!image) {
+        EXPECT_EQ(image.error().kind, ErrorKind::unsupported) << text << image.error().message();
+        continue;
       }
+      auto model = CompiledModel::load(*image, "sample", 1);
+      ASSERT_TRUE(model.has_value()) << model.error().message();
+      const auto computed = model->run(inputs);
+      ASSERT_TRUE(computed.has_value()) << text << computed.error().message();
+      expect_equal(*computed, *expected, text);
     }
-  EXPECT_GE(lowered_count, 88);  // of the samples; a lowering that is lost shows here
+  EXPECT_GE(lowered_count, 141);  // of the samples; a lowering that is lost shows here
+}
+
+TEST(LoweredSamples, ArgMaxPassesNaNOverUnlessItComesFirst) {
+  ThreadPool threads(1);
+  for (const char* last : {"0", "1"}) {
+    const auto graph = parse_graph(
+        "graph \"g\" stage simplified opset 18 {\ninput %x : f32[batch,5]\n"
+        "%y = ArgMax(%x) {axis=1, keepdims=0, select_last_index=" +
+        std::string(last) + "}\noutput %y\n}");
+    ASSERT_TRUE(graph.has_value()) << graph.error().message();
+    const auto lowered = lower_graph(*graph, "sample", {true, 32});
+    ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
+    const float nan = std::numeric_limits<float>::quiet_NaN(), none = -std::numeric_limits<float>::infinity();
+    const std::vector<float> rows = {nan, 1, 9, 2, 9, 3, nan, 7, 7, nan, none, none, nan, none, nan, 4, 4, 4, 4, nan};
+    const std::vector<Tensor> inputs = {Tensor::of<float>({4, 5}, rows)};
+    const auto expected = interpret(*graph, inputs, threads), actual = evaluate_program(lowered->program, inputs);
+    ASSERT_TRUE(actual.has_value()) << actual.error().message();
+    expect_equal(*actual, *expected, last);
+  }
 }
 
 }  // namespace

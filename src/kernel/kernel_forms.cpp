@@ -1,0 +1,217 @@
+#include "kernel/kernel_forms.h"
+
+#include <algorithm>
+#include <map>
+
+#include "ir/patch.h"
+
+namespace cupel {
+namespace {
+
+// ---- s8 activations as u8 codes
+
+bool is_s8_activation(const TensorType& t) { return t.dtype == DType::s8 && t.quant && t.quant->per_tensor(); }
+
+TensorType shifted(TensorType t) {
+  if (!is_s8_activation(t)) return t;
+  t.dtype = DType::u8;
+  t.quant->zero_point[0] += 128;
+  return t;
+}
+
+Tensor shifted(const Tensor& codes) {
+  Tensor out(DType::u8, codes.dims());
+  std::transform(codes.bytes().begin(), codes.bytes().end(), out.mutable_bytes().begin(),
+                 [](std::byte b) { return b ^ std::byte{0x80}; });
+  return out;
+}
+
+Result<Graph> unsigned_activations(const Graph& graph) {
+  if (std::none_of(graph.values().begin(), graph.values().end(),
+                   [](const Value& v) { return !v.constant && is_s8_activation(v.type); }))
+    return graph;
+  Graph out;
+  out.name = graph.name;
+  out.stage = graph.stage;
+  out.opset = graph.opset;
+  std::map<ValueId, ValueId> values, codes;  // constants: as weights, and as activations
+  for (ValueId v : graph.inputs()) values[v] = out.add_input(graph.value(v).name, shifted(graph.type(v)));
+  for (const Node& node : graph.nodes()) {
+    std::vector<ValueId> inputs;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const ValueId v = node.inputs[i];
+      if (!v.valid() || !graph.value(v).constant) {
+        inputs.push_back(v.valid() ? values.at(v) : v);
+        continue;
+      }
+      const Value& c = graph.value(v);
+      const bool activation = is_s8_activation(c.type) && !(node.op->quant_rule == QuantRule::contraction && i == 1);
+      ValueId& known = (activation ? codes : values)[v];
+      if (!known.valid())
+        known = activation ? out.add_constant(c.name, shifted(*c.constant), shifted(c.type).quant)
+                           : out.add_constant(c.name, *c.constant, c.type.quant);
+      inputs.push_back(known);
+    }
+    std::vector<std::string> names;
+    std::vector<TensorType> types;
+    for (ValueId v : node.outputs) {
+      names.push_back(graph.value(v).name);
+      types.push_back(shifted(graph.type(v)));
+    }
+    const NodeId added = CUPEL_TRY(
+        out.add_node(*node.op, node.name, std::move(inputs), node.attributes, std::move(names), node.origin, types));
+    for (size_t i = 0; i < node.outputs.size(); ++i) values[node.outputs[i]] = out.node(added).outputs[i];
+  }
+  for (ValueId v : graph.outputs()) {
+    if (!values.contains(v)) values[v] = out.add_constant(graph.value(v).name, *graph.value(v).constant);
+    out.add_output(values.at(v));
+  }
+  return out;
+}
+
+// A constant of f32 broadcast to these dimensions.
+Tensor repeated(const Tensor& t, const Dims& dims) {
+  Tensor out(DType::f32, dims);
+  const size_t missing = dims.size() - t.dims().size();
+  Dims at(dims.size(), 0);
+  for (float& v : out.mutable_data<float>()) {
+    int64_t from = 0;
+    for (size_t d = missing; d < dims.size(); ++d)
+      from = from * t.dims()[d - missing] + (t.dims()[d - missing] == 1 ? 0 : at[d]);
+    v = t.data<float>()[static_cast<size_t>(from)];
+    for (size_t d = dims.size(); d > 0 && ++at[d - 1] == dims[d - 1];) at[--d] = 0;
+  }
+  return out;
+}
+
+// ---- forms of single nodes
+
+class Forms {
+ public:
+  explicit Forms(const Graph& graph) : graph_(graph), patch_(graph) {}
+
+  Result<Graph> run() {
+    for (size_t n = 0; n < graph_.nodes().size(); ++n) {
+      id_ = {static_cast<int32_t>(n)};
+      node_ = &graph_.nodes()[n];
+      const std::string_view op = node_->op->name;
+      if (op == "Conv" || op == "MaxPool" || op == "AveragePool") {
+        window();
+      } else if (op == "Softmax" || op == "LogSoftmax") {
+        softmax();
+      } else if (op == "LayerNormalization") {
+        layer_normalization();
+      }
+    }
+    return patch_.empty() ? graph_ : apply_patch(patch_);
+  }
+
+ private:
+  const Shape& shape(ValueId v) const { return graph_.type(v).shape; }
+  ValueId out() const { return node_->outputs[0]; }
+  std::string name(std::string_view what) const { return graph_.value(out()).name + "_" + std::string(what); }
+
+  void claim() {
+    patch_.begin_edit();
+    patch_.remove(id_);
+  }
+  ValueId reshaped(ValueId x, const Shape& to, std::string_view what) {
+    std::vector<int64_t> target;
+    for (const Dim& d : to) target.push_back(d.is_constant() ? d.factor : -1);
+    return patch_.add(
+        "Reshape", name(what),
+        {x, patch_.add_constant(name(what) + "_target", Tensor::of<int64_t>({static_cast<int64_t>(target.size())},
+                                                                            std::span<const int64_t>(target)))});
+  }
+  void give(ValueId result) { patch_.replace(out(), result); }
+
+  void window() {
+    const ValueId x = node_->inputs[0];
+    if (shape(x).size() != 3 || node_->outputs.size() != 1) return;
+    const bool conv = node_->op->name == "Conv";
+    std::vector<ValueId> inputs = node_->inputs;
+    const Value* w = conv ? &graph_.value(inputs[1]) : nullptr;
+    if (w && !w->constant) return;
+    claim();
+    const auto flat = [](Shape s) {
+      s.insert(s.end() - 1, Dim(1));
+      return s;
+    };
+    inputs[0] = reshaped(x, flat(shape(x)), "flat");
+    if (w) {
+      const Dims& d = w->constant->dims();
+      inputs[1] = patch_.add_constant(w->name + "_flat", w->constant->reshaped({d[0], d[1], 1, d[2]}), w->type.quant);
+    }
+    Attributes attributes = node_->attributes;
+    for (std::string_view key : {"kernel_shape", "strides", "dilations"}) {
+      const auto found = attributes.find(key);
+      if (found != attributes.end()) found->second = std::vector<int64_t>{1, attr_ints(node_->attributes, key)[0]};
+    }
+    if (const auto pads = attributes.find("pads"); pads != attributes.end()) {
+      const auto p = attr_ints(node_->attributes, "pads");
+      pads->second = std::vector<int64_t>{0, p[0], 0, p[1]};
+    }
+    TensorType type = graph_.type(out());
+    type.shape = flat(type.shape);
+    const ValueId y =
+        patch_.add(node_->op->name, name("window"), std::move(inputs), std::move(attributes), std::move(type));
+    give(reshaped(y, shape(out()), "line"));
+  }
+
+  void softmax() {
+    const ValueId x = node_->inputs[0];
+    const auto rank = static_cast<int64_t>(shape(x).size());
+    int64_t axis = attr_int(node_->attributes, "axis", -1);
+    if (axis < 0) axis += rank;
+    if (axis == rank - 1 || axis == 0) return;
+    claim();
+    // The two dimensions change places, there and back.
+    std::vector<int64_t> perm(static_cast<size_t>(rank));
+    for (size_t d = 0; d < perm.size(); ++d) perm[d] = static_cast<int64_t>(d);
+    std::swap(perm[static_cast<size_t>(axis)], perm.back());
+    const ValueId turned = patch_.add("Transpose", name("turned"), {x}, {{"perm", perm}});
+    const ValueId y = patch_.add(node_->op->name, name("row"), {turned});
+    give(patch_.add("Transpose", name("back"), {y}, {{"perm", perm}}));
+  }
+
+  void layer_normalization() {
+    const ValueId x = node_->inputs[0];
+    const auto rank = static_cast<int64_t>(shape(x).size());
+    int64_t axis = attr_int(node_->attributes, "axis", -1);
+    if (axis < 0) axis += rank;
+    if (axis == rank - 1 || axis == 0) return;
+    std::vector<ValueId> inputs = node_->inputs;
+    const Shape tail(shape(x).begin() + axis, shape(x).end());
+    if (!is_static(tail)) return;
+    const int64_t joined = element_count(static_dims(tail));
+    for (size_t i = 1; i < inputs.size(); ++i)
+      if (inputs[i].valid() && !graph_.value(inputs[i]).constant) return;
+    claim();
+    Shape rows(shape(x).begin(), shape(x).begin() + axis);
+    rows.emplace_back(joined);
+    inputs[0] = reshaped(x, rows, "rows");
+    for (size_t i = 1; i < inputs.size(); ++i)
+      if (inputs[i].valid())
+        inputs[i] =
+            patch_.add_constant(graph_.value(inputs[i]).name + "_row",
+                                repeated(*graph_.value(inputs[i]).constant, static_dims(tail)).reshaped({joined}));
+    Attributes attributes = node_->attributes;
+    attributes.insert_or_assign("axis", int64_t{-1});
+    give(reshaped(patch_.add("LayerNormalization", name("row"), std::move(inputs), std::move(attributes)), shape(out()),
+                  "back"));
+  }
+
+  const Graph& graph_;
+  Patch patch_;
+  NodeId id_;
+  const Node* node_ = nullptr;
+};
+
+}  // namespace
+
+Result<Graph> kernel_forms(const Graph& graph) {
+  const Graph codes = CUPEL_TRY(unsigned_activations(graph));
+  return Forms(codes).run();
+}
+
+}  // namespace cupel
