@@ -321,8 +321,8 @@ const OpDef kArgMax{.name = "ArgMax",
   %y = ArgMax(%x) {axis=-1, keepdims=0}
   output %y
 })",
-                                R"(graph "arg_max_codes" stage integer opset 18 {
-  input %x : s8[batch,3,17] quant(scale=[0x1.4p-5], zero_point=[-13])
+                                R"(graph "arg_max_bytes" stage imported opset 18 {
+  input %x : u8[batch,3,17]
   %y = ArgMax(%x) {axis=1, select_last_index=1}
   output %y
 })",
