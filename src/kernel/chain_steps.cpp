@@ -252,7 +252,8 @@ class Chainer {
 
 }  // namespace
 
-void chain_steps(const Graph& graph, Program& program, const LowerOptions& options, std::vector<FusionDecision>& decisions) {
+void chain_steps(const Graph& graph, Program& program, const LowerOptions& options,
+                 std::vector<FusionDecision>& decisions) {
   Chainer(graph, program, options, decisions).run();
 }
 

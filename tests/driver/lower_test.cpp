@@ -170,9 +170,8 @@ TEST(Lower, ChainsEqualTheInterpreter) {
     options.chains_above_bytes = 0;
     const auto lowered = lower_graph(model->program, "m", lower_target(host), options);
     ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
-    const auto chains = std::count_if(lowered->program.steps.begin(), lowered->program.steps.end(), [](const Step& s) {
-      return std::holds_alternative<ChainSpec>(s.kernel.spec);
-    });
+    const auto chains = std::count_if(lowered->program.steps.begin(), lowered->program.steps.end(),
+                                      [](const Step& s) { return std::holds_alternative<ChainSpec>(s.kernel.spec); });
     EXPECT_GE(chains, 3) << name;
     const auto image = compile_image(model->program, "m", host, workers, {options, {}});
     ASSERT_TRUE(image.has_value()) << image.error().message();

@@ -50,7 +50,7 @@ struct Row {
 
 #define CUPEL_ROW(name)                                                            \
   Row {                                                                            \
-#name, [](Scalar x) { return name(x); }, [](float x) { return name##_f32(x); } \
+    #name, [](Scalar x) { return name(x); }, [](float x) { return name##_f32(x); } \
   }
 const Row kRows[] = {
     CUPEL_ROW(exp),

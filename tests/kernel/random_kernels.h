@@ -452,8 +452,7 @@ class KernelGenerator {
     const int64_t pattern = pick(0, 3);
     if (pattern <= 1) {  // softmax, logarithm of it
       step(RowReduction::greatest, input, nullptr);
-      step(
-          RowReduction::sum64, [&](ExprBuilder& e) { return exp(input(e) - acc(e, 0)); }, nullptr);
+      step(RowReduction::sum64, [&](ExprBuilder& e) { return exp(input(e) - acc(e, 0)); }, nullptr);
       v = pattern == 0 ? exp(input(b) - acc(b, 0)) / acc(b, 1) : (input(b) - acc(b, 0)) - log(acc(b, 1));
     } else if (pattern == 2) {  // layer normalization
       step(RowReduction::sum64, input, [&](ExprBuilder& e) { return acc(e, 0) / n; });

@@ -73,8 +73,9 @@ Run setup_compile(CLI::App& command) {
   command.add_option("--target", flags->target, "host, x86-64-v3, x86-64-v4, … with +avxvnni or +avx512vnni")
       ->capture_default_str();
   command.add_flag("--no-fusion", flags->no_fusion, "Every node a kernel of its own: the same results, slower");
-  command.add_option("--chains-above", flags->chains_above_bytes,
-                     "Kernels that hand on more bytes than this take turns along one axis: the same results")
+  command
+      .add_option("--chains-above", flags->chains_above_bytes,
+                  "Kernels that hand on more bytes than this take turns along one axis: the same results")
       ->check(whole_number(0, kLargest));
   command.add_option("--code-level", flags->code_level, "LLVM's level of code generation, 0 to 3: the same results")
       ->check(whole_number(0, 3))
