@@ -195,7 +195,9 @@ class Chainer {
       ChainPart& part = chain.parts[p];
       const int64_t buffer = program_.steps[members[p]].buffers[0];
       for (size_t q = 0; q < count; ++q)
-        if (q != p && writes(members[q], buffer)) return refuse(refusal, "two of its kernels write one buffer");
+        if (q != p && writes(members[q], buffer) &&
+            accesses_of(chain.parts[q].kernel.spec)[0]->strides[0] != accesses_of(part.kernel.spec)[0]->strides[0])
+          return refuse(refusal, "two of its kernels write one buffer at different rates");
       between += program_.buffers[static_cast<size_t>(buffer)].item_bytes;
       const int64_t all = units_per_item(part.kernel), row = all / space_of(part.kernel.spec)[0];
       const Need& n = needs[p];
