@@ -188,6 +188,35 @@ TEST(Lower, ChainsEqualTheInterpreter) {
   }
 }
 
+// An elementwise kernel that reads its operand for the last time writes in its place.
+TEST(Lower, MapsWriteInPlace) {
+  const auto graph = parse_graph(R"(graph "places" stage simplified opset 17 {
+  input %x : f32[batch,64,64]
+  %a = Softmax(%x)
+  %b = Softmax(%a)
+  %c = Mul(%a, %b)
+  %d = Softmax(%c)
+  output %d
+})");
+  ASSERT_TRUE(graph.has_value()) << graph.error().message();
+  auto lowered = lower_graph(*graph, "places", {}, {.fuse = false});
+  ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
+  std::map<std::string, int64_t> offsets;
+  for (const Buffer& buffer : lowered->program.buffers)
+    if (buffer.place == BufferPlace::arena) offsets[buffer.name] = buffer.offset;
+  EXPECT_TRUE(offsets.at("c") == offsets.at("a") || offsets.at("c") == offsets.at("b"));
+  EXPECT_NE(offsets.at("b"), offsets.at("a"));
+  Tensor input(DType::f32, {2, 64, 64});
+  std::mt19937 engine(5);
+  std::normal_distribution<float> normal;
+  for (float& v : input.mutable_data<float>()) v = normal(engine);
+  ThreadPool threads(1);
+  const auto expected = interpret(*graph, std::span(&input, 1), threads, {});
+  const auto outputs = evaluate_program(lowered->program, std::span(&input, 1), {});
+  ASSERT_TRUE(expected.has_value() && outputs.has_value());
+  EXPECT_TRUE(same_bytes((*outputs)[0], (*expected)[0]));
+}
+
 TEST(Lower, ShapesBeyondTheLimitStopBeforeCodeIsMade) {
   const auto graph = parse_graph(R"(graph "large" stage simplified opset 17 {
   input %x : f32[batch,65536,196608]
