@@ -1,5 +1,5 @@
 // Reductions over dimensions of an item, and global pooling, as window kernels: the dimensions that vanish are walked
-// as taps in row-major order; the last one that stays makes the channels.
+// as taps in row-major order; the last one that stays, but for those of extent 1, makes the channels.
 #include <algorithm>
 #include <numeric>
 
@@ -34,11 +34,11 @@ Status Lowering::lower_reduce(NodeId id) {
     for (size_t d = 1; d < in_dims.size(); ++d) reduced[d] = true;
   }
   int64_t count = 1;
-  std::optional<size_t> channels;  // the last dimension that stays
+  std::optional<size_t> channels;  // the last dimension that stays and is longer than 1, if there is one
   for (size_t d = 0; d < in_dims.size(); ++d) {
     if (reduced[d]) {
       count *= in_dims[d];
-    } else {
+    } else if (!channels || in_dims[d] != 1 || in_dims[*channels] == 1) {
       channels = d;
     }
   }
@@ -96,7 +96,7 @@ Status Lowering::lower_reduce(NodeId id) {
   for (size_t d = 0; d < in_dims.size(); ++d) {
     if (reduced[d]) {
       spec.loops.push_back({in_dims[d], x.layout.strides[d]});
-    } else {
+    } else if (d <= *channels) {  // dimensions behind the channels have extent 1
       walk.space.push_back(in_dims[d]);
       walk.item_dim.push_back(static_cast<int>(out_dim));
       spec.a.strides.push_back(x.layout.strides[d]);

@@ -16,6 +16,7 @@
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"
 #include "kernel/memory_plan.h"
+#include "kernel/node_kernels.h"
 #include "quant/network.h"
 #include "reference/interpreter.h"
 
@@ -173,6 +174,11 @@ TEST(Lower, ChainsEqualTheInterpreter) {
     const auto chains = std::count_if(lowered->program.steps.begin(), lowered->program.steps.end(),
                                       [](const Step& s) { return std::holds_alternative<ChainSpec>(s.kernel.spec); });
     EXPECT_GE(chains, 3) << name;
+    const std::vector<NodeKernel> kernels = node_kernels(model->program, *lowered);
+    for (size_t i = 0; i < kernels.size(); ++i)
+      if (const Node& node = model->program.nodes()[i]; node.op->quant_rule == QuantRule::contraction) {
+        EXPECT_FALSE(kernels[i].step.empty()) << node.name;
+      }
     const auto image = compile_image(model->program, "m", host, workers, {options, {}});
     ASSERT_TRUE(image.has_value()) << image.error().message();
     for (int thread_count : {1, 2})

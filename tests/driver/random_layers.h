@@ -247,6 +247,33 @@ class RandomLayer {
     return node("Concat", parts, {{"axis", pick(1, rank - 1)}},
                 codes ? std::optional(chance(0.3) ? type(x) : code_type(0.05)) : std::nullopt);
   }
+  int64_t axis_of(ValueId x) { return pick(1, static_cast<int64_t>(type(x).shape.size()) - 1); }
+  ValueId indices(const char* kind, const std::vector<int64_t>& values) {
+    return graph_.add_constant(fresh(kind),
+                               Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, std::span(values)));
+  }
+  ValueId row(ValueId x) {
+    const char* op = chance(0.6) ? "Softmax" : "LogSoftmax";
+    return node(op, {x}, {{"axis", chance(0.5) ? int64_t{-1} : axis_of(x)}});
+  }
+  // Of numbers; of codes only the mean.
+  ValueId reduction(ValueId x) {
+    const bool codes = type(x).quant.has_value();
+    const char* op = codes ? "ReduceMean" : one_of({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"});
+    return node(op, {x, indices("axes", {axis_of(x)})}, {{"keepdims", int64_t{1}}},
+                codes ? std::optional(code_type(0.03)) : std::nullopt);
+  }
+  ValueId padded(ValueId x) {
+    const size_t rank = type(x).shape.size();
+    std::vector<int64_t> pads(2 * rank, 0);
+    for (size_t d = 1; d < rank; ++d) {
+      pads[d] = pick(0, 2);
+      pads[rank + d] = pick(0, 2);
+    }
+    std::vector<ValueId> inputs = {x, indices("pads", pads)};
+    if (chance(0.5)) inputs.push_back(graph_.add_constant(fresh("value"), Tensor::scalar(real(-1, 1))));
+    return node("Pad", std::move(inputs), {}, type(x).quant ? std::optional(type(x)) : std::nullopt);
+  }
   ValueId transposed(ValueId x) {
     std::vector<int64_t> perm(type(x).shape.size());
     std::iota(perm.begin(), perm.end(), 0);
@@ -256,7 +283,9 @@ class RandomLayer {
   ValueId behind(ValueId x) {
     const bool codes = type(x).quant.has_value();
     const auto result = [&] { return codes ? std::optional(code_type(0.05)) : std::nullopt; };
-    switch (pick(0, 8)) {
+    switch (pick(0, 10)) {
+      case 9: return reduction(x);
+      case 10: return padded(x);
       case 7: return concat(x);
       case 8: return transposed(x);
       case 0:
@@ -266,8 +295,7 @@ class RandomLayer {
         return node("Add", chance(0.5) ? std::vector{x, beside(x, false)} : std::vector{beside(x, false), x}, {},
                     result());
       case 4: return node("Mul", {x, beside(x, chance(0.6))}, {}, result());
-      case 5:
-        return codes ? node("Requantize", {x}, {}, code_type(0.05)) : node("Softmax", {x}, {{"axis", int64_t{-1}}});
+      case 5: return codes ? node("Requantize", {x}, {}, code_type(0.05)) : row(x);
       default: return codes ? node("Dequantize", {x}, {}) : node("Quantize", {x}, {}, code_type(0.03));
     }
   }
