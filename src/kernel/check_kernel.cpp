@@ -143,6 +143,7 @@ Status check_tables(const std::vector<Access>& operands, std::span<const ScalarE
 constexpr DType kReal[] = {DType::f32};
 constexpr DType kWhole[] = {DType::s32};
 constexpr DType kElements[] = {DType::u8, DType::s8, DType::s32, DType::f32};
+constexpr DType kMapped[] = {DType::u8, DType::s8, DType::s16, DType::s32, DType::f32};  // what maps write
 
 // Operands and the result. whole_blocks: the last dimension is computed in blocks of 16.
 Status check_operands(const std::vector<Access>& operands, const Access& out, const Dims& space, bool whole_blocks) {
@@ -156,7 +157,7 @@ Status check_operands(const std::vector<Access>& operands, const Access& out, co
                                 size_of(a.dtype)));
     CUPEL_TRY(check_span(name, span_of(a, space, last)));
   }
-  CUPEL_TRY(check_access("out", out, space, kElements));
+  CUPEL_TRY(check_access("out", out, space, whole_blocks ? std::span<const DType>(kElements) : kMapped));
   if (out.constant) return broken("out: is constant");
   if (whole_blocks && out.strides.back() != size_of(out.dtype))
     return broken(fmt::format("out: steps {} bytes along the last dimension, expected {}", out.strides.back(),

@@ -65,15 +65,10 @@ void load(DType type, const std::byte* at, int64_t stride, int count, Lanes& lan
 
 // Low bytes first, as the machine stores them.
 void store(DType type, std::byte* at, int64_t stride, int count, const Lanes& lanes) {
-  const size_t width = type == DType::u8 || type == DType::s8 ? 1 : 4;
-  for (int i = 0; i < count; ++i) {
-    const uint32_t bits = lanes[static_cast<size_t>(i)];
-    if (width == 1) {
-      at[i * stride] = static_cast<std::byte>(bits);
-    } else {
-      std::memcpy(at + i * stride, &bits, sizeof bits);
-    }
-  }
+  // The low bytes, which come first.
+  static_assert(std::endian::native == std::endian::little);
+  const auto width = static_cast<size_t>(dtype_bits(type) / 8);
+  for (int i = 0; i < count; ++i) std::memcpy(at + i * stride, &lanes[static_cast<size_t>(i)], width);
 }
 
 // An expression over the kernel's operands, at elements of one row.

@@ -92,7 +92,8 @@ struct WindowSchedule {
   bool operator==(const WindowSchedule&) const = default;
 };
 
-// map: result = value(operands…) for every element of the space, in any order. With no operand it fills.
+// map: result = value(operands…) for every element of the space, in any order. With no operand it fills. The result may
+// also be s16 (the low half of the value), which contractions read as packed weights.
 struct MapSpec {
   Dims space;
   std::vector<Access> operands;

@@ -45,11 +45,6 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
   if (codes && (tx.dtype != DType::u8 || tw.dtype != DType::u8))
     return unsupported("", "a product of activations other than u8 codes has no compiled form yet",
                        "run the model with --engine reference");
-  // Maps write no s16 yet, so that this form waits for a target with a dot product of bytes.
-  if (codes && !target_.byte_dot_product)
-    return unsupported("",
-                       "a product of two activations on a target without a byte dot product has no compiled form yet",
-                       "run the model with --engine reference");
   // Without a dot product of bytes the second operand is stored as s16, which holds w − zw itself: then w' = w − zw,
   // zw' = 0.
   const bool bytes = codes && target_.byte_dot_product;

@@ -397,7 +397,7 @@ class KernelGenerator {
       const Scalar x = b.operand(static_cast<int32_t>(i), s.operands.back().dtype);
       (x.type() == ScalarType::f32 ? reals : wholes).push_back(x);
     }
-    const DType type = one_of({DType::u8, DType::s8, DType::s32, DType::f32});
+    const DType type = one_of({DType::u8, DType::s8, DType::s16, DType::s32, DType::f32});
     if (operands == 0) {
       s.value = b.finish(type == DType::f32 ? Scalar(real(3)) : Scalar(static_cast<int32_t>(pick(-128, 255))));
     } else if (operands == 1 && scalar_type_of(type) == scalar_type_of(s.operands[0].dtype) && chance(0.5)) {
