@@ -159,6 +159,14 @@ Scalar to_code(Scalar v, DType type, int32_t zero_point) {
   const Scalar code = round_s32(less(greater(v, range.low), range.high));
   return zero_point == 0 ? code : code + zero_point;
 }
+Scalar to_code_within(double reach, Scalar v, DType type, int32_t zero_point) {
+  if (!(reach < 0x1p22)) return to_code(v, type, zero_point);
+  const Scalar low(static_cast<int32_t>(dtype_min(type)) - zero_point),
+      high(static_cast<int32_t>(dtype_max(type)) - zero_point);
+  const Scalar rounded = round_s32(v), above = select(rounded > low, rounded, low),
+               clamped = select(high > above, above, high);
+  return zero_point == 0 ? clamped : clamped + Scalar(zero_point);
+}
 Scalar from_code(Scalar code, int32_t zero_point, float scale) {
   return to_f32(zero_point == 0 ? code : code - zero_point) * scale;
 }

@@ -101,6 +101,10 @@ class Scalar {
 // ops/unary_functions.def.
 std::optional<Scalar> unary_expression(std::string_view name, const Attributes& attributes, Scalar x);
 
+// to_code(v, …) for a v of which is known that it is no NaN and that |v| ≤ `reach`. Below 2^22 it is rounded before it
+// is clamped, which a packing instruction then does.
+Scalar to_code_within(double reach, Scalar v, DType type, int32_t zero_point);
+
 // What the sources of an expression become when it is appended to another one.
 struct ScalarSources {
   std::vector<Scalar> operands;      // value of operand i

@@ -20,7 +20,8 @@ bool same_codes(const TensorType& a, const TensorType& b) { return a.dtype == b.
 
 Scalar requantized(Scalar x, const TensorType& from, const TensorType& to) {
   const float m = ops::scale_ratio(from.quant->scale[0], to.quant->scale[0]);
-  return to_code(to_f32(x - Scalar(from.quant->zero_point[0])) * Scalar(m), to.dtype, to.quant->zero_point[0]);
+  return to_code_within(256.0 * static_cast<double>(m), to_f32(x - Scalar(from.quant->zero_point[0])) * Scalar(m),
+                        to.dtype, to.quant->zero_point[0]);
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ std::vector<float> floats(const Tensor& t, int64_t columns) {
 }  // namespace
 
 Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
-                               std::vector<int64_t>& sums, int64_t groups) {
+                               std::vector<WeightSum>& sums, int64_t groups) {
   const int64_t columns = rows.dims()[0] / groups, depth = rows.dims()[1];
   if (rows.dtype() == DType::f32) {
     spec.b = {DType::f32, true, 0, 0, std::vector<int64_t>(spec.space.size(), 0)};
@@ -50,8 +50,8 @@ Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64
   }
   const Tensor centered = CUPEL_TRY(centered_weights(rows, type, rows.dims()[0]));
   for (int64_t r = 0; r < rows.dims()[0]; ++r) {
-    int64_t sum = 0;
-    for (int64_t k = 0; k < depth; ++k) sum += centered.data<int8_t>()[static_cast<size_t>(r * depth + k)];
+    WeightSum sum;
+    for (int64_t k = 0; k < depth; ++k) sum.add(centered.data<int8_t>()[static_cast<size_t>(r * depth + k)]);
     sums.push_back(sum);
   }
   spec.b = {target_.byte_dot_product ? DType::s8 : DType::s16, true, 0, 0, std::vector<int64_t>(spec.space.size(), 0)};
@@ -64,6 +64,14 @@ Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64
     all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());
   }
   return add_constant(all);
+}
+
+double Lowering::result_reach(const TensorType& x, const WeightSum& weights, int64_t bias, float multiplier) {
+  const int32_t zero = x.quant->zero_point[0];
+  const auto most = static_cast<double>(std::max(dtype_max(x.dtype) - zero, zero - dtype_min(x.dtype)));
+  // A conversion and a product, each rounded once.
+  return (most * static_cast<double>(weights.magnitude) + static_cast<double>(std::abs(bias))) *
+         static_cast<double>(multiplier) * (1 + 0x1p-20);
 }
 
 Status Lowering::finish_contraction(NodeId id, Contraction c) {
@@ -99,17 +107,21 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
       const int64_t b = bias ? bias->int_at(bias->size() == 1 ? 0 : col) : 0;
       // Sums wrap on the way; the exact result fits, as integerize proved.
       start[static_cast<size_t>(col)] =
-          static_cast<int32_t>(static_cast<uint32_t>(b - zx * c.weight_sums[static_cast<size_t>(col)]));
+          static_cast<int32_t>(static_cast<uint32_t>(b - zx * c.weight_sums[static_cast<size_t>(col)].sum));
     }
     c.spec.start = column_access(std::as_bytes(std::span(start)), DType::s32, rank, start_buffer);
     std::vector<float> m(static_cast<size_t>(c.columns));
+    double reach = 0;
     for (int64_t col = 0; col < c.columns; ++col) {
       const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(tw.quant->per_tensor() ? 0 : col);
       m[static_cast<size_t>(col)] =
           ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
+      reach = std::max(reach,
+                       result_reach(tx, c.weight_sums[static_cast<size_t>(col)],
+                                    bias ? bias->int_at(bias->size() == 1 ? 0 : col) : 0, m[static_cast<size_t>(col)]));
     }
     x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, rank);
-    if (ty.quant) x = to_code(x, ty.dtype, ty.quant->zero_point[0]);
+    if (ty.quant) x = to_code_within(reach, x, ty.dtype, ty.quant->zero_point[0]);
     x = CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk));
   }
   const ValueId result = take(id, nodes, node.outputs[0], draft);

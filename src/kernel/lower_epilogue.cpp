@@ -263,6 +263,10 @@ bool changes_shape(const Node& node) {
   return op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze";
 }
 
+namespace {
+constexpr double kMostDistance = 256;  // of an 8-bit code from its zero point, with room for roundings
+}
+
 Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands,
                                          const Walk& walk) {
   const std::string_view op = node.op->name;
@@ -280,8 +284,9 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     if (op == "Dequantize") return from_code(operands[0], t.quant->zero_point[0], t.quant->scale[0]);
     const float m = ops::scale_ratio(in.quant->scale[0], out.quant->scale[0]);
     if (*in.quant == *out.quant && in.dtype == out.dtype) return operands[0];
-    return to_code(to_f32(operands[0] - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype,
-                   out.quant->zero_point[0]);
+    return to_code_within(kMostDistance * static_cast<double>(m),
+                          to_f32(operands[0] - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype,
+                          out.quant->zero_point[0]);
   }
   if (node.op->quant_rule == QuantRule::unary && codes(node.inputs[0])) {
     const NodeId id{static_cast<int32_t>(&node - graph_.nodes().data())};
@@ -293,11 +298,14 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     if (codes(node.inputs[0]) && codes(node.inputs[1])) {
       const QuantParams &a = *in.quant, &b = *graph_.type(node.inputs[1]).quant, &y = *out.quant;
       const Scalar da = operands[0] - Scalar(a.zero_point[0]), db = operands[1] - Scalar(b.zero_point[0]);
-      if (op == "Mul")
-        return to_code(to_f32(da * db) * Scalar(ops::product_ratio(a.scale[0], b.scale[0], y.scale[0])), out.dtype,
-                       y.zero_point[0]);
-      const Scalar t = to_f32(da) * Scalar(ops::scale_ratio(a.scale[0], y.scale[0]));
-      return to_code(fma(to_f32(db), Scalar(ops::scale_ratio(b.scale[0], y.scale[0])), t), out.dtype, y.zero_point[0]);
+      if (op == "Mul") {
+        const float m = ops::product_ratio(a.scale[0], b.scale[0], y.scale[0]);
+        return to_code_within(kMostDistance * kMostDistance * static_cast<double>(m), to_f32(da * db) * Scalar(m),
+                              out.dtype, y.zero_point[0]);
+      }
+      const float ma = ops::scale_ratio(a.scale[0], y.scale[0]), mb = ops::scale_ratio(b.scale[0], y.scale[0]);
+      return to_code_within(kMostDistance * (static_cast<double>(ma) + static_cast<double>(mb)),
+                            fma(to_f32(db), Scalar(mb), to_f32(da) * Scalar(ma)), out.dtype, y.zero_point[0]);
     }
     return unsupported("", "operands of mixed types", "run the model with --engine reference");
   }

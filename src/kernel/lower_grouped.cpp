@@ -36,7 +36,7 @@ Status Lowering::lower_grouped_conv(NodeId id) {
   spec.loops = {{window.h.kernel, window.h.dilation * row}, {window.w.kernel, window.w.dilation * pixel}};
   spec.run = channels;
   const Tensor ordered = permuted(weights, {0, 2, 3, 1});
-  std::vector<int64_t> sums;
+  std::vector<WeightSum> sums;
   const int64_t weights_buffer =
       CUPEL_TRY(pack(ordered.reshaped({dims[0], ordered.size() / dims[0]}), tw, channels, spec, sums, groups));
 
@@ -58,8 +58,8 @@ Status Lowering::lower_grouped_conv(NodeId id) {
   } else {
     std::tie(spec.start, start_buffer) = by_column(DType::s32, [&](Tensor& t, int64_t at, int64_t c) {
       const int64_t start = bias ? bias->int_at(bias_at(c)) : 0;
-      t.mutable_data<int32_t>()[static_cast<size_t>(at)] =
-          static_cast<int32_t>(static_cast<uint32_t>(start - tx.quant->zero_point[0] * sums[static_cast<size_t>(c)]));
+      t.mutable_data<int32_t>()[static_cast<size_t>(at)] = static_cast<int32_t>(
+          static_cast<uint32_t>(start - tx.quant->zero_point[0] * sums[static_cast<size_t>(c)].sum));
     });
     auto [access, buffer] = by_column(DType::f32, [&](Tensor& t, int64_t at, int64_t c) {
       const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(c);

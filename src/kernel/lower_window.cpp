@@ -100,27 +100,29 @@ Status Lowering::lower_depthwise(NodeId id) {
   Tensor packed(DType::s8, {taps, padded});
   std::vector<int32_t> start(static_cast<size_t>(padded), 0);
   std::vector<float> m(static_cast<size_t>(channels));
+  double reach = 0;
   for (int64_t c = 0; c < channels; ++c) {
-    int64_t sum = 0;
+    WeightSum sum;
     for (int64_t t = 0; t < taps; ++t) {
       const int64_t v = weights->int_at(c * taps + t) - tw.quant->zero_point_at(c);
       if (v < -128 || v > 127)
         return unsupported("", "weights whose distance from their zero point passes 8 bits",
                            "quantize weights symmetrically");
       packed.mutable_data<int8_t>()[static_cast<size_t>(t * padded + c)] = static_cast<int8_t>(v);
-      sum += v;
+      sum.add(v);
     }
-    start[static_cast<size_t>(c)] =
-        static_cast<int32_t>((bias ? bias->int_at(bias->size() == 1 ? 0 : c) : 0) - sum * tx.quant->zero_point[0]);
+    const int64_t added = bias ? bias->int_at(bias->size() == 1 ? 0 : c) : 0;
+    start[static_cast<size_t>(c)] = static_cast<int32_t>(added - sum.sum * tx.quant->zero_point[0]);
     const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(c);
     m[static_cast<size_t>(c)] = ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
+    reach = std::max(reach, result_reach(tx, sum, added, m[static_cast<size_t>(c)]));
   }
   const int64_t buffer = add_constant(packed);
   spec.weights = {DType::s8, true, 0, 0, {0, 0, 1}};
   spec.weights_tap_stride = padded;
   spec.start = column_access(std::as_bytes(std::span(start)), DType::s32, 3, start_buffer);
   Scalar value = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, 3);
-  if (ty.quant) value = to_code(value, ty.dtype, ty.quant->zero_point[0]);
+  if (ty.quant) value = to_code_within(reach, value, ty.dtype, ty.quant->zero_point[0]);
   return finish_window(id, std::move(spec), draft, value, walk, {x.layout.buffer, buffer, start_buffer});
 }
 

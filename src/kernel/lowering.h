@@ -177,6 +177,16 @@ class Lowering {
   void copy_piece(NodeId id, const Placed& from, const Placed& to, const Dims& dims, int64_t read_offset,
                   std::vector<int64_t> read, int64_t write_offset, std::vector<int64_t> write, bool last);
 
+  // Over the weights of one column, as distances from their zero point: their sum, and that of their magnitudes.
+  struct WeightSum {
+    int64_t sum = 0, magnitude = 0;
+    void add(int64_t weight) {
+      sum += weight;
+      magnitude += weight < 0 ? -weight : weight;
+    }
+  };
+  // A bound of |accumulator · multiplier| for one column: codes of an operand of type x, and what is added to them.
+  static double result_reach(const TensorType& x, const WeightSum& weights, int64_t bias, float multiplier);
   // A contraction whose operands are laid out: what is left is bias, requantization, absorbed nodes and the step
   // itself.
   struct Contraction {
@@ -184,12 +194,12 @@ class Lowering {
     ContractSpec spec;
     int64_t a_buffer, b_buffer;
     int64_t columns;
-    std::vector<int64_t> weight_sums;  // Σ of the codes' distance from their zero point, per column; codes only
+    std::vector<WeightSum> weight_sums;  // per column; codes only
   };
   Status finish_contraction(NodeId id, Contraction c);
   // Packed weights of a constant operand [columns][steps·run]; gives the buffer.
   Result<int64_t> pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
-                       std::vector<int64_t>& sums, int64_t groups);
+                       std::vector<WeightSum>& sums, int64_t groups);
   Status finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, Walk walk, std::vector<int64_t> buffers);
   Status finish_map(Draft& draft, Scalar value, ValueId result, const Walk& walk);
 

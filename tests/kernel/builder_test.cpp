@@ -117,6 +117,25 @@ TEST(Builder, ToCodeGivesTheCodesOfTheReference) {
 // The value of an expression without sources.
 int32_t whole(const ScalarExpr& expr) { return static_cast<int32_t>(evaluate(expr, {0})[0]); }
 
+TEST(Builder, CodesOfBoundedNumbersAreTheSame) {
+  constexpr double kReach = 0x1.fffffep+21;
+  std::vector<uint32_t> inputs;
+  for (uint32_t bits : sample_inputs())
+    if (std::abs(std::bit_cast<float>(bits)) <= kReach) inputs.push_back(bits);  // no NaN
+  for (int half = -1200; half <= 1200; ++half)
+    inputs.push_back(std::bit_cast<uint32_t>(0.5f * static_cast<float>(half)));
+  for (const DType type : {DType::u8, DType::s8})
+    for (const int32_t zero_point : {0, 1, 100, type == DType::u8 ? 255 : -128}) {
+      ExprBuilder within, any;
+      const ScalarExpr a = within.finish(to_code_within(kReach, within.operand(0, DType::f32), type, zero_point)),
+                       b = any.finish(to_code(any.operand(0, DType::f32), type, zero_point));
+      EXPECT_NE(a, b);
+      EXPECT_EQ(evaluate(a, inputs), evaluate(b, inputs)) << dtype_name(type) << " " << zero_point;
+      ExprBuilder beyond;
+      EXPECT_EQ(beyond.finish(to_code_within(0x1p22, beyond.operand(0, DType::f32), type, zero_point)), b);
+    }
+}
+
 TEST(Builder, EveryIntegerOperationWrapsAndShiftsAsDefined) {
   const auto on = [](auto&& body, int32_t x, int32_t y) {
     ExprBuilder b;

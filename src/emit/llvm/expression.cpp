@@ -153,6 +153,31 @@ Value* emit_expression(Emitter& emitter, const ScalarExpr& expr, int64_t lanes, 
 
 namespace {
 
+// Finds high > y ? y : high with y = r > low ? r : low, on s32, to which the zero point is added: a range that covers
+// all codes of u8 or s8 exactly. r is a rounded value, of magnitude below 2^22 (ScalarOp::round_s32).
+void plan_clamp(const ScalarExpr& expr, int32_t at, int32_t zero_point, ByteResult& plan) {
+  const auto node = [&](int32_t i) -> const ScalarNode& { return expr.nodes[static_cast<size_t>(i)]; };
+  const auto is_constant = [&](int32_t i) { return node(i).op == ScalarOp::constant_s32; };
+  const ScalarNode& upper = node(at);
+  const ScalarNode& over = node(upper.arguments[0]);
+  if (over.op != ScalarOp::is_greater_s32 || !is_constant(upper.arguments[2]) ||
+      over.arguments[0] != upper.arguments[2] || over.arguments[1] != upper.arguments[1])
+    return;
+  const ScalarNode& lower = node(upper.arguments[1]);
+  if (lower.op != ScalarOp::select) return;
+  const ScalarNode& under = node(lower.arguments[0]);
+  if (under.op != ScalarOp::is_greater_s32 || !is_constant(lower.arguments[2]) ||
+      under.arguments[1] != lower.arguments[2] || under.arguments[0] != lower.arguments[1] ||
+      node(lower.arguments[1]).op != ScalarOp::round_s32)
+    return;
+  const int64_t low = int64_t{node(lower.arguments[2]).index} + zero_point,
+                high = int64_t{node(upper.arguments[2]).index} + zero_point;
+  if (!(low == 0 && high == 255) && !(low == -128 && high == 127)) return;
+  plan.kind = low == 0 ? PackKind::saturate_u8 : PackKind::saturate_s8;
+  plan.zero_point = zero_point;
+  plan.value = lower.arguments[1];
+}
+
 // Finds round_s32(less(greater(x, low), high)) [+ zero point] that covers all codes of u8 or s8 exactly.
 void plan_saturation(const ScalarExpr& expr, ByteResult& plan) {
   const auto node = [&](int32_t i) -> const ScalarNode& { return expr.nodes[static_cast<size_t>(i)]; };
@@ -161,7 +186,9 @@ void plan_saturation(const ScalarExpr& expr, ByteResult& plan) {
     zero_point = node(node(at).arguments[1]).index;
     at = node(at).arguments[0];
   }
-  if (zero_point < -128 || zero_point > 255 || node(at).op != ScalarOp::round_s32) return;
+  if (zero_point < -128 || zero_point > 255) return;
+  if (node(at).op == ScalarOp::select) return plan_clamp(expr, at, zero_point, plan);
+  if (node(at).op != ScalarOp::round_s32) return;
   const ScalarNode& upper = node(node(at).arguments[0]);
   if (upper.op != ScalarOp::less || node(upper.arguments[1]).op != ScalarOp::constant_f32) return;
   const ScalarNode& lower = node(upper.arguments[0]);

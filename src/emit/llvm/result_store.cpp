@@ -23,7 +23,8 @@ void ResultStore::add(int64_t offset, const ExpressionSources& sources) {
 
 void ResultStore::finish() {
   if (waiting_.empty()) return;
-  if (waiting_.size() == 1 && plan_.table < 0 && !plan_.rounds) {
+  const bool saturates = plan_.kind == PackKind::saturate_u8 || plan_.kind == PackKind::saturate_s8;
+  if (waiting_.size() == 1 && plan_.table < 0 && !saturates) {
     e_.store_lanes(type_, waiting_[0].value, byte_address(e_.ir, base_, waiting_[0].offset), 1);
     waiting_.clear();
     return;
