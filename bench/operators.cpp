@@ -262,8 +262,10 @@ int main(int argc, char** argv) {
 
   std::printf("%s and %s, one thread; peak %.0f GOPS of one core (%.0f before, the better of before and after)\n",
               target.name.c_str(), peer_version().c_str(), peak, peak_before);
-  std::printf("%d rounds; ratio: median time of oneDNN / median time of Cupel [quartiles of the rounds' ratios]\n\n",
+  std::printf("%d rounds; ratio: median time of oneDNN / median time of Cupel [quartiles of the rounds' ratios]\n",
               rounds);
+  std::printf(
+      "Operations are counted with those on padding; more than 100 %% of the peak means that these were left out\n\n");
   std::printf("%-18s %11s %7s   %11s %7s  %-6s %6s  %-14s  %-22s %s\n", "operator", "Cupel GOPS", "% peak",
               "oneDNN GOPS", "% peak", "layout", "ratio", "quartiles", "codes that differ", "kernel");
   double log_all = 0, log_dense = 0;
