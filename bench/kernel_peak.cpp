@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/must.h"
 #include "bench/operator_shapes.h"
 #include "emit/image_builder.h"
 #include "kernel/builder.h"
@@ -108,15 +109,6 @@ Job make_job(const OperatorShape& shape, const EmitTarget& target, std::vector<i
     std::memcpy(job.buffers[4] + i * 4, &value, 4);
   }
   return job;
-}
-
-template <class T>
-auto must(Result<T> result) {
-  if (!result) {
-    std::fprintf(stderr, "error: %s\n", result.error().message().c_str());
-    std::exit(result.error().exit_code());
-  }
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 }  // namespace

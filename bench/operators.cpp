@@ -17,6 +17,7 @@
 #include <random>
 #include <string>
 
+#include "bench/must.h"
 #include "bench/operators_onednn.h"
 #include "driver/compile.h"
 #include "driver/shared_library.h"
@@ -31,15 +32,6 @@
 namespace {
 
 using namespace cupel;
-
-template <class T>
-auto must(Result<T> result) {
-  if (!result) {
-    std::fprintf(stderr, "error: %s\n", result.error().message().c_str());
-    std::exit(result.error().exit_code());
-  }
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
 
 // ---- Cupel's side ----
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <unordered_map>
 
 #include "base/file.h"
 #include "kernel/chain_steps.h"
@@ -226,6 +225,20 @@ Window window_of(const Graph& graph, const Node& node) {
     (axis == 0 ? w.halo.bottom : w.halo.right) = pads.end;
   }
   return w;
+}
+
+Access Lowering::window_access(const Placed& x, const Window& window, int64_t channel_stride) const {
+  const int64_t row = x.layout.strides[1], pixel = x.layout.strides[2];
+  return {x.layout.dtype,
+          false,
+          x.layout.offset - window.h.pad * row - window.w.pad * pixel,
+          lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
+          {window.h.stride * row, window.w.stride * pixel, channel_stride}};
+}
+
+std::vector<ReductionLoop> window_taps(const Placed& x, const Window& window) {
+  return {{window.h.kernel, window.h.dilation * x.layout.strides[1]},
+          {window.w.kernel, window.w.dilation * x.layout.strides[2]}};
 }
 
 Halo Lowering::halo_for(ValueId value, HaloFill fill) const {
@@ -452,15 +465,18 @@ Status Lowering::copy_outputs() {
 Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options) {
   const Graph forms = CUPEL_TRY(kernel_forms(graph));
   Lowered lowered = CUPEL_TRY(Lowering(forms, graph, std::move(model), target, options).run());
-  // Decisions are about the nodes of `graph`; those about nodes that stand for others speak of these alone.
-  std::unordered_map<std::string_view, NodeId> known;
-  for (size_t n = 0; n < graph.nodes().size(); ++n)
-    known.emplace(graph.nodes()[n].name, NodeId{static_cast<int32_t>(n)});
+  // Decisions are about the nodes of `graph`: those that give the same values, whose names are unique. What is said of
+  // a node that only a form has is dropped.
+  const auto producers = graph.producers();
+  const auto same = [&](NodeId id) {
+    const auto value = graph.find_value(forms.value(forms.node(id).outputs[0]).name);
+    return value ? producers[static_cast<size_t>(value->index)] : NodeId{};
+  };
   std::vector<FusionDecision> decisions;
   for (FusionDecision& decision : lowered.decisions) {
-    const auto node = known.find(forms.node(decision.node).name), kernel = known.find(forms.node(decision.kernel).name);
-    if (node == known.end() || kernel == known.end()) continue;
-    decisions.push_back({node->second, kernel->second, decision.accepted, std::move(decision.reason)});
+    const NodeId node = same(decision.node), kernel = same(decision.kernel);
+    if (node.valid() && kernel.valid())
+      decisions.push_back({node, kernel, decision.accepted, std::move(decision.reason)});
   }
   lowered.decisions = std::move(decisions);
   return lowered;

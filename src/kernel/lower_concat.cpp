@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "kernel/lowering.h"
-#include "ops/requantize.h"
 
 namespace cupel {
 namespace {
@@ -17,12 +16,6 @@ int64_t joined_dim(const Graph& graph, const Node& concat) {
 }
 
 bool same_codes(const TensorType& a, const TensorType& b) { return a.dtype == b.dtype && a.quant == b.quant; }
-
-Scalar requantized(Scalar x, const TensorType& from, const TensorType& to) {
-  const float m = ops::scale_ratio(from.quant->scale[0], to.quant->scale[0]);
-  return to_code_within(256.0 * static_cast<double>(m), to_f32(x - Scalar(from.quant->zero_point[0])) * Scalar(m),
-                        to.dtype, to.quant->zero_point[0]);
-}
 
 }  // namespace
 

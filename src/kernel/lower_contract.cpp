@@ -66,12 +66,23 @@ Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64
   return add_constant(all);
 }
 
-double Lowering::result_reach(const TensorType& x, const WeightSum& weights, int64_t bias, float multiplier) {
+Lowering::SumScaling Lowering::sum_scaling(const TensorType& x, const TensorType& w, const TensorType& y,
+                                           const Tensor* bias, std::span<const WeightSum> weights) {
   const int32_t zero = x.quant->zero_point[0];
   const auto most = static_cast<double>(std::max(dtype_max(x.dtype) - zero, zero - dtype_min(x.dtype)));
-  // A conversion and a product, each rounded once.
-  return (most * static_cast<double>(weights.magnitude) + static_cast<double>(std::abs(bias))) *
-         static_cast<double>(multiplier) * (1 + 0x1p-20);
+  SumScaling all;
+  for (size_t c = 0; c < weights.size(); ++c) {
+    const auto column = static_cast<int64_t>(c);
+    const int64_t added = bias ? bias->int_at(bias->size() == 1 ? 0 : column) : 0;
+    // Sums wrap on the way; the exact result fits, as integerize proved.
+    all.starts.push_back(static_cast<int32_t>(static_cast<uint32_t>(added - zero * weights[c].sum)));
+    const float sx = x.quant->scale[0], sw = w.quant->scale_at(column);
+    all.multipliers.push_back(y.quant ? ops::product_ratio(sx, sw, y.quant->scale[0]) : ops::scale_product(sx, sw));
+    // A conversion and a product, each rounded once.
+    const double sum = most * static_cast<double>(weights[c].magnitude) + static_cast<double>(std::abs(added));
+    all.reach = std::max(all.reach, sum * static_cast<double>(all.multipliers[c]) * (1 + 0x1p-20));
+  }
+  return all;
 }
 
 Status Lowering::finish_contraction(NodeId id, Contraction c) {
@@ -101,27 +112,11 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
     c.spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
     x = CUPEL_TRY(absorb(draft, node.outputs[0], draft.expr.accumulator(0, ScalarType::f32), nodes, c.walk));
   } else {
-    const int64_t zx = tx.quant->zero_point[0];
-    std::vector<int32_t> start(static_cast<size_t>(padded), 0);
-    for (int64_t col = 0; col < c.columns; ++col) {
-      const int64_t b = bias ? bias->int_at(bias->size() == 1 ? 0 : col) : 0;
-      // Sums wrap on the way; the exact result fits, as integerize proved.
-      start[static_cast<size_t>(col)] =
-          static_cast<int32_t>(static_cast<uint32_t>(b - zx * c.weight_sums[static_cast<size_t>(col)].sum));
-    }
-    c.spec.start = column_access(std::as_bytes(std::span(start)), DType::s32, rank, start_buffer);
-    std::vector<float> m(static_cast<size_t>(c.columns));
-    double reach = 0;
-    for (int64_t col = 0; col < c.columns; ++col) {
-      const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(tw.quant->per_tensor() ? 0 : col);
-      m[static_cast<size_t>(col)] =
-          ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
-      reach = std::max(reach,
-                       result_reach(tx, c.weight_sums[static_cast<size_t>(col)],
-                                    bias ? bias->int_at(bias->size() == 1 ? 0 : col) : 0, m[static_cast<size_t>(col)]));
-    }
-    x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, rank);
-    if (ty.quant) x = to_code_within(reach, x, ty.dtype, ty.quant->zero_point[0]);
+    SumScaling scaling = sum_scaling(tx, tw, ty, bias, c.weight_sums);
+    scaling.starts.resize(static_cast<size_t>(padded), 0);
+    c.spec.start = column_access(std::as_bytes(std::span(scaling.starts)), DType::s32, rank, start_buffer);
+    x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, scaling.multipliers, rank);
+    if (ty.quant) x = to_code_within(scaling.reach, x, ty.dtype, ty.quant->zero_point[0]);
     x = CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk));
   }
   const ValueId result = take(id, nodes, node.outputs[0], draft);
@@ -150,26 +145,19 @@ Status Lowering::lower_conv(NodeId id) {
   if (tx.shape.size() != 4)
     return unsupported("", "a convolution over other than one or two dimensions has no compiled form",
                        "run the model with --engine reference");
-  if (tx.quant && tx.dtype != DType::u8)
-    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
   if (!weights) return unsupported("", "weights computed at run time", "run the model with --engine reference");
   if (attr_int(node.attributes, "group", 1) != 1) return lower_grouped_conv(id);
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
-  const int64_t channels = x.layout.dims[0], elem = element_bytes(x.layout.dtype), row = x.layout.strides[1],
-                pixel = x.layout.strides[2];
+  const int64_t channels = x.layout.dims[0], elem = element_bytes(x.layout.dtype), pixel = x.layout.strides[2];
   Contraction c{image_walk(out_dims), {}, x.layout.buffer, 0, out_dims[0], {}};
   c.spec.space = c.walk.space;
-  c.spec.a = {x.layout.dtype,
-              false,
-              x.layout.offset - window.h.pad * row - window.w.pad * pixel,
-              lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
-              {window.h.stride * row, window.w.stride * pixel, 0}};
+  c.spec.a = window_access(x, window, 0);
   // Channels without gaps and a dense kernel row are one contiguous run.
   const bool whole_row = pixel == channels * elem && window.w.dilation == 1;
-  c.spec.loops = {{window.h.kernel, window.h.dilation * row}};
-  if (!whole_row) c.spec.loops.push_back({window.w.kernel, window.w.dilation * pixel});
+  c.spec.loops = window_taps(x, window);
+  if (whole_row) c.spec.loops.pop_back();
   c.spec.run = whole_row ? window.w.kernel * channels : channels;
   const Tensor ordered = permuted(*weights, {0, 2, 3, 1});
   const Tensor rows = ordered.reshaped({weights->dims()[0], ordered.size() / weights->dims()[0]});
@@ -200,8 +188,6 @@ Status Lowering::lower_rows(NodeId id, const Tensor& rows) {
   const Node& node = graph_.node(id);
   const TensorType& tw = graph_.type(node.inputs[1]);
   const Placed x = CUPEL_TRY(row_place(node.inputs[0]));
-  if (graph_.type(node.inputs[0]).quant && x.layout.dtype != DType::u8)
-    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
   const int64_t columns = rows.dims()[0];
   Dims out = x.layout.dims;
   out.back() = columns;

@@ -267,6 +267,13 @@ namespace {
 constexpr double kMostDistance = 256;  // of an 8-bit code from its zero point, with room for roundings
 }
 
+Scalar requantized(Scalar code, const TensorType& from, const TensorType& to) {
+  const float m = ops::scale_ratio(from.quant->scale[0], to.quant->scale[0]);
+  return to_code_within(kMostDistance * static_cast<double>(m),
+                        to_f32(code - Scalar(from.quant->zero_point[0])) * Scalar(m), to.dtype,
+                        to.quant->zero_point[0]);
+}
+
 Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands,
                                          const Walk& walk) {
   const std::string_view op = node.op->name;
@@ -282,11 +289,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     if (op == "Quantize")
       return to_code(operands[0] * Scalar(ops::inverse_scale(t.quant->scale[0])), t.dtype, t.quant->zero_point[0]);
     if (op == "Dequantize") return from_code(operands[0], t.quant->zero_point[0], t.quant->scale[0]);
-    const float m = ops::scale_ratio(in.quant->scale[0], out.quant->scale[0]);
-    if (*in.quant == *out.quant && in.dtype == out.dtype) return operands[0];
-    return to_code_within(kMostDistance * static_cast<double>(m),
-                          to_f32(operands[0] - Scalar(in.quant->zero_point[0])) * Scalar(m), out.dtype,
-                          out.quant->zero_point[0]);
+    return *in.quant == *out.quant && in.dtype == out.dtype ? operands[0] : requantized(operands[0], in, out);
   }
   if (node.op->quant_rule == QuantRule::unary && codes(node.inputs[0])) {
     const NodeId id{static_cast<int32_t>(&node - graph_.nodes().data())};

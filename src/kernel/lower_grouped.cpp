@@ -22,18 +22,14 @@ Status Lowering::lower_grouped_conv(NodeId id) {
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
   const Dims dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
   const int64_t groups = attr_int(node.attributes, "group", 1), channels = x.layout.dims[0] / groups,
-                columns = dims[0] / groups, padded = round_up(columns, 16), elem = element_bytes(x.layout.dtype),
-                row = x.layout.strides[1], pixel = x.layout.strides[2];
+                columns = dims[0] / groups, padded = round_up(columns, 16), elem = element_bytes(x.layout.dtype);
   const auto item_bytes = [&](int64_t b) { return lowered_.program.buffers[static_cast<size_t>(b)].item_bytes; };
 
   ContractSpec spec;
   spec.space = {groups, dims[1], dims[2], columns};
-  spec.a = {x.layout.dtype,
-            false,
-            x.layout.offset - window.h.pad * row - window.w.pad * pixel,
-            item_bytes(x.layout.buffer),
-            {channels * elem, window.h.stride * row, window.w.stride * pixel, 0}};
-  spec.loops = {{window.h.kernel, window.h.dilation * row}, {window.w.kernel, window.w.dilation * pixel}};
+  spec.a = window_access(x, window, 0);
+  spec.a.strides.insert(spec.a.strides.begin(), channels * elem);
+  spec.loops = window_taps(x, window);
   spec.run = channels;
   const Tensor ordered = permuted(weights, {0, 2, 3, 1});
   std::vector<WeightSum> sums;
@@ -46,30 +42,28 @@ Status Lowering::lower_grouped_conv(NodeId id) {
     for (int64_t c = 0; c < dims[0]; ++c) number(t, c / columns * padded + c % columns, c);
     return std::pair(Access{type, true, 0, 0, {padded * 4, 0, 0, 4}}, add_constant(t));
   };
-  const auto bias_at = [&](int64_t c) { return bias->size() == 1 ? 0 : c; };
   ExprBuilder b;
   Scalar value = b.accumulator(0, codes ? ScalarType::s32 : ScalarType::f32);
   int64_t start_buffer = 0;
   std::vector<int64_t> operand_buffers;
   if (!codes) {
     std::tie(spec.start, start_buffer) = by_column(DType::f32, [&](Tensor& t, int64_t at, int64_t c) {
-      if (bias) t.mutable_data<float>()[static_cast<size_t>(at)] = bias->data<float>()[static_cast<size_t>(bias_at(c))];
+      if (bias)
+        t.mutable_data<float>()[static_cast<size_t>(at)] =
+            bias->data<float>()[static_cast<size_t>(bias->size() == 1 ? 0 : c)];
     });
   } else {
+    const SumScaling scaling = sum_scaling(tx, tw, ty, bias, sums);
     std::tie(spec.start, start_buffer) = by_column(DType::s32, [&](Tensor& t, int64_t at, int64_t c) {
-      const int64_t start = bias ? bias->int_at(bias_at(c)) : 0;
-      t.mutable_data<int32_t>()[static_cast<size_t>(at)] = static_cast<int32_t>(
-          static_cast<uint32_t>(start - tx.quant->zero_point[0] * sums[static_cast<size_t>(c)].sum));
+      t.mutable_data<int32_t>()[static_cast<size_t>(at)] = scaling.starts[static_cast<size_t>(c)];
     });
     auto [access, buffer] = by_column(DType::f32, [&](Tensor& t, int64_t at, int64_t c) {
-      const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(c);
-      t.mutable_data<float>()[static_cast<size_t>(at)] =
-          ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
+      t.mutable_data<float>()[static_cast<size_t>(at)] = scaling.multipliers[static_cast<size_t>(c)];
     });
     spec.operands.push_back(std::move(access));
     operand_buffers.push_back(buffer);
     value = to_f32(value) * b.operand(0, DType::f32);
-    if (ty.quant) value = to_code(value, ty.dtype, ty.quant->zero_point[0]);
+    if (ty.quant) value = to_code_within(scaling.reach, value, ty.dtype, ty.quant->zero_point[0]);
   }
   spec.epilogue = b.finish(value);
 

@@ -63,22 +63,15 @@ Status Lowering::lower_depthwise(NodeId id) {
   if (tx.shape.size() != 4 || !weights || (has_bias && !bias))
     return unsupported("", "this depthwise convolution has no compiled form yet",
                        "run the model with --engine reference");
-  if (tx.quant && tx.dtype != DType::u8)
-    return unsupported("", "s8 activations have no compiled form yet", "quantize activations to u8");
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
   const int64_t channels = out_dims[0], padded = round_up(channels, 16), taps = window.h.kernel * window.w.kernel;
-  const int64_t row = x.layout.strides[1], pixel = x.layout.strides[2];
   const Walk walk = image_walk(out_dims);
   WindowSpec spec;
   spec.kind = WindowKind::dot;
-  spec.a = {x.layout.dtype,
-            false,
-            x.layout.offset - window.h.pad * row - window.w.pad * pixel,
-            lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
-            {window.h.stride * row, window.w.stride * pixel, element_bytes(x.layout.dtype)}};
-  spec.loops = {{window.h.kernel, window.h.dilation * row}, {window.w.kernel, window.w.dilation * pixel}};
+  spec.a = window_access(x, window, element_bytes(x.layout.dtype));
+  spec.loops = window_taps(x, window);
   Draft draft;
   int64_t start_buffer = 0;
   if (!tx.quant) {
@@ -98,31 +91,24 @@ Status Lowering::lower_depthwise(NodeId id) {
                          {x.layout.buffer, buffer, start_buffer});
   }
   Tensor packed(DType::s8, {taps, padded});
-  std::vector<int32_t> start(static_cast<size_t>(padded), 0);
-  std::vector<float> m(static_cast<size_t>(channels));
-  double reach = 0;
-  for (int64_t c = 0; c < channels; ++c) {
-    WeightSum sum;
+  std::vector<WeightSum> sums(static_cast<size_t>(channels));
+  for (int64_t c = 0; c < channels; ++c)
     for (int64_t t = 0; t < taps; ++t) {
       const int64_t v = weights->int_at(c * taps + t) - tw.quant->zero_point_at(c);
       if (v < -128 || v > 127)
         return unsupported("", "weights whose distance from their zero point passes 8 bits",
                            "quantize weights symmetrically");
       packed.mutable_data<int8_t>()[static_cast<size_t>(t * padded + c)] = static_cast<int8_t>(v);
-      sum.add(v);
+      sums[static_cast<size_t>(c)].add(v);
     }
-    const int64_t added = bias ? bias->int_at(bias->size() == 1 ? 0 : c) : 0;
-    start[static_cast<size_t>(c)] = static_cast<int32_t>(added - sum.sum * tx.quant->zero_point[0]);
-    const float sx = tx.quant->scale[0], sw = tw.quant->scale_at(c);
-    m[static_cast<size_t>(c)] = ty.quant ? ops::product_ratio(sx, sw, ty.quant->scale[0]) : ops::scale_product(sx, sw);
-    reach = std::max(reach, result_reach(tx, sum, added, m[static_cast<size_t>(c)]));
-  }
+  SumScaling scaling = sum_scaling(tx, tw, ty, bias, sums);
+  scaling.starts.resize(static_cast<size_t>(padded), 0);
   const int64_t buffer = add_constant(packed);
   spec.weights = {DType::s8, true, 0, 0, {0, 0, 1}};
   spec.weights_tap_stride = padded;
-  spec.start = column_access(std::as_bytes(std::span(start)), DType::s32, 3, start_buffer);
-  Scalar value = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, m, 3);
-  if (ty.quant) value = to_code_within(reach, value, ty.dtype, ty.quant->zero_point[0]);
+  spec.start = column_access(std::as_bytes(std::span(scaling.starts)), DType::s32, 3, start_buffer);
+  Scalar value = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, scaling.multipliers, 3);
+  if (ty.quant) value = to_code_within(scaling.reach, value, ty.dtype, ty.quant->zero_point[0]);
   return finish_window(id, std::move(spec), draft, value, walk, {x.layout.buffer, buffer, start_buffer});
 }
 
@@ -158,16 +144,11 @@ Status Lowering::lower_pool(NodeId id) {
   const Dims in_dims = CUPEL_TRY(item_dims(graph_, node.inputs[0]));
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, greatest ? HaloFill::least : HaloFill::zero));
-  const int64_t row = x.layout.strides[1], pixel = x.layout.strides[2];
   const Walk walk = image_walk(CUPEL_TRY(item_dims(graph_, node.outputs[0])));
   WindowSpec spec;
   spec.kind = greatest ? WindowKind::max : WindowKind::sum;
-  spec.a = {x.layout.dtype,
-            false,
-            x.layout.offset - window.h.pad * row - window.w.pad * pixel,
-            lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
-            {window.h.stride * row, window.w.stride * pixel, element_bytes(x.layout.dtype)}};
-  spec.loops = {{window.h.kernel, window.h.dilation * row}, {window.w.kernel, window.w.dilation * pixel}};
+  spec.a = window_access(x, window, element_bytes(x.layout.dtype));
+  spec.loops = window_taps(x, window);
   const bool codes = tx.quant.has_value();
   Draft draft;
   Scalar value = draft.expr.accumulator(0, codes ? ScalarType::s32 : ScalarType::f32);

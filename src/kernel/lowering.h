@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ struct Window {
 };
 // Of a Conv, MaxPool or AveragePool over two spatial dimensions.
 Window window_of(const Graph& graph, const Node& node);
+// Its taps over a placed image, rows first.
+std::vector<ReductionLoop> window_taps(const Placed& x, const Window& window);
+// The requantization of a code of type `from` to one of type `to`, both of 8 bits per tensor.
+Scalar requantized(Scalar code, const TensorType& from, const TensorType& to);
 
 // A kernel in the making: what every form shares.
 struct Draft {
@@ -126,6 +131,8 @@ class Lowering {
   void fill_halo(ValueId value, const Placed& place);
   // `value` as an image with at least this halo, copied when it does not lie so.
   Result<Placed> image_place(ValueId value, const Halo& halo, HaloFill fill);
+  // What a window reads of an image: the first tap of each position of a space {h, w, channels}.
+  Access window_access(const Placed& x, const Window& window, int64_t channel_stride) const;
   // Whether bytes behind the elements of `place` may be read. The caller's own memory has none.
   bool has_room(const Placed& place) const {
     return lowered_.program.buffers[static_cast<size_t>(place.layout.buffer)].place != BufferPlace::input;
@@ -185,8 +192,17 @@ class Lowering {
       magnitude += weight < 0 ? -weight : weight;
     }
   };
-  // A bound of |accumulator · multiplier| for one column: codes of an operand of type x, and what is added to them.
-  static double result_reach(const TensorType& x, const WeightSum& weights, int64_t bias, float multiplier);
+  // What becomes of the integer sums of a contraction of codes, column by column: `starts` of the accumulators (bias,
+  // less what the operand's zero point adds), `multipliers` of the sums, and a bound of |sum · multiplier| over all
+  // columns.
+  struct SumScaling {
+    std::vector<int32_t> starts;
+    std::vector<float> multipliers;
+    double reach = 0;
+  };
+  // Types of operand, weights and result (numbers or codes); the bias, or null, has one element for each column or one.
+  static SumScaling sum_scaling(const TensorType& x, const TensorType& w, const TensorType& y, const Tensor* bias,
+                                std::span<const WeightSum> weights);
   // A contraction whose operands are laid out: what is left is bias, requantization, absorbed nodes and the step
   // itself.
   struct Contraction {

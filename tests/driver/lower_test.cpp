@@ -31,6 +31,17 @@ Tensor random_images(int64_t items, unsigned seed) {
   return t;
 }
 
+// Quantized after eight random images, on integers.
+Result<Graph> integer_program(const Graph& model, CompileContext& context) {
+  int batches = 0;
+  const auto calibration = [&]() -> Result<std::optional<std::vector<Tensor>>> {
+    if (batches++ > 0) return std::optional<std::vector<Tensor>>();
+    return std::optional(std::vector<Tensor>{random_images(8, 3)});
+  };
+  const QuantizedGraph quantized = CUPEL_TRY(quantize_graph(model, calibration, context));
+  return integerize_graph(quantized.graph, context, nullptr);
+}
+
 void expect_same_meaning(const Graph& graph, const Tensor& input, bool byte_dot, LowerOptions options = {}) {
   ThreadPool threads(2);
   const auto lowered = lower_graph(graph, "m", {byte_dot, 32}, options);
@@ -129,16 +140,7 @@ TEST_P(SampleNetwork, IntegerProgramsEqualInterpreter) {
   CompileContext context{threads, {}};
   const auto model = load_model(path(), context);
   ASSERT_TRUE(model.has_value()) << model.error().message();
-  int batches = 0;
-  const auto quantized = quantize_graph(
-      model->source,
-      [&]() -> Result<std::optional<std::vector<Tensor>>> {
-        if (batches++ > 0) return std::optional<std::vector<Tensor>>();
-        return std::optional(std::vector<Tensor>{random_images(8, 3)});
-      },
-      context);
-  ASSERT_TRUE(quantized.has_value()) << quantized.error().message();
-  const auto program = integerize_graph(quantized->graph, context, nullptr);
+  const auto program = integer_program(model->source, context);
   ASSERT_TRUE(program.has_value()) << program.error().message();
   expect_same_meaning(*program, random_images(1, 4), true);
   expect_same_meaning(*program, random_images(1, 4), true, {.fuse = false});
@@ -288,16 +290,7 @@ TEST(BatchBehind, FloatProgramEqualsInterpreter) {
 TEST(BatchBehind, IntegerProgramEqualsInterpreter) {
   ThreadPool threads(2);
   CompileContext context{threads, {}};
-  int batches = 0;
-  const auto quantized = quantize_graph(
-      attention(threads),
-      [&]() -> Result<std::optional<std::vector<Tensor>>> {
-        if (batches++ > 0) return std::optional<std::vector<Tensor>>();
-        return std::optional(std::vector<Tensor>{random_images(8, 3)});
-      },
-      context);
-  ASSERT_TRUE(quantized.has_value()) << quantized.error().message();
-  const auto program = integerize_graph(quantized->graph, context, nullptr);
+  const auto program = integer_program(attention(threads), context);
   ASSERT_TRUE(program.has_value()) << program.error().message();
   expect_same_meaning(*program, random_images(1, 4), true);
   expect_same_meaning(*program, random_images(3, 5), true);
