@@ -19,13 +19,12 @@ ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& tar
           return static_cast<double>((extent + tile - 1) / tile * tile) / static_cast<double>(extent);
         };
         const double useful = waste(w, tw) * waste(h, th) * waste(blocks, n);
-        // One step of the reduction: m·n multiply-adds, m broadcasts and n loads; the chains must cover the latency.
-        const double issue =
-            std::max({static_cast<double>(m * n), static_cast<double>(m + n) * 0.5,
-                      10.0 * static_cast<double>(m * n) / std::max<double>(static_cast<double>(m * n), 10.0)});
-        const double latency = m * n < 10 ? 10.0 / static_cast<double>(m * n) : 1.0;
-        const double step = issue * latency / static_cast<double>(m * n) +
-                            0.35 * static_cast<double>(m + n) / static_cast<double>(m * n);
+        // Broadcasts and loads of weights issue beside the multiply-adds for the most part. Fewer than 10 accumulators
+        // do not cover a multiply-add's latency; beyond 16, requantizing the results of a tile overlaps too little with
+        // the sums of the next one.
+        const double accumulators = static_cast<double>(m * n);
+        const double step = 10.0 / std::min(accumulators, 10.0) + 0.1 * static_cast<double>(m + n) / accumulators +
+                            0.05 * std::max(0.0, accumulators - 16.0) / 16.0;
         // Rows of a tile that spans several result rows cost more addresses.
         const double cost = useful * step * (1.0 + 0.01 * static_cast<double>(th - 1));
         if (cost < best_cost) {
@@ -44,7 +43,8 @@ WindowSchedule start_schedule(const WindowSpec& spec) {
   const size_t rank = spec.space.size();
   WindowSchedule s;
   s.tile_blocks = std::clamp<int64_t>((spec.space[rank - 1] + 15) / 16, 1, 4);
-  s.tile_w = std::min<int64_t>(spec.space[rank - 2], 2);
+  // Few channels leave registers for more pixels.
+  s.tile_w = std::min<int64_t>(spec.space[rank - 2], s.tile_blocks <= 2 ? 4 : 2);
   return s;
 }
 
