@@ -112,6 +112,22 @@ Status check_loops(const std::vector<ReductionLoop>& loops, std::string_view nam
   return check_span(name, span);
 }
 
+// Positions and taps of a border move over the same lines.
+Status check_border(std::string_view name, const Border& b, int64_t taps, int64_t position_bytes, int64_t tap_bytes) {
+  if (b.lines == 0 && b == Border{}) return {};
+  if (b.taps != taps) return broken(fmt::format("{}: {} taps, the reduction has {}", name, b.taps, taps));
+  const auto fits = [](int64_t value, int64_t least) { return value >= least && value <= kMaxSteps; };
+  if (!fits(b.stride, 1) || !fits(b.dilation, 1) || !fits(b.before, 0) || !fits(b.lines, 1))
+    return broken(
+        fmt::format("{}: stride {}, dilation {}, before {} and lines {} must be at least 1, 1, 0 and 1 and at "
+                    "most 2^24",
+                    name, b.stride, b.dilation, b.before, b.lines));
+  if (Wide{position_bytes} * b.dilation != Wide{tap_bytes} * b.stride)
+    return broken(fmt::format("{}: a position moves {} bytes and a tap {}, which is not as {} to {}", name,
+                              position_bytes, tap_bytes, b.stride, b.dilation));
+  return {};
+}
+
 Status check_expression(std::string_view name, const ScalarExpr& expr, const ScalarScope& scope, ScalarType expected) {
   const auto types = scalar_types(expr, scope);
   if (!types) return broken(fmt::format("{}: {}", name, types.error().cause));
@@ -202,6 +218,14 @@ Status check(const ContractSpec& s, const ContractSchedule& schedule) {
   // Up to 3 bytes behind a run are read.
   a.step(size_of(s.a.dtype), real ? s.run : round_up(s.run, 4));
   CUPEL_TRY(check_loops(s.loops, "a", a));
+  const size_t rank = s.space.size();
+  const int64_t outer_taps = s.loops.empty() ? 1 : s.loops[0].count,
+                outer_stride = s.loops.empty() ? 0 : s.loops[0].stride;
+  CUPEL_TRY(check_border("rows", s.rows, outer_taps, s.a.strides[rank - 3], outer_stride));
+  if (s.columns.taps < 1 || s.run % s.columns.taps != 0)
+    return broken(fmt::format("columns: a run of {} is no {} equal parts", s.run, s.columns.taps));
+  CUPEL_TRY(check_border("columns", s.columns, s.columns.taps, s.a.strides[rank - 2],
+                         s.run / s.columns.taps * size_of(s.a.dtype)));
   Wide depth = real ? s.run : round_up(s.run, 4);
   for (const ReductionLoop& loop : s.loops) depth *= loop.count;
   const Wide block_bytes = depth * kBlock * size_of(s.b.dtype);
@@ -218,7 +242,6 @@ Status check(const ContractSpec& s, const ContractSchedule& schedule) {
   CUPEL_TRY(check_expression("epilogue", s.epilogue, scope_of(s), scalar_type_of(s.out.dtype)));
   CUPEL_TRY(check_tables(s.operands, std::array{&s.epilogue}));
 
-  const size_t rank = s.space.size();
   CUPEL_TRY(check_range("tile_h", schedule.tile_h, 1, s.space[rank - 3]));
   CUPEL_TRY(check_range("tile_w", schedule.tile_w, 1, s.space[rank - 2]));
   CUPEL_TRY(check_range("tile_blocks", schedule.tile_blocks, 1, columns / kBlock));

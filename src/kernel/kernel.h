@@ -38,6 +38,20 @@ struct ReductionLoop {
   bool operator==(const ReductionLoop&) const = default;
 };
 
+// Where an image that a reduction reads holds zeros (a halo), along one axis: position p of the result and tap k read
+// line p·stride + k·dilation − before; lines outside [0, lines) are zeros. lines = 0: nothing is known.
+struct Border {
+  int64_t taps = 1, stride = 1, dilation = 1, before = 0, lines = 0;
+  bool known() const { return lines > 0; }
+  bool operator==(const Border&) const = default;
+};
+// The taps [first, limit) that read something else for at least one of the positions [from, to]; empty: first ≥ limit.
+struct TapRange {
+  int64_t first, limit;
+  bool operator==(const TapRange&) const = default;
+};
+TapRange taps_inside(const Border& border, int64_t from, int64_t to);
+
 // contract: implicit matrix product. space = {…, h, w, columns}. For every element of the space:
 //   acc = start[column];  over all loops (outermost first) and the run (elements k contiguous in a):
 //   s32: acc += a[k]·b[k, column], exact (the lowering proved that no sum leaves int32; zero points are folded into
@@ -48,17 +62,25 @@ struct ReductionLoop {
 // block of 16 columns all of K, K = Π counts · run rounded up to 4 (u8·s8), or run as it is (f32). Its strides follow
 // the dimensions before h; b_block_stride leads from one block of 16 columns to the next. Columns are computed in whole
 // blocks of 16: start, constant operands and the result have room for them.
+// `rows`: the border along h, whose taps are the steps of the outermost loop; `columns`: along w, whose taps are equal
+// parts of the run. Products with a border may be left out: they add nothing to a sum of s32, and to one of f32 at most
+// the sign of a zero, which the epilogue of a kernel with a border does not tell (weights are finite there).
 struct ContractSpec {
   Dims space;
   Access a, b, start;
   int64_t b_block_stride = 0;
   std::vector<ReductionLoop> loops;
   int64_t run = 0;
+  Border rows, columns;
   std::vector<Access> operands;
   ScalarExpr epilogue;
   Access out;
   bool operator==(const ContractSpec&) const = default;
 };
+
+// Whether tiles of whole rows leave out products with the border along w: parts of the run begin where steps do, and
+// are long enough for loops of their own.
+bool leaves_columns_out(const ContractSpec& spec);
 
 // How: tiles of tile_h × tile_w result pixels by tile_blocks blocks of 16 columns; the run is unrolled. The last tile
 // of a row or column moves back to overlap its neighbour. panels_outer: all pixels of a thread for one group of column

@@ -8,6 +8,8 @@
 //     start s32 constant offset 4608 item 0 strides 0 0 4
 //     loop 3 256
 //     run 48
+//     rows taps 3 stride 1 dilation 1 before 1 lines 14
+//     columns taps 3 stride 1 dilation 1 before 1 lines 14
 //     out u8 offset 0 item 6272 strides 448 32 1
 //     epilogue
 //       %0 = accumulator 0
@@ -91,6 +93,11 @@ class Printer {
   void loops(const std::vector<ReductionLoop>& all) {
     for (const ReductionLoop& loop : all) line(2, "loop {} {}", loop.count, loop.stride);
   }
+  void border(std::string_view key, const Border& b) {
+    if (b.known())
+      line(2, "{} taps {} stride {} dilation {} before {} lines {}", key, b.taps, b.stride, b.dilation, b.before,
+           b.lines);
+  }
   void expression(size_t indent, std::string_view key, const ScalarExpr& expr) {
     line(indent, "{}", key);
     for (size_t i = 0; i < expr.nodes.size(); ++i) {
@@ -116,6 +123,8 @@ class Printer {
     access("start", s.start);
     loops(s.loops);
     line(2, "run {}", s.run);
+    border("rows", s.rows);
+    border("columns", s.columns);
     operands(s.operands);
     access("out", s.out);
     expression(2, "epilogue", s.epilogue);
@@ -343,6 +352,18 @@ class Parser {
     }
     return all;
   }
+  Result<Border> border(std::string_view key) {
+    Border b;
+    if (peek() != key) return b;
+    word();
+    b.taps = CUPEL_TRY(field("taps"));
+    b.stride = CUPEL_TRY(field("stride"));
+    b.dilation = CUPEL_TRY(field("dilation"));
+    b.before = CUPEL_TRY(field("before"));
+    b.lines = CUPEL_TRY(field("lines"));
+    CUPEL_TRY(end_line());
+    return b;
+  }
   Result<int32_t> node_number() {
     const std::string_view found = peek();
     int32_t number = 0;
@@ -398,6 +419,8 @@ class Parser {
     s.start = CUPEL_TRY(access("start"));
     s.loops = CUPEL_TRY(loops());
     s.run = CUPEL_TRY(field_line("run"));
+    s.rows = CUPEL_TRY(border("rows"));
+    s.columns = CUPEL_TRY(border("columns"));
     s.operands = CUPEL_TRY(operands());
     s.out = CUPEL_TRY(access("out"));
     s.epilogue = CUPEL_TRY(expression("epilogue"));

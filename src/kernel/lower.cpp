@@ -236,6 +236,13 @@ Access Lowering::window_access(const Placed& x, const Window& window, int64_t ch
           {window.h.stride * row, window.w.stride * pixel, channel_stride}};
 }
 
+Border Lowering::border(const TensorType& x, const WindowAxis& axis, int64_t lines) {
+  // A window that stays inside has none. A zero of codes has the bits 0 in unsigned ones alone, as s8 lie 128 higher.
+  const int64_t last = (axis.out - 1) * axis.stride + (axis.kernel - 1) * axis.dilation - axis.pad;
+  if ((axis.pad == 0 && last < lines) || (x.quant && (x.dtype != DType::u8 || x.quant->zero_point[0] != 0))) return {};
+  return {axis.kernel, axis.stride, axis.dilation, axis.pad, lines};
+}
+
 std::vector<ReductionLoop> window_taps(const Placed& x, const Window& window) {
   return {{window.h.kernel, window.h.dilation * x.layout.strides[1]},
           {window.w.kernel, window.w.dilation * x.layout.strides[2]}};

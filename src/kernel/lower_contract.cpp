@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernel/lowering.h"
@@ -23,6 +24,12 @@ Result<Tensor> centered_weights(const Tensor& w, const TensorType& type, int64_t
     out.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(v);
   }
   return out;
+}
+
+bool all_finite(const Tensor& weights) {
+  if (weights.dtype() != DType::f32) return true;
+  const auto values = weights.data<float>();
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
 std::vector<float> floats(const Tensor& t, int64_t columns) {
@@ -110,7 +117,9 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
       std::copy(values.begin(), values.end(), start.begin());
     }
     c.spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
-    x = CUPEL_TRY(absorb(draft, node.outputs[0], draft.expr.accumulator(0, ScalarType::f32), nodes, c.walk));
+    x = draft.expr.accumulator(0, ScalarType::f32);
+    if (c.padded) x = x + 0.0f;
+    x = CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk));
   } else {
     SumScaling scaling = sum_scaling(tx, tw, ty, bias, c.weight_sums);
     scaling.starts.resize(static_cast<size_t>(padded), 0);
@@ -159,6 +168,11 @@ Status Lowering::lower_conv(NodeId id) {
   c.spec.loops = window_taps(x, window);
   if (whole_row) c.spec.loops.pop_back();
   c.spec.run = whole_row ? window.w.kernel * channels : channels;
+  c.padded = !window.halo.empty();
+  if (all_finite(*weights)) {
+    c.spec.rows = border(tx, window.h, x.layout.dims[1]);
+    if (whole_row) c.spec.columns = border(tx, window.w, x.layout.dims[2]);
+  }
   const Tensor ordered = permuted(*weights, {0, 2, 3, 1});
   const Tensor rows = ordered.reshaped({weights->dims()[0], ordered.size() / weights->dims()[0]});
   c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));

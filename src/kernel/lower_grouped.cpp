@@ -47,6 +47,7 @@ Status Lowering::lower_grouped_conv(NodeId id) {
   int64_t start_buffer = 0;
   std::vector<int64_t> operand_buffers;
   if (!codes) {
+    if (!window.halo.empty()) value = value + 0.0f;
     std::tie(spec.start, start_buffer) = by_column(DType::f32, [&](Tensor& t, int64_t at, int64_t c) {
       if (bias)
         t.mutable_data<float>()[static_cast<size_t>(at)] =

@@ -87,8 +87,9 @@ Status Lowering::lower_depthwise(NodeId id) {
     spec.weights = {DType::f32, true, 0, 0, {0, 0, 4}};
     spec.weights_tap_stride = padded * 4;
     spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, 3, start_buffer);
-    return finish_window(id, std::move(spec), draft, draft.expr.accumulator(0, ScalarType::f32), walk,
-                         {x.layout.buffer, buffer, start_buffer});
+    Scalar sum = draft.expr.accumulator(0, ScalarType::f32);
+    if (!window.halo.empty()) sum = sum + 0.0f;
+    return finish_window(id, std::move(spec), draft, sum, walk, {x.layout.buffer, buffer, start_buffer});
   }
   Tensor packed(DType::s8, {taps, padded});
   std::vector<WeightSum> sums(static_cast<size_t>(channels));

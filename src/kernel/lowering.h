@@ -133,6 +133,8 @@ class Lowering {
   Result<Placed> image_place(ValueId value, const Halo& halo, HaloFill fill);
   // What a window reads of an image: the first tap of each position of a space {h, w, channels}.
   Access window_access(const Placed& x, const Window& window, int64_t channel_stride) const;
+  // Where its taps along one axis read zeros of the halo only.
+  static Border border(const TensorType& x, const WindowAxis& axis, int64_t lines);
   // Whether bytes behind the elements of `place` may be read. The caller's own memory has none.
   bool has_room(const Placed& place) const {
     return lowered_.program.buffers[static_cast<size_t>(place.layout.buffer)].place != BufferPlace::input;
@@ -211,6 +213,7 @@ class Lowering {
     int64_t a_buffer, b_buffer;
     int64_t columns;
     std::vector<WeightSum> weight_sums;  // per column; codes only
+    bool padded = false;                 // a convolution of which some window reads padding
   };
   Status finish_contraction(NodeId id, Contraction c);
   // Packed weights of a constant operand [columns][steps·run]; gives the buffer.

@@ -114,6 +114,16 @@ size_t first_buffer(const ChainSpec& chain, size_t part) {
   return first;
 }
 
+TapRange taps_inside(const Border& b, int64_t from, int64_t to) {
+  const auto quotient_up = [&](int64_t x) { return ceil_div(std::max<int64_t>(x, 0), b.dilation); };
+  return {quotient_up(b.before - to * b.stride), std::min(b.taps, quotient_up(b.lines + b.before - from * b.stride))};
+}
+
+bool leaves_columns_out(const ContractSpec& spec) {
+  const int64_t part = spec.run / spec.columns.taps, step = spec.a.dtype == DType::f32 ? 1 : 4;
+  return spec.columns.known() && part % step == 0 && part >= 16 * step;
+}
+
 std::vector<const Access*> accesses_of(const KernelSpec& spec) {
   return std::visit([](const auto& s) { return accesses(s); }, spec);
 }

@@ -18,6 +18,7 @@ using namespace ops;
 // One spatial dimension of a convolution.
 struct Axis {
   int64_t in, out, kernel, stride, dilation, pad_begin, pad_end;
+  bool reads_padding() const { return pad_begin > 0 || (out - 1) * stride + (kernel - 1) * dilation - pad_begin >= in; }
 };
 
 struct Geometry {
@@ -188,6 +189,7 @@ Status reference(const EvalContext& c) {
     const std::vector<float> w = chain_order(c.in(1).data<float>().data(), g.out_channels, ic, taps);
     const float* bias = c.has(2) ? c.in(2).data<float>().data() : nullptr;
     float* out = c.out().mutable_data<float>().data();
+    const bool padded = g.h.reads_padding() || g.w.reads_padding();
     for_each_block(g, images, c.in(0).data<float>().data(), c.threads,
                    [&](int64_t image, int64_t group, int64_t first, int64_t count, const float* columns) {
                      float* results = out + (image * g.out_channels + group * oc) * pixels + first;
@@ -195,6 +197,8 @@ Status reference(const EvalContext& c) {
                        std::fill_n(results + o * pixels, count, bias ? bias[group * oc + o] : 0.0f);
                      contract_f32(oc, count, depth, w.data() + group * oc * depth, columns, kPixelBlock, results,
                                   pixels);
+                     for (int64_t o = 0; padded && o < oc; ++o)
+                       for (int64_t i = 0; i < count; ++i) results[o * pixels + i] += 0.0f;
                    });
     return {};
   }

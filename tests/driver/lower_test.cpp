@@ -188,6 +188,32 @@ TEST(Lower, ChainsEqualTheInterpreter) {
   }
 }
 
+// Products with padding may be left out where padding has the bits 0 and no weight makes them anything but 0.
+TEST(Lower, PaddedConvolutionsKnowTheirBorder) {
+  const auto rows = [](const std::string& types, const std::string& weights, const std::string& pads) {
+    const auto graph =
+        parse_graph("graph \"padded\" stage " + types.substr(0, types.find(' ')) +
+                    " opset 17 {\n  input %x : " + types.substr(types.find(' ') + 1) + "\n  constant %w : " + weights +
+                    "\n  %y = Conv(%x, %w) {pads=" + pads + "}\n  output %y\n}");
+    EXPECT_TRUE(graph.has_value()) << graph.error().message();
+    const auto lowered = lower_graph(*graph, "padded", {});
+    EXPECT_TRUE(lowered.has_value()) << lowered.error().message();
+    for (const Step& step : lowered->program.steps)
+      if (const auto* contraction = std::get_if<ContractSpec>(&step.kernel.spec)) return contraction->rows;
+    ADD_FAILURE() << "no contraction";
+    return Border{};
+  };
+  const std::string real = "simplified f32[batch,1,5,6]", weights = "f32[1,1,3,1] = [1.0, -2.0, 3.0]";
+  EXPECT_EQ(rows(real, weights, "[1,0,2,0]"), (Border{3, 1, 1, 1, 5}));
+  EXPECT_EQ(rows(real, weights, "[0,0,0,0]"), Border{});
+  EXPECT_EQ(rows(real, "f32[1,1,3,1] = [1.0, -2.0, inf]", "[1,0,2,0]"), Border{});
+  const std::string codes = "s8[1,1,3,1] quant(scale=[0x1p-6], zero_point=[0]) = [1, -2, 3]";
+  EXPECT_EQ(rows("integer u8[batch,1,5,6] quant(scale=[0x1p-6], zero_point=[0])", codes, "[1,0,2,0]"),
+            (Border{3, 1, 1, 1, 5}));
+  EXPECT_EQ(rows("integer u8[batch,1,5,6] quant(scale=[0x1p-6], zero_point=[7])", codes, "[1,0,2,0]"), Border{});
+  EXPECT_EQ(rows("integer s8[batch,1,5,6] quant(scale=[0x1p-6], zero_point=[0])", codes, "[1,0,2,0]"), Border{});
+}
+
 // An elementwise kernel that reads its operand for the last time writes in its place.
 TEST(Lower, MapsWriteInPlace) {
   const auto graph = parse_graph(R"(graph "places" stage simplified opset 17 {

@@ -208,6 +208,22 @@ class KernelGenerator {
     return out;
   }
 
+  // The expression of accumulator 0 + 0.
+  static ScalarExpr with_positive_zero(const ScalarExpr& expr) {
+    ScalarExpr changed;
+    changed.nodes = {{.op = ScalarOp::accumulator, .index = 0},
+                     {.op = ScalarOp::constant_f32, .value = 0.0f},
+                     {.op = ScalarOp::add, .arguments = {0, 1, -1}}};
+    for (ScalarNode node : expr.nodes) {
+      for (int32_t& argument : node.arguments)
+        if (argument >= 0)
+          argument = expr.nodes[static_cast<size_t>(argument)].op == ScalarOp::accumulator ? 2 : argument + 3;
+      changed.nodes.push_back(node);
+    }
+    if (expr.nodes.back().op == ScalarOp::accumulator) changed.nodes.resize(3);
+    return changed;
+  }
+
   Kernel contract() {
     ContractSpec s;
     ContractSchedule schedule;
@@ -235,7 +251,8 @@ class KernelGenerator {
     s.a.strides[rank - 2] = stride_w * pixel;
     if (has_outer) s.a.strides[0] = joined ? plane : channels * size;
     s.a.item_stride = (joined ? outer : 1) * plane + pick(0, 2) * 16 * size;
-    if (kh > 1 || chance(0.3)) s.loops.push_back({kh, dilation * line});
+    const bool over_rows = kh > 1 || chance(0.3);
+    if (over_rows) s.loops.push_back({kh, dilation * line});
     if (joined) {
       s.run = kw * channels;
     } else {
@@ -243,6 +260,14 @@ class KernelGenerator {
       s.run = channels;
     }
     const int64_t steps = joined ? kh : kh * kw;
+    // An image with zeros around it. Sums of f32 then lose the sign of a zero, as the epilogue below sees to.
+    const bool bordered = chance(0.4);
+    const auto border = [&](int64_t taps, int64_t stride, int64_t apart, int64_t extent) {
+      const int64_t lines = (extent - 1) * stride + (taps - 1) * apart + 1;
+      return Border{taps, stride, apart, pick(0, std::min<int64_t>(lines, 3)), pick(1, lines)};
+    };
+    if (bordered && over_rows) s.rows = border(kh, stride_h, dilation, h);
+    if (bordered && joined) s.columns = border(kw, stride_w, 1, w);
 
     s.b = {.dtype = floats                 ? DType::f32
                     : options_.s16_weights ? DType::s16
@@ -266,6 +291,7 @@ class KernelGenerator {
         floats ? std::sqrt(static_cast<double>(steps * s.run)) * 4 : static_cast<double>(steps * s.run) * 128 * 40;
     s.out = result_access(out, s.space);
     s.epilogue = epilogue(s.space, floats ? ScalarType::f32 : ScalarType::s32, sum_size, out, s.operands);
+    if (floats && (s.rows.known() || s.columns.known())) s.epilogue = with_positive_zero(s.epilogue);
 
     const int64_t blocks = (columns + 15) / 16;
     schedule.tile_blocks = pick(1, std::min<int64_t>(blocks, 4));
@@ -552,7 +578,36 @@ class KernelGenerator {
       }
       random.buffers.push_back(std::move(buffer));
     }
+    if (contraction != nullptr) clear_border(*contraction, random.buffers[1]);
     random.initial = random.buffers[0];
+  }
+  // Zeros wherever the kernel says that its image has them.
+  void clear_border(const ContractSpec& s, AlignedBytes& image) {
+    const size_t rank = s.space.size();
+    Dims at = s.space;
+    at.back() = 1;
+    const int64_t part = s.run / s.columns.taps, size = size_of(s.a.dtype);
+    const auto outside = [](const Border& b, int64_t position, int64_t tap) {
+      const int64_t line = position * b.stride + tap * b.dilation - b.before;
+      return b.known() && (line < 0 || line >= b.lines);
+    };
+    if (!s.rows.known() && !s.columns.known()) return;
+    std::vector<std::pair<int64_t, int64_t>> steps = {{0, 0}};  // step of the outermost loop, offset
+    for (size_t l = 0; l < s.loops.size(); ++l) {
+      std::vector<std::pair<int64_t, int64_t>> next;
+      for (const auto& [outermost, offset] : steps)
+        for (int64_t k = 0; k < s.loops[l].count; ++k)
+          next.emplace_back(l == 0 ? k : outermost, offset + k * s.loops[l].stride);
+      steps = std::move(next);
+    }
+    for (int64_t item = 0; item < items_; ++item)
+      for_each_coordinate(at, [&](const Dims& c) {
+        for (const auto& [row_tap, offset] : steps)
+          for (int64_t tap = 0; tap < s.columns.taps; ++tap)
+            if (outside(s.rows, c[rank - 3], row_tap) || outside(s.columns, c[rank - 2], tap))
+              std::memset(image.data() + byte_offset(s.a, c, item) + offset + tap * part * size, 0,
+                          static_cast<size_t>(part * size));
+      });
   }
   // Packed weights for each place that b is read from.
   void fill_packed(const ContractSpec& s, AlignedBytes& buffer) {

@@ -25,6 +25,7 @@ class ContractEmitter {
     step_elements_ = real_ ? 1 : 4;
     step_bytes_ = kBlock * (real_ ? 4 : spec.b.dtype == DType::s16 ? 8 : 4);
     steps_ = ceil_div(spec.run, step_elements_);
+    for (int64_t pixel = 0; pixel < pixels(); ++pixel) every_pixel_.push_back(pixel);
   }
 
   void emit() {
@@ -48,7 +49,7 @@ class ContractEmitter {
       origin.push_back(ir_.CreateMul(block, e_.constant(kBlock)));
       // Lines of the next panel that this tile fetches.
       fetched_ = nullptr;
-      if (schedule_.prefetch > 0 && schedule_.panels_outer && panels > 1) {
+      if (schedule_.prefetch > 0 && schedule_.panels_outer) {
         Value* index = ir_.CreateAdd(ir_.CreateMul(row, e_.constant(columns)), column);
         Value* turn = ir_.CreateURem(index, e_.constant(schedule_.prefetch));
         fetched_ = ir_.CreateMul(turn, e_.constant(64));
@@ -99,7 +100,11 @@ class ContractEmitter {
     Value* b = e_.address(spec_.b, 2, item, before_pixels);
     b = byte_address(ir_, b, ir_.CreateMul(block, e_.constant(spec_.b_block_stride)));
     weights_ = e_.variable(ir_.getPtrTy(), b);
-    reduce(0, a);
+    if (spec_.rows.known()) {
+      reduce_inside(origin[rank_ - 3], a);
+    } else {
+      reduce(0, a);
+    }
     results(item, origin);
   }
 
@@ -120,31 +125,82 @@ class ContractEmitter {
     });
   }
 
+  // The outermost loop without the taps that read the border alone in all rows of the tile, from `row` on.
+  void reduce_inside(Value* row, Value* a) {
+    const Border& border = spec_.rows;
+    const auto quotient_up = [&](Value* x) {  // of max(x, 0) and the dilation
+      Value* zero = e_.constant(0);
+      x = ir_.CreateSelect(ir_.CreateICmpSGT(x, zero), x, zero);
+      if (border.dilation == 1) return x;
+      return ir_.CreateUDiv(ir_.CreateAdd(x, e_.constant(border.dilation - 1)), e_.constant(border.dilation));
+    };
+    Value* line = ir_.CreateMul(row, e_.constant(border.stride));
+    Value* first =
+        quotient_up(ir_.CreateSub(e_.constant(border.before - (schedule_.tile_h - 1) * border.stride), line));
+    Value* limit = quotient_up(ir_.CreateSub(e_.constant(border.lines + border.before), line));
+    Value* all = e_.constant(border.taps);
+    limit = ir_.CreateSelect(ir_.CreateICmpSLT(limit, all), limit, all);
+    int64_t tap_bytes = steps_ * step_bytes_;
+    for (size_t i = 1; i < spec_.loops.size(); ++i) tap_bytes *= spec_.loops[i].count;
+    e_.write(weights_, byte_address(ir_, e_.read(weights_), ir_.CreateMul(first, e_.constant(tap_bytes))));
+    const int64_t stride = spec_.loops.empty() ? 0 : spec_.loops[0].stride;
+    AllocaInst* position = e_.variable(ir_.getPtrTy(), byte_address(ir_, a, ir_.CreateMul(first, e_.constant(stride))));
+    e_.range_loop(first, limit, 1, [&](Value*) {
+      reduce(1, e_.read(position));
+      e_.write(position, byte_address(ir_, e_.read(position), stride));
+    });
+  }
+
+  // Tiles of whole rows know which of their pixels read the border at each tap of a row.
   void run(Value* a) {
+    const Border& border = spec_.columns;
+    const int64_t part = spec_.run / border.taps;
+    if (schedule_.tile_w != width_ || !leaves_columns_out(spec_)) {
+      run_part(a, steps_, every_pixel_);
+      return;
+    }
+    const auto inside = [&](int64_t tap) {
+      std::vector<int64_t> kept;
+      for (int64_t pixel : every_pixel_) {
+        const int64_t column = pixel % schedule_.tile_w;
+        const TapRange range = taps_inside(border, column, column);
+        if (tap >= range.first && tap < range.limit) kept.push_back(pixel);
+      }
+      return kept;
+    };
+    for (int64_t tap = 0, next = 0; tap < border.taps; tap = next) {
+      const std::vector<int64_t> kept = inside(tap);
+      for (next = tap + 1; next < border.taps && inside(next) == kept;) ++next;
+      run_part(byte_address(ir_, a, tap * part * a_bytes()), (next - tap) * part / step_elements_, kept);
+    }
+  }
+
+  // `count` steps of the reduction for some of the tile's pixels.
+  void run_part(Value* a, int64_t count, const std::vector<int64_t>& pixels_inside) {
     const int64_t per_step = pixels() * schedule_.tile_blocks * parts_;
     const int64_t most = std::max<int64_t>(1, 2048 / per_step);
-    const int64_t unroll = std::min({schedule_.unroll, steps_, most});
-    const int64_t whole = steps_ / unroll, left = steps_ % unroll;
+    const int64_t unroll = std::min({schedule_.unroll, count, most});
+    const int64_t whole = count / unroll, left = count % unroll;
     AllocaInst* position = e_.variable(ir_.getPtrTy(), a);
     e_.count_loop(whole, 1, [&](Value*) {
-      steps(e_.read(position), unroll);
+      steps(e_.read(position), unroll, pixels_inside);
       e_.write(position, byte_address(ir_, e_.read(position), unroll * step_elements_ * a_bytes()));
     });
-    if (left > 0) steps(e_.read(position), left);
+    if (left > 0) steps(e_.read(position), left, pixels_inside);
   }
 
   int64_t a_bytes() const { return real_ ? 4 : 1; }
 
-  void steps(Value* a, int64_t count) {
+  void steps(Value* a, int64_t count, const std::vector<int64_t>& pixels_inside) {
     Value* weights = e_.read(weights_);
     if (fetched_ != nullptr) prefetch(weights, count);
     for (int64_t step = 0; step < count; ++step) {
       if (real_) {
-        step_f32(byte_address(ir_, a, step * 4), weights, step);
+        step_f32(byte_address(ir_, a, step * 4), weights, step, pixels_inside);
       } else if (spec_.b.dtype == DType::s16) {
-        step_s16(byte_address(ir_, a, step * 4), weights, step);
+        step_s16(byte_address(ir_, a, step * 4), weights, step, pixels_inside);
       } else {
-        step_s8(byte_address(ir_, a, step * 4), weights, step);
+        step_s8(byte_address(ir_, a, step * 4), weights, step, pixels_inside);
       }
     }
     e_.write(weights_, byte_address(ir_, weights, count * step_bytes_));
@@ -167,13 +223,13 @@ class ContractEmitter {
         type, byte_address(ir_, weights, block * spec_.b_block_stride + step * step_bytes_ + offset), llvm::Align(4));
   }
 
-  void step_s8(Value* a, Value* weights, int64_t step) {
+  void step_s8(Value* a, Value* weights, int64_t step, const std::vector<int64_t>& pixels_inside) {
     llvm::Type* part_type = vector_type(e_.s32(), e_.lanes());
     std::vector<Value*> w;
     for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
       for (int64_t part = 0; part < parts_; ++part)
         w.push_back(weight(weights, step, n, part * e_.lanes() * 4, part_type));
-    for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
+    for (int64_t pixel : pixels_inside) {
       Value* four = e_.load_lanes(DType::s32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
       for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
         for (int64_t part = 0; part < parts_; ++part) {
@@ -184,7 +240,7 @@ class ContractEmitter {
   }
 
   // Two pairs of s16 in a step of four elements.
-  void step_s16(Value* a, Value* weights, int64_t step) {
+  void step_s16(Value* a, Value* weights, int64_t step, const std::vector<int64_t>& pixels_inside) {
     llvm::Type* part_type = vector_type(e_.s32(), e_.lanes());
     llvm::Type* bytes = vector_type(ir_.getInt8Ty(), 4 * e_.lanes());
     for (int64_t pair = 0; pair < 2; ++pair) {
@@ -195,7 +251,7 @@ class ContractEmitter {
       for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
         for (int64_t part = 0; part < parts_; ++part)
           w.push_back(weight(weights, step, n, pair * kBlock * 4 + part * e_.lanes() * 4, part_type));
-      for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
+      for (int64_t pixel : pixels_inside) {
         Value* four = e_.load_lanes(DType::s32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
         Value* two =
             ir_.CreateShuffleVector(ir_.CreateBitCast(four, bytes), llvm::Constant::getNullValue(bytes), spread);
@@ -209,13 +265,13 @@ class ContractEmitter {
     }
   }
 
-  void step_f32(Value* a, Value* weights, int64_t step) {
+  void step_f32(Value* a, Value* weights, int64_t step, const std::vector<int64_t>& pixels_inside) {
     llvm::Type* part_type = vector_type(e_.f32(), e_.lanes());
     std::vector<Value*> w;
     for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
       for (int64_t part = 0; part < parts_; ++part)
         w.push_back(weight(weights, step, n, part * e_.lanes() * 4, part_type));
-    for (int64_t pixel = 0; pixel < pixels(); ++pixel) {
+    for (int64_t pixel : pixels_inside) {
       Value* one = e_.load_lanes(DType::f32, byte_address(ir_, a, pixel_offset(spec_.a, pixel)), 0, e_.lanes());
       for (int64_t n = 0; n < schedule_.tile_blocks; ++n)
         for (int64_t part = 0; part < parts_; ++part) {
@@ -269,6 +325,7 @@ class ContractEmitter {
   size_t rank_ = 0;
   int64_t height_ = 0, width_ = 0, blocks_ = 0, parts_ = 1, step_elements_ = 4, step_bytes_ = 64, steps_ = 0;
   bool real_ = false;
+  std::vector<int64_t> every_pixel_;
   std::vector<AllocaInst*> accumulators_;
   AllocaInst* weights_ = nullptr;
   Value* fetched_ = nullptr;
