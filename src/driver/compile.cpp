@@ -9,7 +9,9 @@
 #include "driver/engine.h"
 #include "driver/shared_library.h"
 #include "onnx/reader.h"
+#include "profile/issue_rate.h"
 #include "reference/interpreter.h"
+#include "target/machine.h"
 
 namespace cupel {
 namespace {
@@ -95,7 +97,13 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 }
 
 LowerTarget lower_target(const EmitTarget& target) {
-  return {target.byte_product == ByteProduct::four_u8_s8, target.vector_registers * target.vector_lanes / 16,
+  // Of the machine where the target runs here, as most servers with such vectors have it elsewhere.
+  int products = 1;
+  if (target.vector_lanes == 16) {
+    products = can_run(host_machine(), target) ? widest_products_per_cycle() : 0;
+    if (products == 0) products = 2;
+  }
+  return {target.byte_product == ByteProduct::four_u8_s8, target.vector_registers * target.vector_lanes / 16, products,
           target.feature_set.has(Feature::avx512vbmi)};
 }
 

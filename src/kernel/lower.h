@@ -14,7 +14,9 @@ namespace cupel {
 struct LowerTarget {
   bool byte_dot_product = true;  // u8·s8 products summed in s32 by one instruction; otherwise weights are stored as s16
   int64_t vector_registers = 32;  // of 16 lanes
-  bool byte_tables = false;       // tables of 256 bytes cost less than a requantization
+  // Multiply-adds of whole vectors that a core begins in a cycle; 1 where vectors are narrower than 16 lanes.
+  int64_t products_per_cycle = 1;
+  bool byte_tables = false;  // tables of 256 bytes cost less than a requantization
 };
 
 // Why a node is or is not part of the kernel before it (docs/architecture.md 2).

@@ -1,32 +1,65 @@
 #include "kernel/schedule.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace cupel {
+
+namespace {
+
+// Of the products of a tile of whole rows, the share that reads no border and is computed.
+double inside(const ContractSpec& spec, int64_t width) {
+  if (!leaves_columns_out(spec)) return 1;
+  int64_t taps = 0;
+  for (int64_t w = 0; w < width; ++w) {
+    const TapRange range = taps_inside(spec.columns, w, w);
+    taps += std::max<int64_t>(0, range.limit - range.first);
+  }
+  return static_cast<double>(taps) / static_cast<double>(width * spec.columns.taps);
+}
+
+// What a step of the reduction costs a tile of m pixels by n blocks beside its multiply-adds, which count 1.
+double step_cost(const ContractSpec& spec, const LowerTarget& target, int64_t m, int64_t n) {
+  const auto accumulators = static_cast<double>(m * n);
+  // Fewer than 10 accumulators do not cover a multiply-add's latency; broadcasts and loads of weights issue beside the
+  // multiply-adds for the most part.
+  const double common = 10.0 / std::min(accumulators, 10.0) + 0.1 * static_cast<double>(m + n) / accumulators;
+  if (target.products_per_cycle < 2) {
+    // Beyond 16, requantizing the results of a tile overlaps too little with the sums of the next one.
+    return common + 0.05 * std::max(0.0, accumulators - 16.0) / 16.0;
+  }
+  // A block of weights is 64 bytes a step, so that two multiply-adds a cycle take 128 / m bytes a cycle of them. The
+  // second level cache gives about 50; coming close to it costs.
+  int64_t steps = (spec.run + 3) / 4, rounds = 1;
+  if (spec.a.dtype == DType::f32) steps = spec.run;
+  for (const ReductionLoop& loop : spec.loops) rounds *= loop.count;
+  const bool first_level = 64 * n * steps * rounds <= 24 * 1024;
+  const double streaming = first_level ? 0.0 : std::pow(128.0 / static_cast<double>(m) / 50.0, 4);
+  // Between the rounds of a short run accumulators that do not fit beside weights are moved.
+  const double moves = rounds > 1 && steps < 16 ? 0.02 * std::max(0.0, accumulators - 16.0) : 0.0;
+  return common + streaming + moves;
+}
+
+}  // namespace
 
 ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& target) {
   const size_t rank = spec.space.size();
   const int64_t h = spec.space[rank - 3], w = spec.space[rank - 2], blocks = (spec.space[rank - 1] + 15) / 16;
+  const double inside_rows = inside(spec, w);
   ContractSchedule best;
   double best_cost = 1e300;
   for (int64_t n = 1; n <= std::min<int64_t>(blocks, 6); ++n)
     for (int64_t tw = 1; tw <= std::min<int64_t>(w, 28); ++tw)
       for (int64_t th = 1; th <= std::min<int64_t>(h, 4); ++th) {
         const int64_t m = tw * th;
-        if (m * n + n + 1 > target.vector_registers) continue;
+        if (m * n + n + 1 > target.vector_registers + (target.products_per_cycle < 2 ? 0 : 1)) continue;
         // Work done over work needed: tiles at the ends overlap, blocks at the end are computed whole.
         const auto waste = [](int64_t extent, int64_t tile) {
           return static_cast<double>((extent + tile - 1) / tile * tile) / static_cast<double>(extent);
         };
-        const double useful = waste(w, tw) * waste(h, th) * waste(blocks, n);
-        // Broadcasts and loads of weights issue beside the multiply-adds for the most part. Fewer than 10 accumulators
-        // do not cover a multiply-add's latency; beyond 16, requantizing the results of a tile overlaps too little with
-        // the sums of the next one.
-        const double accumulators = static_cast<double>(m * n);
-        const double step = 10.0 / std::min(accumulators, 10.0) + 0.1 * static_cast<double>(m + n) / accumulators +
-                            0.05 * std::max(0.0, accumulators - 16.0) / 16.0;
+        const double done = waste(w, tw) * waste(h, th) * waste(blocks, n) * (tw == w ? inside_rows : 1.0);
         // Rows of a tile that spans several result rows cost more addresses.
-        const double cost = useful * step * (1.0 + 0.01 * static_cast<double>(th - 1));
+        const double cost = done * step_cost(spec, target, m, n) * (1.0 + 0.01 * static_cast<double>(th - 1));
         if (cost < best_cost) {
           best_cost = cost;
           best.tile_h = th;
@@ -34,8 +67,13 @@ ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& tar
           best.tile_blocks = n;
         }
       }
-  best.unroll = std::clamp<int64_t>((spec.run + 3) / 4, 1, 4);
+  best.unroll = std::clamp<int64_t>((spec.run + 3) / 4, 1, target.products_per_cycle < 2 ? 4 : 8);
   best.panels_outer = true;
+  // Few pixels leave little time to fetch the next weights, which lie beyond the second level cache; a tile fetches one
+  // line of each block in a step of the unrolled loop.
+  constexpr int64_t kFewPixels = 1024;
+  const int64_t tiles = (h + best.tile_h - 1) / best.tile_h * ((w + best.tile_w - 1) / best.tile_w);
+  if (h * w <= kFewPixels && spec.b.constant) best.prefetch = std::min(tiles, best.unroll);
   return best;
 }
 
