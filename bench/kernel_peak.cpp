@@ -84,7 +84,7 @@ Job make_job(const OperatorShape& shape, const EmitTarget& target, std::vector<i
     s.epilogue = requantize();
     s.out = out;
     weight_bytes = room * shape.kernel * shape.kernel;
-    job.kernel = {s, WindowSchedule{tile[1], std::min(tile[2], room / 16)}};
+    job.kernel = {s, WindowSchedule{std::min(tile[0], height), tile[1], std::min(tile[2], room / 16)}};
   } else {
     ContractSpec s;
     s.space = {height, width, shape.out};

@@ -55,6 +55,7 @@ std::optional<Kernel> by_outer_index(Kernel kernel) {
     // Tiles of one row; short rows keep too few accumulators busy.
     if (schedule->tile_h != 1) return std::nullopt;
   }
+  if (auto* schedule = std::get_if<WindowSchedule>(&kernel.schedule)) schedule->tile_h = 1;
   if (const auto* map = std::get_if<MapSpec>(&kernel.spec); map != nullptr && map->operands.empty())
     return std::nullopt;
   if (units_per_item(kernel) % space[0] != 0) return std::nullopt;

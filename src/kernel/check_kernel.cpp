@@ -285,6 +285,7 @@ Status check(const WindowSpec& s, const WindowSchedule& schedule) {
   CUPEL_TRY(check_operands(s.operands, s.out, s.space, true));
   CUPEL_TRY(check_expression("epilogue", s.epilogue, scope_of(s), scalar_type_of(s.out.dtype)));
   CUPEL_TRY(check_tables(s.operands, std::array{&s.epilogue}));
+  CUPEL_TRY(check_range("tile_h", schedule.tile_h, 1, s.space[s.space.size() - 3]));
   CUPEL_TRY(check_range("tile_w", schedule.tile_w, 1, s.space[s.space.size() - 2]));
   CUPEL_TRY(check_range("tile_blocks", schedule.tile_blocks, 1, channels / kBlock));
   if (Wide{schedule.tile_w} * schedule.tile_blocks > kMaxTile)

@@ -109,8 +109,9 @@ struct WindowSpec {
   Access out;
   bool operator==(const WindowSpec&) const = default;
 };
+// How: units of tile_h rows; tiles of tile_w pixels by tile_blocks blocks of 16 channels. The last ones move back.
 struct WindowSchedule {
-  int64_t tile_w = 1, tile_blocks = 1;
+  int64_t tile_h = 1, tile_w = 1, tile_blocks = 1;
   bool operator==(const WindowSchedule&) const = default;
 };
 
@@ -195,8 +196,8 @@ ScalarScope scope_of(const KernelSpec& spec);
 size_t first_buffer(const ChainSpec& chain, size_t part);
 
 // Independent units of work of one batch item; a call computes a range of (batch item, unit) pairs, numbered
-// item-major. Contract: tiles of pixels × groups of column blocks, in the schedule's order. Others: rows of the space
-// (all but the last dimension; windows: all but the last two). A chain: its steps.
+// item-major. Contract: tiles of pixels × groups of column blocks, in the schedule's order. Windows: tiles of rows.
+// Others: rows of the space (all but the last dimension). A chain: its steps.
 int64_t units_per_item(const Kernel& kernel);
 
 // bad_input with place "kernel" and the rule that is broken: extents ≥ 1, strides per dimension, node order and types

@@ -171,7 +171,9 @@ class Printer {
     line(2, "schedule tile_h {} tile_w {} tile_blocks {} unroll {} order {} prefetch {}", s.tile_h, s.tile_w,
          s.tile_blocks, s.unroll, s.panels_outer ? "panels" : "pixels", s.prefetch);
   }
-  void schedule(const WindowSchedule& s) { line(2, "schedule tile_w {} tile_blocks {}", s.tile_w, s.tile_blocks); }
+  void schedule(const WindowSchedule& s) {
+    line(2, "schedule tile_h {} tile_w {} tile_blocks {}", s.tile_h, s.tile_w, s.tile_blocks);
+  }
   void schedule(const MapSchedule& s) { line(2, "schedule vector_dimension {}", s.vector_dimension); }
   void schedule(const RowSchedule&) { line(2, "schedule"); }
   void schedule(const ChainSchedule&) { line(2, "schedule"); }
@@ -494,6 +496,7 @@ class Parser {
     return s;
   }
   Result<WindowSchedule> schedule(WindowSchedule s) {
+    s.tile_h = CUPEL_TRY(field("tile_h"));
     s.tile_w = CUPEL_TRY(field("tile_w"));
     s.tile_blocks = CUPEL_TRY(field("tile_blocks"));
     return s;

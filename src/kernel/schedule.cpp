@@ -79,10 +79,16 @@ ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& tar
 
 WindowSchedule start_schedule(const WindowSpec& spec) {
   const size_t rank = spec.space.size();
+  const int64_t h = spec.space[rank - 3], w = spec.space[rank - 2];
   WindowSchedule s;
   s.tile_blocks = std::clamp<int64_t>((spec.space[rank - 1] + 15) / 16, 1, 4);
-  // Few channels leave registers for more pixels.
-  s.tile_w = std::min<int64_t>(spec.space[rank - 2], s.tile_blocks <= 2 ? 4 : 2);
+  // Rows one line apart share most lines of the image; an odd row would be computed twice.
+  const bool codes = spec.kind == WindowKind::dot && spec.a.dtype == DType::u8;
+  const bool share =
+      spec.loops.size() == 2 && spec.loops[0].count > 1 && spec.loops[0].stride == spec.a.strides[rank - 3];
+  // Few channels of other windows leave registers for more pixels.
+  s.tile_w = std::min<int64_t>(w, !codes && s.tile_blocks <= 2 ? 4 : 2);
+  if (codes && share && (h % 2 == 0 || h > 8)) s.tile_h = 2;
   return s;
 }
 

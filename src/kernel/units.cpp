@@ -50,7 +50,9 @@ int64_t units(const ContractSpec& s, const ContractSchedule& schedule) {
   return outer_elements(s.space, 3) * ceil_div(h, schedule.tile_h) * ceil_div(w, schedule.tile_w) *
          ceil_div(blocks, schedule.tile_blocks);
 }
-int64_t units(const WindowSpec& s, const WindowSchedule&) { return outer_elements(s.space, 2); }
+int64_t units(const WindowSpec& s, const WindowSchedule& schedule) {
+  return outer_elements(s.space, 3) * ceil_div(s.space[s.space.size() - 3], schedule.tile_h);
+}
 int64_t units(const MapSpec& s, const MapSchedule&) { return outer_elements(s.space, 1); }
 int64_t units(const RowSpec& s, const RowSchedule&) { return outer_elements(s.space, 1); }
 int64_t units(const ChainSpec& s, const ChainSchedule&) { return s.steps; }

@@ -142,10 +142,26 @@ TEST_F(CodeGeneration, DepthwiseConvolutionsShareTheirColumns) {
   ExprBuilder e;
   s.epilogue = e.finish(to_code(to_f32(e.accumulator(0, ScalarType::s32)) * e.operand(0, DType::f32), DType::u8, 0));
   s.out = {.dtype = DType::u8, .strides = {12 * 64, 64, 1}};
-  const std::string text = disassemble({s, WindowSchedule{4, 4}}, "x86-64-v4+avx512vnni");
+  const auto unpacked = [](const std::string& text) {
+    return count_of(text, "vpunpcklwd") + count_of(text, "vpunpckhwd");
+  };
+  std::string text = disassemble({s, WindowSchedule{.tile_w = 4, .tile_blocks = 4}}, "x86-64-v4+avx512vnni");
   EXPECT_EQ(count_of(text, "vpdpbusd"), 4u * 3 * 4);  // pixels, kernel columns, vectors
-  EXPECT_EQ(count_of(text, "vpunpcklwd") + count_of(text, "vpunpckhwd"), 4u * (6 + 3));  // image and weight columns
+  EXPECT_EQ(unpacked(text), 4u * (6 + 3));            // image and weight columns
   EXPECT_EQ(count_of(text, "vpmulld"), 0u);
+  // Two rows share four lines of the image.
+  text = disassemble({s, WindowSchedule{.tile_h = 2, .tile_w = 2, .tile_blocks = 4}}, "x86-64-v4+avx512vnni");
+  EXPECT_EQ(count_of(text, "vpdpbusd"), 2u * 2 * 3 * 4);
+  EXPECT_EQ(unpacked(text), 4u * (4 + 2 * 3));
+  // Two pixels of 32 channels fill a vector.
+  s.space = {14, 12, 32};
+  s.a.strides = {14 * 32, 32, 1};
+  s.weights_tap_stride = 32;
+  s.loops = {{3, 14 * 32}, {3, 32}};
+  s.out.strides = {12 * 32, 32, 1};
+  text = disassemble({s, WindowSchedule{.tile_w = 2, .tile_blocks = 2}}, "x86-64-v4+avx512vnni");
+  EXPECT_EQ(count_of(text, "vpdpbusd"), 2u * 3 * 4);
+  EXPECT_EQ(unpacked(text), 4u * (5 + 3));
 }
 
 TEST_F(CodeGeneration, TablesOfBytesArePermutations) {

@@ -33,7 +33,7 @@ class Maker {
   explicit Maker(uint64_t seed) : rng_(seed) {}
 
   RandomKernel depthwise(int64_t h, int64_t w, int64_t channels, int64_t kernel, int64_t stride,
-                         const Epilogue& epilogue, int64_t tile_w) {
+                         const Epilogue& epilogue, int64_t tile_h, int64_t tile_w) {
     WindowSpec s;
     const int64_t room = rounded(channels), line = ((w - 1) * stride + kernel) * room;
     s.space = {h, w, channels};
@@ -48,7 +48,7 @@ class Maker {
     s.epilogue = expression(epilogue, s.out, s.operands);
     RandomKernel random;
     random.items = 2;
-    random.kernel = {s, WindowSchedule{std::min(tile_w, w), std::min<int64_t>(4, room / 16)}};
+    random.kernel = {s, WindowSchedule{std::min(tile_h, h), std::min(tile_w, w), std::min<int64_t>(4, room / 16)}};
     fill(random, {2 * s.out.item_stride, 2 * s.a.item_stride + 64, room * kernel * kernel, room * 4}, room, s.operands,
          2 * s.out.item_stride);
     return random;
@@ -131,8 +131,9 @@ TEST_P(QuantizedKernels, Depthwise) {
     for (const auto [kernel, stride, w] :
          {std::array<int64_t, 3>{3, 1, 9}, {3, 2, 4}, {5, 1, 7}, {7, 2, 3}, {1, 1, 1}}) {
       const Epilogue& epilogue = kEpilogues[seed % std::size(kEpilogues)];
-      randoms.push_back(
-          Maker(seed).depthwise(3, w, channels, kernel, stride, epilogue, 1 + static_cast<int64_t>(seed % 5)));
+      randoms.push_back(Maker(seed).depthwise(3, w, channels, kernel, stride, epilogue,
+                                              1 + static_cast<int64_t>(seed / 5 % 3),
+                                              1 + static_cast<int64_t>(seed % 5)));
       ++seed;
     }
   compare_kernels(randoms, *find_emit_target(GetParam()));

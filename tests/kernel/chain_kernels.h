@@ -29,7 +29,7 @@ inline Kernel row_chain() {
   ChainSpec chain;
   chain.steps = kChainRows - 2;
   chain.parts.push_back({{invert, MapSchedule{}}, 1, 0, 2});
-  chain.parts.push_back({{greatest, WindowSchedule{2, 2}}, 1, 0, 0});
+  chain.parts.push_back({{greatest, WindowSchedule{.tile_w = 2, .tile_blocks = 2}}, 1, 0, 0});
   return {std::move(chain), ChainSchedule{}};
 }
 

@@ -42,7 +42,7 @@ constexpr std::string_view kWindow = R"(kernel window dot
   out s32 offset 0 item 4096 strides 768 128 4
   epilogue
     %0 = accumulator 0
-  schedule tile_w 3 tile_blocks 1
+  schedule tile_h 1 tile_w 3 tile_blocks 1
 end
 )";
 constexpr std::string_view kMap = R"(kernel map

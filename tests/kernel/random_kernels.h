@@ -346,6 +346,7 @@ class KernelGenerator {
                                                         : 200;
     s.out = result_access(out, s.space);
     s.epilogue = epilogue(s.space, floats ? ScalarType::f32 : ScalarType::s32, sum_size, out, s.operands);
+    schedule.tile_h = pick(1, std::min<int64_t>(h, 3));
     schedule.tile_w = pick(1, std::min<int64_t>(w, 6));
     schedule.tile_blocks = pick(1, std::min<int64_t>(room / 16, 4));
     return {std::move(s), schedule};

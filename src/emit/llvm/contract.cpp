@@ -43,9 +43,9 @@ class ContractEmitter {
       Value* row = at[schedule_.panels_outer ? outer + 1 : outer];
       Value* column = at[schedule_.panels_outer ? outer + 2 : outer + 1];
       std::vector<Value*> origin(at.begin(), at.begin() + static_cast<int64_t>(outer));
-      origin.push_back(tile_start(row, schedule_.tile_h, height_));
-      origin.push_back(tile_start(column, schedule_.tile_w, width_));
-      Value* block = tile_start(panel, schedule_.tile_blocks, blocks_);
+      origin.push_back(e_.tile_start(row, schedule_.tile_h, height_));
+      origin.push_back(e_.tile_start(column, schedule_.tile_w, width_));
+      Value* block = e_.tile_start(panel, schedule_.tile_blocks, blocks_);
       origin.push_back(ir_.CreateMul(block, e_.constant(kBlock)));
       // Lines of the next panel that this tile fetches.
       fetched_ = nullptr;
@@ -59,15 +59,6 @@ class ContractEmitter {
   }
 
  private:
-  // First element of tile `index`; the last tile moves back to end at `extent`.
-  Value* tile_start(Value* index, int64_t size, int64_t extent) {
-    if (size >= extent) return e_.constant(0);
-    Value* start = ir_.CreateMul(index, e_.constant(size));
-    if (extent % size == 0) return start;
-    Value* last = e_.constant(extent - size);
-    return ir_.CreateSelect(ir_.CreateICmpSLT(start, last), start, last);
-  }
-
   int64_t pixels() const { return schedule_.tile_h * schedule_.tile_w; }
   int64_t pixel_offset(const Access& access, int64_t pixel) const {
     return pixel / schedule_.tile_w * access.strides[rank_ - 3] + pixel % schedule_.tile_w * access.strides[rank_ - 2];

@@ -80,6 +80,14 @@ void Emitter::range_loop(Value* first, Value* limit, int64_t step, const std::fu
   ir.SetInsertPoint(after);
 }
 
+Value* Emitter::tile_start(Value* index, int64_t size, int64_t extent) {
+  if (size >= extent) return constant(0);
+  Value* start = ir.CreateMul(index, constant(size));
+  if (extent % size == 0) return start;
+  Value* last = constant(extent - size);
+  return ir.CreateSelect(ir.CreateICmpSLT(start, last), start, last);
+}
+
 void Emitter::if_then(Value* condition, const std::function<void()>& body) {
   BasicBlock* then = BasicBlock::Create(module_.getContext(), "then", function_);
   BasicBlock* after = BasicBlock::Create(module_.getContext(), "after", function_);

@@ -45,6 +45,8 @@ class Emitter {
   // body for every unit of [begin, end): item and the coordinates within `extents`, outermost first.
   void unit_loop(const std::vector<int64_t>& extents,
                  const std::function<void(llvm::Value* item, const std::vector<llvm::Value*>& at)>& body);
+  // First element of tile `index` of `size` elements; the last tile moves back to end at `extent`.
+  llvm::Value* tile_start(llvm::Value* index, int64_t size, int64_t extent);
   void if_then(llvm::Value* condition, const std::function<void()>& body);
 
   // The address of an access at item and coordinates; missing or null coordinates are 0.

@@ -28,30 +28,30 @@ class WindowEmitter {
   }
 
   void emit() {
-    const std::vector<int64_t> extents(spec_.space.begin(), spec_.space.end() - 2);
+    std::vector<int64_t> extents(spec_.space.begin(), spec_.space.end() - 2);
+    const int64_t height = extents.back();
+    extents.back() = (height + schedule_.tile_h - 1) / schedule_.tile_h;
     const int64_t groups = (blocks_ + schedule_.tile_blocks - 1) / schedule_.tile_blocks;
     const int64_t tiles = (width_ + schedule_.tile_w - 1) / schedule_.tile_w;
     e_.unit_loop(extents, [&](Value* item, const std::vector<Value*>& at) {
-      e_.count_loop(groups, 1, [&](Value* group) {
-        Value* block = tile_start(group, schedule_.tile_blocks, blocks_);
-        e_.count_loop(tiles, 1, [&](Value* index) {
-          std::vector<Value*> origin = at;
-          origin.push_back(tile_start(index, schedule_.tile_w, width_));
-          origin.push_back(ir_.CreateMul(block, e_.constant(kBlock)));
-          tile(item, origin);
+      Value* first_row = e_.tile_start(at.back(), schedule_.tile_h, height);
+      e_.count_loop(schedule_.tile_h, 1, [&](Value* row) {
+        std::vector<Value*> line(at.begin(), at.end() - 1);
+        line.push_back(ir_.CreateAdd(first_row, row));
+        e_.count_loop(groups, 1, [&](Value* group) {
+          Value* block = e_.tile_start(group, schedule_.tile_blocks, blocks_);
+          e_.count_loop(tiles, 1, [&](Value* index) {
+            std::vector<Value*> origin = line;
+            origin.push_back(e_.tile_start(index, schedule_.tile_w, width_));
+            origin.push_back(ir_.CreateMul(block, e_.constant(kBlock)));
+            tile(item, origin);
+          });
         });
       });
     });
   }
 
  private:
-  Value* tile_start(Value* index, int64_t size, int64_t extent) {
-    if (size >= extent) return e_.constant(0);
-    Value* start = ir_.CreateMul(index, e_.constant(size));
-    if (extent % size == 0) return start;
-    Value* last = e_.constant(extent - size);
-    return ir_.CreateSelect(ir_.CreateICmpSLT(start, last), start, last);
-  }
   AllocaInst*& accumulator(int64_t pixel, int64_t block, int64_t part) {
     return accumulators_[static_cast<size_t>((pixel * schedule_.tile_blocks + block) * parts_ + part)];
   }
