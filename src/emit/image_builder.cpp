@@ -74,7 +74,7 @@ ImageTables::Step table_step(const Step& step) {
   for (int64_t buffer : step.buffers) row.buffers.push_back(static_cast<int32_t>(buffer));
   row.units_per_item = units_per_item(step.kernel);
   const KernelWork work = work_of(step.kernel);
-  row.operations = work.operations;
+  row.effort = work.effort;
   row.multiply_adds = work.multiply_adds;
   row.accumulator = static_cast<int32_t>(work.accumulator);
   row.item_bytes = work.item_bytes;

@@ -142,7 +142,7 @@ struct ImageTables {
   struct Step {
     std::string symbol, name, origins;
     std::vector<int32_t> buffers;
-    int64_t units_per_item = 0, operations = 0, multiply_adds = 0, item_bytes = 0, constant_bytes = 0;
+    int64_t units_per_item = 0, effort = 0, multiply_adds = 0, item_bytes = 0, constant_bytes = 0;
     int32_t accumulator = 0;
     bool tapped = false;
     std::string value_name;
@@ -154,7 +154,7 @@ struct ImageTables {
     template <class Archive, class Self>
     static void fields(Archive&& archive, Self& self) {
       archive(self.symbol), archive(self.name), archive(self.origins), archive(self.buffers),
-          archive(self.units_per_item), archive(self.operations), archive(self.multiply_adds), archive(self.item_bytes),
+          archive(self.units_per_item), archive(self.effort), archive(self.multiply_adds), archive(self.item_bytes),
           archive(self.constant_bytes), archive(self.accumulator), archive(self.tapped), archive(self.value_name),
           archive(self.dtype), archive(self.dims), archive(self.strides), archive(self.offset),
           archive(self.item_stride), archive(self.scale), archive(self.zero_point);

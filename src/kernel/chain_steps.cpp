@@ -50,7 +50,7 @@ std::optional<Kernel> by_outer_index(Kernel kernel) {
   const Dims& space = space_of(kernel.spec);
   if (space.size() < 2) return std::nullopt;
   if (auto* schedule = std::get_if<ContractSchedule>(&kernel.schedule); schedule != nullptr && space.size() == 3) {
-    schedule->panels_outer = false;
+    schedule->bands = pixel_tiles(std::get<ContractSpec>(kernel.spec), *schedule);
     schedule->prefetch = 0;
     // Tiles of one row; short rows keep too few accumulators busy.
     if (schedule->tile_h != 1) return std::nullopt;

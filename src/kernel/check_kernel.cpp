@@ -248,6 +248,10 @@ Status check(const ContractSpec& s, const ContractSchedule& schedule) {
   if (Wide{schedule.tile_h} * schedule.tile_w * schedule.tile_blocks > kMaxTile)
     return broken(fmt::format("schedule: a tile has more than {} blocks of results", kMaxTile));
   CUPEL_TRY(check_range("unroll", schedule.unroll, 1, kMaxUnroll));
+  const int64_t tiles = pixel_tiles(s, schedule);
+  CUPEL_TRY(check_range("bands", schedule.bands, 1, tiles));
+  if (tiles % schedule.bands != 0)
+    return broken(fmt::format("schedule: {} tiles of pixels are no {} equal bands", tiles, schedule.bands));
   return check_range("prefetch", schedule.prefetch, 0, kMaxPrefetch);
 }
 

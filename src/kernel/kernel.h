@@ -83,14 +83,18 @@ struct ContractSpec {
 bool leaves_columns_out(const ContractSpec& spec);
 
 // How: tiles of tile_h × tile_w result pixels by tile_blocks blocks of 16 columns; the run is unrolled. The last tile
-// of a row or column moves back to overlap its neighbour. panels_outer: all pixels of a thread for one group of column
-// blocks before the next group; otherwise all columns for one tile of pixels.
+// of a row or column moves back to overlap its neighbour. The tiles of pixels, row by row, are parted into equal bands:
+// all tiles of a band for one group of column blocks (a panel) before the next group, one band after another. One band
+// reads weights once; several keep rows of neighbouring kernels with the same thread.
 struct ContractSchedule {
   int64_t tile_h = 1, tile_w = 1, tile_blocks = 1, unroll = 1;
-  bool panels_outer = true;
-  int64_t prefetch = 0;  // tiles in whose course the weights of the next panel are fetched (panels_outer only); 0: none
+  int64_t bands = 1;
+  int64_t prefetch = 0;  // tiles in whose course the weights of the next panel are fetched; 0: none
   bool operator==(const ContractSchedule&) const = default;
 };
+
+// Tiles of pixels of one batch item and one coordinate before h.
+int64_t pixel_tiles(const ContractSpec& spec, const ContractSchedule& schedule);
 
 // window: reduction over taps, channel by channel. space = {…, h, w, channels}.
 //   dot: acc = start[channel], then over the taps acc += a·weight[tap, channel] in s32, or fma in f32

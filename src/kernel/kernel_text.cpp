@@ -15,7 +15,7 @@
 //       %0 = accumulator 0
 //       %1 = to_f32 %0
 //       …
-//     schedule tile_h 1 tile_w 14 tile_blocks 2 unroll 4 order panels prefetch 0
+//     schedule tile_h 1 tile_w 14 tile_blocks 2 unroll 4 bands 1 prefetch 0
 //   end
 //
 // A chain holds the texts of its parts:
@@ -168,8 +168,8 @@ class Printer {
   }
 
   void schedule(const ContractSchedule& s) {
-    line(2, "schedule tile_h {} tile_w {} tile_blocks {} unroll {} order {} prefetch {}", s.tile_h, s.tile_w,
-         s.tile_blocks, s.unroll, s.panels_outer ? "panels" : "pixels", s.prefetch);
+    line(2, "schedule tile_h {} tile_w {} tile_blocks {} unroll {} bands {} prefetch {}", s.tile_h, s.tile_w,
+         s.tile_blocks, s.unroll, s.bands, s.prefetch);
   }
   void schedule(const WindowSchedule& s) {
     line(2, "schedule tile_h {} tile_w {} tile_blocks {}", s.tile_h, s.tile_w, s.tile_blocks);
@@ -485,13 +485,11 @@ class Parser {
   }
 
   Result<ContractSchedule> schedule(ContractSchedule s) {
-    constexpr std::string_view kOrders[] = {"pixels", "panels"};
     s.tile_h = CUPEL_TRY(field("tile_h"));
     s.tile_w = CUPEL_TRY(field("tile_w"));
     s.tile_blocks = CUPEL_TRY(field("tile_blocks"));
     s.unroll = CUPEL_TRY(field("unroll"));
-    CUPEL_TRY(keyword("order"));
-    s.panels_outer = CUPEL_TRY(one_of(kOrders, "panels or pixels")) == 1;
+    s.bands = CUPEL_TRY(field("bands"));
     s.prefetch = CUPEL_TRY(field("prefetch"));
     return s;
   }

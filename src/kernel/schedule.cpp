@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 namespace cupel {
 
@@ -33,11 +34,32 @@ double step_cost(const ContractSpec& spec, const LowerTarget& target, int64_t m,
   int64_t steps = (spec.run + 3) / 4, rounds = 1;
   if (spec.a.dtype == DType::f32) steps = spec.run;
   for (const ReductionLoop& loop : spec.loops) rounds *= loop.count;
-  const bool first_level = 64 * n * steps * rounds <= 24 * 1024;
+  const int64_t pixels = spec.space[spec.space.size() - 3] * spec.space[spec.space.size() - 2];
+  const bool first_level = pixels > m && 64 * n * steps * rounds <= 24 * 1024;  // read again by the next tile
   const double streaming = first_level ? 0.0 : std::pow(128.0 / static_cast<double>(m) / 50.0, 4);
   // Between the rounds of a short run accumulators that do not fit beside weights are moved.
   const double moves = rounds > 1 && steps < 16 ? 0.02 * std::max(0.0, accumulators - 16.0) : 0.0;
   return common + streaming + moves;
+}
+
+// Bands of pixels, so that two or four threads compute rows whose neighbours in the kernels before and behind they
+// compute as well: worth it where what every thread then reads, the weights, is less than half of what no longer moves
+// between them, and stays in a second level cache.
+int64_t bands(const ContractSpec& spec, int64_t tiles) {
+  const size_t rank = spec.space.size();
+  const auto bytes = [&](const Access& access) {
+    int64_t greatest = 0;
+    for (size_t d = 0; d < rank; ++d) greatest = std::max(greatest, spec.space[d] * std::abs(access.strides[d]));
+    return greatest;
+  };
+  int64_t moved = bytes(spec.a) + bytes(spec.out);
+  for (const Access& operand : spec.operands)
+    if (!operand.constant) moved += bytes(operand);
+  const int64_t weights = (spec.space[rank - 1] + 15) / 16 * spec.b_block_stride;
+  if (weights > 256 * 1024 || 2 * weights > moved || !spec.b.constant) return 1;
+  for (const int64_t count : {4, 2})
+    if (tiles % count == 0) return count;
+  return 1;
 }
 
 }  // namespace
@@ -68,12 +90,12 @@ ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& tar
         }
       }
   best.unroll = std::clamp<int64_t>((spec.run + 3) / 4, 1, target.products_per_cycle < 2 ? 4 : 8);
-  best.panels_outer = true;
+  best.bands = bands(spec, pixel_tiles(spec, best));
   // Few pixels leave little time to fetch the next weights, which lie beyond the second level cache; a tile fetches one
   // line of each block in a step of the unrolled loop.
   constexpr int64_t kFewPixels = 1024;
-  const int64_t tiles = (h + best.tile_h - 1) / best.tile_h * ((w + best.tile_w - 1) / best.tile_w);
-  if (h * w <= kFewPixels && spec.b.constant) best.prefetch = std::min(tiles, best.unroll);
+  if (h * w <= kFewPixels && spec.b.constant && best.bands == 1)
+    best.prefetch = std::min(pixel_tiles(spec, best), best.unroll);
   return best;
 }
 

@@ -46,9 +46,8 @@ int64_t outer_elements(const Dims& space, size_t inner_dimensions) {
   return count;
 }
 int64_t units(const ContractSpec& s, const ContractSchedule& schedule) {
-  const int64_t h = s.space[s.space.size() - 3], w = s.space[s.space.size() - 2], blocks = ceil_div(s.space.back(), 16);
-  return outer_elements(s.space, 3) * ceil_div(h, schedule.tile_h) * ceil_div(w, schedule.tile_w) *
-         ceil_div(blocks, schedule.tile_blocks);
+  const int64_t blocks = ceil_div(s.space.back(), 16);
+  return outer_elements(s.space, 3) * pixel_tiles(s, schedule) * ceil_div(blocks, schedule.tile_blocks);
 }
 int64_t units(const WindowSpec& s, const WindowSchedule& schedule) {
   return outer_elements(s.space, 3) * ceil_div(s.space[s.space.size() - 3], schedule.tile_h);
@@ -114,6 +113,11 @@ size_t first_buffer(const ChainSpec& chain, size_t part) {
   size_t first = accesses_of(chain.parts.back().kernel.spec).size();
   for (size_t i = 0; i < part; ++i) first += accesses_of(chain.parts[i].kernel.spec).size();
   return first;
+}
+
+int64_t pixel_tiles(const ContractSpec& spec, const ContractSchedule& schedule) {
+  const size_t rank = spec.space.size();
+  return ceil_div(spec.space[rank - 3], schedule.tile_h) * ceil_div(spec.space[rank - 2], schedule.tile_w);
 }
 
 TapRange taps_inside(const Border& b, int64_t from, int64_t to) {

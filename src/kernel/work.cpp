@@ -42,14 +42,14 @@ class Count {
   KernelWork operator()(const ContractSpec& s) {
     work_.multiply_adds = element_count(s.space) * steps_of(s.loops) * s.run;
     work_.accumulator = s.a.dtype == DType::f32 ? DType::f32 : DType::s32;
-    work_.operations = work_.multiply_adds + element_count(s.space) * nodes(s.epilogue);
+    work_.effort = work_.multiply_adds * (work_.accumulator == DType::f32 ? 4 : 1) + elements(s.space, s.epilogue);
     add(s.a, footprint(s.a, s.space, s.loops, s.run));
     add(s.b, panel_bytes(s));
     return elementwise(s, {&s.start});
   }
   KernelWork operator()(const WindowSpec& s) {
     const int64_t taps = steps_of(s.loops), steps = element_count(s.space) * taps;
-    work_.operations = steps + element_count(s.space) * nodes(s.epilogue);
+    work_.effort = steps * kTapEffort + elements(s.space, s.epilogue);
     add(s.a, footprint(s.a, s.space, s.loops, 1));
     if (s.kind != WindowKind::dot) return elementwise(s, {});
     work_.multiply_adds = steps;
@@ -58,20 +58,19 @@ class Count {
     return elementwise(s, {&s.start});
   }
   KernelWork operator()(const MapSpec& s) {
-    work_.operations = element_count(s.space) * nodes(s.value);
+    work_.effort = elements(s.space, s.value);
     return elementwise(s, {});
   }
   KernelWork operator()(const RowSpec& s) {
-    int64_t all = nodes(s.value);
-    for (const RowStep& step : s.steps) all += 1 + nodes(step.value);
-    work_.operations = element_count(s.space) * all;
+    work_.effort = elements(s.space, s.value);
+    for (const RowStep& step : s.steps) work_.effort += elements(s.space, step.value);
     return elementwise(s, {});
   }
   KernelWork operator()(const ChainSpec& s) {
     int64_t most = 0;
     for (const ChainPart& part : s.parts) {
       const KernelWork one = work_of(part.kernel);
-      work_.operations += one.operations;
+      work_.effort += one.effort;
       work_.multiply_adds += one.multiply_adds;
       work_.item_bytes += one.item_bytes;
       work_.constant_bytes += one.constant_bytes;
@@ -82,7 +81,11 @@ class Count {
   }
 
  private:
-  static int64_t nodes(const ScalarExpr& expr) { return static_cast<int64_t>(expr.nodes.size()); }
+  // A vector of 16 lanes takes as long as 64 products of codes, an element is loaded and stored besides.
+  static constexpr int64_t kNodeEffort = 4, kElementEffort = 16, kTapEffort = 4;
+  static int64_t elements(const Dims& space, const ScalarExpr& expr) {
+    return element_count(space) * (kElementEffort + kNodeEffort * static_cast<int64_t>(expr.nodes.size()));
+  }
   void add(const Access& access, int64_t bytes) {
     (access.constant ? work_.constant_bytes : work_.item_bytes) += bytes;
   }

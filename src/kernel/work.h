@@ -7,7 +7,8 @@ namespace cupel {
 
 // For one batch item. Of a chain: the sums of its parts, accumulator from the one with the most multiply-adds.
 struct KernelWork {
-  int64_t operations = 0;          // scalar multiply-adds and elementwise operations
+  // About how long one thread takes, in u8·s8 multiply-adds at full rate.
+  int64_t effort = 0;
   int64_t multiply_adds = 0;       // of contracts and dot windows alone
   DType accumulator = DType::s32;  // s32 (products of codes) or f32; where there are multiply-adds
   // Bytes of values that are read and written, each counted once however often the loops come back to it.

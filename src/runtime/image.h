@@ -43,7 +43,7 @@ typedef struct CupelImageStep {
   const int32_t* buffers;  // into CupelImage.buffers
   int32_t buffer_count;
   int64_t units_per_item;
-  int64_t operations;  // scalar multiply-adds and elementwise operations for one item, to decide on threads
+  int64_t effort;  // for one item, in multiply-adds of codes at full rate, to decide on threads
   // For measurements; Session does not read them.
   int64_t multiply_adds;   // of matrix products and convolutions, for one item; 0 for other kernels
   int64_t item_bytes;      // of values read and written for one item, each counted once

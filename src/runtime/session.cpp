@@ -52,8 +52,9 @@ CUPEL_SAME_PLACE(outputs);
 CUPEL_SAME_PLACE(output_count);
 #undef CUPEL_SAME_PLACE
 
-// A part of a step that a further thread takes over is at least this long: less is done before the threads have met.
-constexpr int64_t kLeastOperations = int64_t{1} << 15;
+// A part of a step that a further thread takes over takes at least about a third of a microsecond: less is done before
+// the threads have met.
+constexpr int64_t kLeastEffort = int64_t{1} << 17;
 // Beyond this the products of the thread pool could overflow.
 constexpr int64_t kMostUnits = int64_t{1} << 48;
 constexpr size_t kHugePage = size_t{1} << 21;
@@ -182,9 +183,9 @@ void find_addresses(CupelSession& session, int64_t batch, const void* const* inp
 
 void run_step(CupelSession& session, const CupelImageStep& step, uint8_t* const* operands, int64_t batch) {
   const int64_t units = step.units_per_item * batch;
-  int64_t operations;
-  if (__builtin_mul_overflow(step.operations, batch, &operations)) operations = INT64_MAX;
-  const int64_t parts = operations / kLeastOperations;
+  int64_t effort;
+  if (__builtin_mul_overflow(step.effort, batch, &effort)) effort = INT64_MAX;
+  const int64_t parts = effort / kLeastEffort;
   const int64_t grain = parts <= 1 ? units : units > parts ? units / parts : 1;
   session.pool.parallel_for(units, grain, [&](int64_t begin, int64_t end) { step.run(operands, begin, end); });
 }

@@ -80,7 +80,7 @@ TEST(Image, RunsThroughItsExportedFunctions) {
   EXPECT_STREQ(image->steps[0].result.value_name, "t");
   EXPECT_EQ(image->steps[0].result.item_stride, 160);
   EXPECT_EQ(image->steps[0].result.scale, 0);
-  EXPECT_EQ(image->steps[0].operations, 40 * 3);
+  EXPECT_EQ(image->steps[0].effort, 40 * (16 + 4 * 3));
   EXPECT_EQ(image->steps[0].multiply_adds, 0);
   EXPECT_EQ(image->steps[0].item_bytes, 2 * 160);
   EXPECT_EQ(image->steps[0].constant_bytes, 160);

@@ -146,12 +146,13 @@ TEST_P(QuantizedKernels, Contract) {
   uint64_t seed = 0;
   for (const Epilogue& epilogue : kEpilogues)
     for (const int64_t blocks : {1, 2, 3, 4, 5}) {
-      const ContractSchedule schedule = {.tile_h = 1 + static_cast<int64_t>(seed % 2),
-                                         .tile_w = 1 + static_cast<int64_t>(seed % 7),
-                                         .tile_blocks = blocks,
-                                         .unroll = 4,
-                                         .panels_outer = seed % 3 != 0,
-                                         .prefetch = static_cast<int64_t>(seed % 4)};
+      ContractSchedule schedule = {.tile_h = 1 + static_cast<int64_t>(seed % 2),
+                                   .tile_w = 1 + static_cast<int64_t>(seed % 7),
+                                   .tile_blocks = blocks,
+                                   .unroll = 4,
+                                   .prefetch = static_cast<int64_t>(seed % 4)};
+      if (seed % 3 == 0)
+        schedule.bands = (3 / schedule.tile_h + schedule.tile_h - 1) * ((6 + schedule.tile_w) / schedule.tile_w);
       randoms.push_back(Maker(seed).contract(3, 7, 20 + static_cast<int64_t>(seed % 9), 70 + static_cast<int64_t>(seed),
                                              epilogue, schedule, wide));
       ++seed;

@@ -28,7 +28,7 @@ constexpr std::string_view kContract = R"(kernel contract
     %7 = table 1 %6
     %8 = constant_s32 3
     %9 = shift_left %7 %8
-  schedule tile_h 2 tile_w 6 tile_blocks 2 unroll 4 order panels prefetch 0
+  schedule tile_h 2 tile_w 6 tile_blocks 2 unroll 4 bands 1 prefetch 0
 end
 )";
 constexpr std::string_view kWindow = R"(kernel window dot

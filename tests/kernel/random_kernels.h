@@ -298,7 +298,9 @@ class KernelGenerator {
     schedule.tile_w = pick(1, std::min<int64_t>(w, 28 / schedule.tile_blocks));
     schedule.tile_h = pick(1, std::min<int64_t>(h, std::max<int64_t>(1, 28 / schedule.tile_blocks / schedule.tile_w)));
     schedule.unroll = one_of<int64_t>({1, 2, 4, 8});
-    schedule.panels_outer = chance(0.5);
+    const int64_t tiles = pixel_tiles(s, schedule);
+    do schedule.bands = chance(0.3) ? tiles : pick(1, std::min<int64_t>(tiles, 6));
+    while (tiles % schedule.bands != 0);
     schedule.prefetch = one_of<int64_t>({0, 0, 1, 8});
     return {std::move(s), schedule};
   }

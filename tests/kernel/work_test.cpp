@@ -35,8 +35,8 @@ TEST(Work, OfAConvolution) {
   const KernelWork work = work_of(kernel);
   const int64_t products = 8 * 8 * 48 * 9 * 32;
   EXPECT_EQ(work.multiply_adds, products);
-  EXPECT_EQ(work.operations,
-            products + 8 * 8 * 48 * static_cast<int64_t>(std::get<ContractSpec>(kernel.spec).epilogue.nodes.size()));
+  const auto nodes = static_cast<int64_t>(std::get<ContractSpec>(kernel.spec).epilogue.nodes.size());
+  EXPECT_EQ(work.effort, products + 8 * 8 * 48 * (16 + 4 * nodes));
   EXPECT_EQ(work.accumulator, DType::s32);
   // Overlapping windows count the image once; the weights have three panels of 16 columns.
   EXPECT_EQ(work.item_bytes, 10 * 10 * 32 + 8 * 8 * 48);
@@ -86,7 +86,7 @@ TEST(Work, OfWindows) {
   s.epilogue = b.finish(to_code(to_f32(b.accumulator(0, ScalarType::s32)), DType::u8, 0));
   work = work_of({s, WindowSchedule{}});
   EXPECT_EQ(work.multiply_adds, 0);
-  EXPECT_EQ(work.operations, 4 * 4 * 16 * (9 + static_cast<int64_t>(s.epilogue.nodes.size())));
+  EXPECT_EQ(work.effort, 4 * 4 * 16 * (9 * 4 + 16 + 4 * static_cast<int64_t>(s.epilogue.nodes.size())));
   EXPECT_EQ(work.constant_bytes, 0);
 }
 
@@ -100,7 +100,7 @@ TEST(Work, OfElementwiseKernels) {
       product,
       {.dtype = DType::f32, .strides = {28, 4}}};
   KernelWork work = work_of({map, MapSchedule{}});
-  EXPECT_EQ(work.operations, 5 * 7 * 3);
+  EXPECT_EQ(work.effort, 5 * 7 * (16 + 4 * 3));
   EXPECT_EQ(work.multiply_adds, 0);
   EXPECT_EQ(work.item_bytes, 2 * 5 * 7 * 4);
   EXPECT_EQ(work.constant_bytes, 7 * 4);
@@ -113,7 +113,7 @@ TEST(Work, OfElementwiseKernels) {
                        scaled.finish(scaled.operand(0, DType::f32) * scaled.accumulator(0, ScalarType::f32)),
                        {.dtype = DType::f32, .strides = {28, 4}}};
   work = work_of({row, RowSchedule{}});
-  EXPECT_EQ(work.operations, 5 * 7 * ((1 + 1) + 3));
+  EXPECT_EQ(work.effort, 5 * 7 * ((16 + 4 * 1) + (16 + 4 * 3)));
   EXPECT_EQ(work.item_bytes, 2 * 5 * 7 * 4);
 }
 
@@ -127,7 +127,7 @@ TEST(Work, OfAChainIsThatOfItsParts) {
   ChainSpec chain;
   chain.parts = {{first}, {second}};
   const KernelWork work = work_of({chain, ChainSchedule{}}), a = work_of(first), c = work_of(second);
-  EXPECT_EQ(work.operations, a.operations + c.operations);
+  EXPECT_EQ(work.effort, a.effort + c.effort);
   EXPECT_EQ(work.multiply_adds, a.multiply_adds);
   EXPECT_EQ(work.item_bytes, a.item_bytes + c.item_bytes);
   EXPECT_EQ(work.constant_bytes, a.constant_bytes);

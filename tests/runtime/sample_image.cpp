@@ -37,7 +37,7 @@
 namespace {
 
 constexpr int64_t kHeight = 2, kWidth = 3, kItem = kHeight * kWidth;
-constexpr int64_t kBig = int64_t{1} << 20;  // operations, so that even one item is split over threads
+constexpr int64_t kBig = int64_t{1} << 20;  // effort, so that even one item is split over threads
 
 // A unit is one column of an item. buffers: scaled, x.
 void scale(uint8_t* const* buffers, int64_t begin, int64_t end) {

@@ -344,8 +344,8 @@ CupelImage image_of(const CupelImageStep* steps, int32_t count) {
   return image;
 }
 
-std::vector<std::pair<int64_t, int64_t>> ranges_of(int threads, int64_t batch, int64_t units, int64_t operations) {
-  const CupelImageStep step = {trace, "trace", "", nullptr, 0, units, operations, {}};
+std::vector<std::pair<int64_t, int64_t>> ranges_of(int threads, int64_t batch, int64_t units, int64_t effort) {
+  const CupelImageStep step = {trace, "trace", "", nullptr, 0, units, effort, {}};
   const CupelImage image = image_of(&step, 1);
   const Session session = create(image, threads);
   trace_ranges.clear();
@@ -359,7 +359,7 @@ std::vector<std::pair<int64_t, int64_t>> ranges_of(int threads, int64_t batch, i
 
 TEST(Session, StepsAreSplitByTheirWork) {
   using Ranges = std::vector<std::pair<int64_t, int64_t>>;
-  const int64_t work = int64_t{1} << 15;  // of one part
+  const int64_t work = int64_t{1} << 17;  // of one part
   EXPECT_EQ(ranges_of(2, 1, 10, 2 * work), (Ranges{{0, 5}, {5, 10}}));
   EXPECT_EQ(ranges_of(2, 1, 10, 2 * work - 1), (Ranges{{0, 10}}));
   EXPECT_EQ(ranges_of(4, 1, 10, 2 * work), (Ranges{{0, 5}, {5, 10}}));

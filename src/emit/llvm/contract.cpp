@@ -29,19 +29,17 @@ class ContractEmitter {
   }
 
   void emit() {
-    const int64_t rows = ceil_div(height_, schedule_.tile_h), columns = ceil_div(width_, schedule_.tile_w);
-    const int64_t panels = ceil_div(blocks_, schedule_.tile_blocks);
+    const int64_t columns = ceil_div(width_, schedule_.tile_w), panels = ceil_div(blocks_, schedule_.tile_blocks);
+    const int64_t in_band = pixel_tiles(spec_, schedule_) / schedule_.bands;
     std::vector<int64_t> extents(spec_.space.begin(), spec_.space.end() - 3);
     const size_t outer = extents.size();
-    if (schedule_.panels_outer) {
-      extents.insert(extents.end(), {panels, rows, columns});
-    } else {
-      extents.insert(extents.end(), {rows, columns, panels});
-    }
+    extents.insert(extents.end(), {schedule_.bands, panels, in_band});
     e_.unit_loop(extents, [&](Value* item, const std::vector<Value*>& at) {
-      Value* panel = at[schedule_.panels_outer ? outer : outer + 2];
-      Value* row = at[schedule_.panels_outer ? outer + 1 : outer];
-      Value* column = at[schedule_.panels_outer ? outer + 2 : outer + 1];
+      Value* panel = at[outer + 1];
+      Value* pixel_tile = at[outer + 2];
+      if (schedule_.bands > 1) pixel_tile = ir_.CreateAdd(ir_.CreateMul(at[outer], e_.constant(in_band)), pixel_tile);
+      Value* row = ir_.CreateUDiv(pixel_tile, e_.constant(columns));
+      Value* column = ir_.CreateURem(pixel_tile, e_.constant(columns));
       std::vector<Value*> origin(at.begin(), at.begin() + static_cast<int64_t>(outer));
       origin.push_back(e_.tile_start(row, schedule_.tile_h, height_));
       origin.push_back(e_.tile_start(column, schedule_.tile_w, width_));
@@ -49,9 +47,8 @@ class ContractEmitter {
       origin.push_back(ir_.CreateMul(block, e_.constant(kBlock)));
       // Lines of the next panel that this tile fetches.
       fetched_ = nullptr;
-      if (schedule_.prefetch > 0 && schedule_.panels_outer) {
-        Value* index = ir_.CreateAdd(ir_.CreateMul(row, e_.constant(columns)), column);
-        Value* turn = ir_.CreateURem(index, e_.constant(schedule_.prefetch));
+      if (schedule_.prefetch > 0) {
+        Value* turn = ir_.CreateURem(pixel_tile, e_.constant(schedule_.prefetch));
         fetched_ = ir_.CreateMul(turn, e_.constant(64));
       }
       tile(item, origin, block);

@@ -108,7 +108,7 @@ class TablesModule {
                      numbers(row.strides), s64(row.offset), s64(row.item_stride), f32(row.scale), s32(row.zero_point)});
       elements.push_back(
           structure({run, text(row.name), text(row.origins), array(buffers, "step_buffers"), count(row.buffers),
-                     s64(row.units_per_item), s64(row.operations), s64(row.multiply_adds), s64(row.item_bytes),
+                     s64(row.units_per_item), s64(row.effort), s64(row.multiply_adds), s64(row.item_bytes),
                      s64(row.constant_bytes), s32(row.accumulator), result}));
     }
     return array(elements, "steps");
