@@ -93,8 +93,9 @@ ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& tar
   best.bands = bands(spec, pixel_tiles(spec, best));
   // Few pixels leave little time to fetch the next weights, which lie beyond the second level cache; a tile fetches one
   // line of each block in a step of the unrolled loop.
-  constexpr int64_t kFewPixels = 1024;
-  if (h * w <= kFewPixels && spec.b.constant && best.bands == 1)
+  constexpr int64_t kFewPixels = 1024, kMostFetched = 512 * 1024;  // bytes that stay until they are used
+  if (h * w <= kFewPixels && spec.b.constant && best.bands == 1 &&
+      best.tile_blocks * spec.b_block_stride <= kMostFetched)
     best.prefetch = std::min(pixel_tiles(spec, best), best.unroll);
   return best;
 }
