@@ -19,6 +19,8 @@ using Four = std::array<Value*, 4>;
 
 // Prepared vectors for all channels lie on the stack; those of one chunk stay within the first level cache.
 constexpr int64_t kMostPreparedBytes = 96 * 1024;
+// Of them, what the first level cache keeps beside the image.
+constexpr int64_t kMostCachedBytes = 20 * 1024;
 
 // Channels [first, first + channels) of count / channels neighbouring pixels are computed together.
 struct Chunk {
@@ -88,15 +90,11 @@ class DepthwiseEmitter {
       const int64_t size = chunks_[0].channels;
       const int64_t equal =
           std::count_if(chunks_.begin(), chunks_.end(), [&](const Chunk& c) { return c.channels == size; });
-      e_.count_loop(equal, 1, [&](Value* index) {
-        Value* first = ir_.CreateMul(index, e_.constant(size));
-        rows(byte_address(ir_, a, first), byte_address(ir_, out, first), prepared_at(index, chunks_[0].count),
-             chunks_[0]);
-      });
+      rows(a, out, prepared_, chunks_[0], equal);
       for (size_t i = static_cast<size_t>(equal); i < chunks_.size(); ++i) {
         const Chunk& chunk = chunks_[i];
         rows(byte_address(ir_, a, chunk.first), byte_address(ir_, out, chunk.first),
-             byte_address(ir_, prepared_, chunk.lane * prepared_bytes()), chunk);
+             byte_address(ir_, prepared_, chunk.lane * prepared_bytes()), chunk, 1);
       }
     });
   }
@@ -134,9 +132,6 @@ class DepthwiseEmitter {
     for (int64_t k = 0; k < 4; ++k)
       if (tap_row(row, group * 4 + k) >= 0) return true;
     return false;
-  }
-  Value* prepared_at(Value* index, int64_t size) {
-    return byte_address(ir_, prepared_, ir_.CreateMul(index, e_.constant(size * prepared_bytes())));
   }
 
   void prepare() {
@@ -202,18 +197,30 @@ class DepthwiseEmitter {
     return concat(ir_, pieces);
   }
 
-  // The rows of a tile for one chunk of channels.
-  void rows(Value* a, Value* out, Value* prepared, const Chunk& chunk) {
+  // The rows of a tile for `equal` chunks of channels, the first of which is `chunk`.
+  void rows(Value* a, Value* out, Value* prepared, const Chunk& chunk, int64_t equal) {
     // Accumulators of a tile take half of the registers.
     const int64_t together = chunk.count / chunk.channels;  // pixels in a vector
     const int64_t most = std::max<int64_t>(1, e_.isa().target().vector_registers / 8 / schedule_.tile_h);
     const int64_t tile = std::min({schedule_.tile_w, width_ / together, most});
-    e_.count_loop((width_ + tile * together - 1) / (tile * together), 1, [&](Value* index) {
+    const int64_t tiles = (width_ + tile * together - 1) / (tile * together);
+    const auto one = [&](Value* index, Value* which) {
       Value* first = e_.tile_start(index, tile * together, width_);
-      pixels(byte_address(ir_, a, ir_.CreateMul(first, e_.constant(spec_.a.strides[rank_ - 2]))),
-             byte_address(ir_, out, ir_.CreateMul(first, e_.constant(spec_.out.strides[rank_ - 2]))), prepared,
+      Value* channel = ir_.CreateMul(which, e_.constant(chunk.channels));
+      pixels(byte_address(ir_, byte_address(ir_, a, channel),
+                          ir_.CreateMul(first, e_.constant(spec_.a.strides[rank_ - 2]))),
+             byte_address(ir_, byte_address(ir_, out, channel),
+                          ir_.CreateMul(first, e_.constant(spec_.out.strides[rank_ - 2]))),
+             byte_address(ir_, prepared, ir_.CreateMul(which, e_.constant(chunk.count * prepared_bytes()))),
              chunk.count, tile, together);
-    });
+    };
+    // Pixel by pixel, whose channels lie side by side, as long as what is prepared for all of them stays in the first
+    // level cache.
+    if (equal * chunk.count * prepared_bytes() <= kMostCachedBytes) {
+      e_.count_loop(tiles, 1, [&](Value* index) { e_.count_loop(equal, 1, [&](Value* which) { one(index, which); }); });
+    } else {
+      e_.count_loop(equal, 1, [&](Value* which) { e_.count_loop(tiles, 1, [&](Value* index) { one(index, which); }); });
+    }
   }
 
   Value* prepared_vector(Value* prepared, int64_t index, int64_t count, llvm::Type* type) {
