@@ -58,7 +58,7 @@ class ExpressionEmitter {
       case ScalarOp::is_equal: return mask(ir_.CreateFCmpOEQ(a, b));
       case ScalarOp::is_greater_s32: return mask(ir_.CreateICmpSGT(a, b));
       case ScalarOp::is_equal_s32: return mask(ir_.CreateICmpEQ(a, b));
-      case ScalarOp::select: return ir_.CreateSelect(ir_.CreateICmpNE(a, integer(0)), b, c);
+      case ScalarOp::select: return select(a, b, c);
       case ScalarOp::to_f32: return ir_.CreateSIToFP(a, vector_type(e_.f32(), lanes_));
       case ScalarOp::round_s32: return e_.by_parts(a, [&](Value* part) { return e_.isa().round_s32(ir_, part); });
       case ScalarOp::truncate_s32: return ir_.CreateFPToSI(a, vector_type(e_.s32(), lanes_));
@@ -72,6 +72,19 @@ class ExpressionEmitter {
  private:
   Value* integer(int32_t value) { return splat(ir_, ir_.getInt32(static_cast<uint32_t>(value)), lanes_); }
   Value* mask(Value* condition) { return ir_.CreateSExt(condition, vector_type(e_.s32(), lanes_)); }
+  // Code generation does not find the minimum or maximum of integers in a comparison and a selection.
+  Value* select(Value* condition, Value* b, Value* c) {
+    auto* extended = llvm::dyn_cast<llvm::SExtInst>(condition);
+    if (extended == nullptr) return ir_.CreateSelect(ir_.CreateICmpNE(condition, integer(0)), b, c);
+    Value* bit = extended->getOperand(0);
+    if (auto* compared = llvm::dyn_cast<llvm::ICmpInst>(bit);
+        compared != nullptr && compared->getPredicate() == llvm::ICmpInst::ICMP_SGT) {
+      Value *left = compared->getOperand(0), *right = compared->getOperand(1);
+      if (left == b && right == c) return ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, b, c);
+      if (left == c && right == b) return ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b, c);
+    }
+    return ir_.CreateSelect(bit, b, c);
+  }
   Value* table(Value* from, Value* index) {
     if (lanes_ > 1) return e_.by_parts(index, [&](Value* part) { return e_.isa().lookup(ir_, from, part); });
     Value* low = ir_.CreateZExt(ir_.CreateAnd(index, ir_.getInt32(0xff)), e_.s64());
