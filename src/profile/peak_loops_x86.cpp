@@ -46,24 +46,6 @@ CUPEL_VECTOR_LOOP(dot_ymm_vex, "ymm", kBytes, CUPEL_EACH_14("%{vex%} vpdpbusd %%
 CUPEL_VECTOR_LOOP(fma_zmm, "zmm", kFloats, CUPEL_EACH_14("vfmadd231ps %%zmm15, %%zmm14, %%zmm", "\n"))
 CUPEL_VECTOR_LOOP(fma_ymm, "ymm", kFloats, CUPEL_EACH_14("vfmadd231ps %%ymm15, %%ymm14, %%ymm", "\n"))
 
-// Register 13 holds sixteen 1s of 16 bits; 8..11 carry the pair products, four chains in flight.
-#define CUPEL_PAIRS(a, t)                                                           \
-  "vpmaddubsw %%ymm15, %%ymm14, %%ymm" t "\n vpmaddwd %%ymm13, %%ymm" t ", %%ymm" t \
-  "\n"                                                                              \
-  "vpaddd %%ymm" t ", %%ymm" a ", %%ymm" a "\n"
-#define CUPEL_ONES "vpcmpeqw %%ymm13, %%ymm13, %%ymm13\n vpsrlw $15, %%ymm13, %%ymm13\n"
-void pairs_ymm(int64_t iterations) {
-  __asm__ volatile(CUPEL_CLEAR_ALL CUPEL_ONES
-                   "vmovd %[l], %%xmm14\n vpbroadcastd %%xmm14, %%ymm14\n"
-                   "vmovd %[r], %%xmm15\n vpbroadcastd %%xmm15, %%ymm15\n"
-                   ".p2align 6\n1:\n" CUPEL_PAIRS("0", "8") CUPEL_PAIRS("1", "9") CUPEL_PAIRS("2", "10")
-                       CUPEL_PAIRS("3", "11") CUPEL_PAIRS("4", "8") CUPEL_PAIRS("5", "9") CUPEL_PAIRS("6", "10")
-                           CUPEL_PAIRS("7", "11") "sub $1, %[n]\n jnz 1b\n vzeroupper\n"
-                   : [n] "+r"(iterations)
-                   : [l] "r"(kBytes.left), [r] "r"(kBytes.right)
-                   : CUPEL_VECTOR_CLOBBERS);
-}
-
 // 16-bit products summed in pairs, then added: exact for any 8-bit operands once these are widened.
 #define CUPEL_WORDS(a, t) "vpmaddwd %%ymm15, %%ymm14, %%ymm" t "\n vpaddd %%ymm" t ", %%ymm" a ", %%ymm" a "\n"
 CUPEL_VECTOR_LOOP(words_ymm, "ymm", kWords,
@@ -124,7 +106,6 @@ std::span<const PeakLoop> peak_loops() {
        14.0 * 32 * 2,
        dot_ymm_evex},
       {"int8_vpdpbusd_ymm_vex", "vpdpbusd ymm (AVX-VNNI)", PeakKind::int8, {avx2, avxvnni}, 14.0 * 32 * 2, dot_ymm_vex},
-      {"int8_vpmaddubsw_ymm", "vpmaddubsw, vpmaddwd, vpaddd ymm", PeakKind::int8, {avx2}, 8.0 * 32 * 2, pairs_ymm},
       {"int8_vpmaddwd_ymm", "vpmaddwd, vpaddd ymm", PeakKind::int8, {avx2}, 8.0 * 16 * 2, words_ymm},
       {"fp32_fma_zmm", "vfmadd231ps zmm", PeakKind::fp32, {avx512f}, 14.0 * 16 * 2, fma_zmm},
       {"fp32_fma_ymm", "vfmadd231ps ymm", PeakKind::fp32, {avx2, fma}, 14.0 * 8 * 2, fma_ymm},

@@ -6,10 +6,10 @@ namespace cupel {
 
 std::span<const CpuTargetRow> cpu_target_table() {
   static const std::vector<CpuTargetRow> table = {
-      {"x86-64-v3", Architecture::x86_64, x86_64_level_features(3), "vpmaddwd; vpmaddubsw where it cannot saturate"},
+      {"x86-64-v3", Architecture::x86_64, x86_64_level_features(3), "vpmaddwd"},
       {"x86-64-v3+avxvnni", Architecture::x86_64, x86_64_level_features(3).plus({Feature::avxvnni}),
        "vpdpbusd, 256 bits"},
-      {"x86-64-v4", Architecture::x86_64, x86_64_level_features(4), "vpmaddwd; vpmaddubsw where it cannot saturate"},
+      {"x86-64-v4", Architecture::x86_64, x86_64_level_features(4), "vpmaddwd"},
       {"x86-64-v4+avx512vnni", Architecture::x86_64, x86_64_level_features(4).plus({Feature::avx512vnni}),
        "vpdpbusd, 512 bits"},
       {"aarch64", Architecture::aarch64, {Feature::neon}, "smull and sadalp"},

@@ -89,16 +89,15 @@ TEST(Findings, SayWhatFollowsAndWhatToDo) {
   EXPECT_EQ(
       findings(d)[0],
       (Finding{"no-int8-dot-product", "this CPU has no INT8 dot product",
-               "INT8 layers use vpmaddwd; vpmaddubsw where it cannot saturate: they gain less over FP32 than with "
+               "INT8 layers use vpmaddwd: they gain less over FP32 than with "
                "one",
                "measure on a CPU with AVX-512 VNNI (Intel since Cascade Lake, AMD since Zen 4) or AVX-VNNI (Intel "
                "since Alder Lake, AMD since Zen 5)"}));
   d.peaks = complete().peaks;
   if (host_architecture() != Architecture::other) {
-    EXPECT_EQ(
-        findings(d)[0].consequence,
-        "INT8 layers use vpmaddwd; vpmaddubsw where it cannot saturate: at most 2.0 times the speed of FP32 here, "
-        "as measured");
+    EXPECT_EQ(findings(d)[0].consequence,
+              "INT8 layers use vpmaddwd: at most 2.0 times the speed of FP32 here, "
+              "as measured");
   }
   d = complete();
   d.datasets[0].installed = false;
