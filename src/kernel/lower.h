@@ -31,7 +31,7 @@ struct FusionDecision {
 struct LowerOptions {
   bool fuse = true;  // false: no kernel absorbs a further node
   // Neighbouring kernels become a chain where the values between them take more bytes for one item. Never by default:
-  // on the machine measured so far few chains gain (bench/results/chains.txt).
+  // few chains gain (bench/results/chains.txt).
   int64_t chains_above_bytes = INT64_MAX;
 };
 
