@@ -14,6 +14,7 @@ enum {
   kCupelNoMemory = 2,
   kCupelNoFeature = 3,    // the CPU lacks an instruction set the code needs
   kCupelBadImage = 4,     // tables of another version
+  kCupelBadData = 5,      // inputs the model cannot compute with: an index out of range; outputs are undefined
 };
 
 // CupelPort.dtype. Codes of quantized values are u8 or s8.

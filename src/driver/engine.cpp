@@ -28,6 +28,7 @@ std::unexpected<Error> from_session(int code, const std::string& place) {
   switch (code) {
     case kCupelNoFeature: return unsupported(place, cause, "compile the model for a target that this machine runs");
     case kCupelBadImage: return bad_input(place, cause, "compile the model again with this version of Cupel");
+    case kCupelBadData: return bad_input(place, cause, "correct the data");
     case kCupelNoMemory: return resource_error(place, cause, "use a smaller batch (--batch) or raise --max-memory");
     default: return internal_error(place, cause);
   }

@@ -56,6 +56,7 @@ std::optional<Kernel> by_outer_index(Kernel kernel) {
     if (schedule->tile_h != 1) return std::nullopt;
   }
   if (auto* schedule = std::get_if<WindowSchedule>(&kernel.schedule)) schedule->tile_h = 1;
+  if (std::holds_alternative<CallSpec>(kernel.spec)) return std::nullopt;
   if (const auto* map = std::get_if<MapSpec>(&kernel.spec); map != nullptr && map->operands.empty())
     return std::nullopt;
   if (units_per_item(kernel) % space[0] != 0) return std::nullopt;

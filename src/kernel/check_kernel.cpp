@@ -1,9 +1,11 @@
 // The rules that a Kernel must meet before it is evaluated or emitted.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "kernel/kernel.h"
+#include "kernel/routines.h"
 
 namespace cupel {
 namespace {
@@ -336,6 +338,7 @@ Status check(const ChainSpec& s, const ChainSchedule&) {
   for (size_t i = 0; i < s.parts.size(); ++i) {
     const ChainPart& part = s.parts[i];
     if (std::holds_alternative<ChainSpec>(part.kernel.spec)) return broken(fmt::format("part {} is a chain", i));
+    if (std::holds_alternative<CallSpec>(part.kernel.spec)) return broken(fmt::format("part {} is a call", i));
     if (Status status = check_kernel(part.kernel); !status)
       return broken(fmt::format("part {}: {}", i, status.error().cause));
     const int64_t units = units_per_item(part.kernel);
@@ -350,6 +353,28 @@ Status check(const ChainSpec& s, const ChainSchedule&) {
   return {};
 }
 
+Status check(const CallSpec& s, const CallSchedule&) {
+  static_assert(kMaxKernelRank <= kCupelMostCallDimensions);
+  if (static_cast<size_t>(s.routine) >= routine_table().size()) return broken("the routine is unknown");
+  const RoutineRow& row = routine_row(s.routine);
+  CUPEL_TRY(check_space(s.space, 1));
+  if (s.operands.size() != row.operands.size())
+    return broken(fmt::format("{} has {} operands, expected {}", row.name, s.operands.size(), row.operands.size()));
+  if (s.integers.size() != row.integers.size())
+    return broken(fmt::format("{} has {} integers, expected {}: {}", row.name, s.integers.size(), row.integers.size(),
+                              fmt::join(row.integers, ", ")));
+  for (size_t i = 0; i < s.operands.size(); ++i) {
+    CUPEL_TRY(check_access(row.operands[i].name, s.operands[i], s.space, row.operands[i].types));
+    CUPEL_TRY(check_span(row.operands[i].name, span_of(s.operands[i], s.space, s.space.back())));
+  }
+  CUPEL_TRY(check_access("out", s.out, s.space, row.results));
+  if (s.out.constant) return broken("out: is constant");
+  CUPEL_TRY(check_span("out", span_of(s.out, s.space, s.space.back())));
+  CUPEL_TRY(check_apart(s.out, s.space, s.space.back()));
+  if (std::string cause = row.broken(s); !cause.empty()) return broken(std::move(cause));
+  return {};
+}
+
 }  // namespace
 
 Status check_kernel(const Kernel& kernel) {
@@ -359,7 +384,8 @@ Status check_kernel(const Kernel& kernel) {
     case 1: return check(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
     case 2: return check(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
     case 3: return check(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
-    default: return check(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
+    case 4: return check(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
+    default: return check(std::get<5>(kernel.spec), std::get<5>(kernel.schedule));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "kernel/kernel.h"
+#include "kernel/routines.h"
 #include "kernel/scalar_lanes.h"
 #include "ops/clones.h"
 
@@ -314,6 +315,21 @@ void evaluate(const RowSpec& spec, Buffers buffers, int64_t items) {
 void evaluate(const ChainSpec& spec, Buffers buffers, int64_t items) {
   for (size_t i = 0; i < spec.parts.size(); ++i)
     evaluate_kernel(spec.parts[i].kernel, buffers.subspan(first_buffer(spec, i)), items);
+}
+
+// By the function that compiled code calls.
+void evaluate(const CallSpec& spec, Buffers buffers, int64_t items) {
+  std::vector<CupelAccess> accesses;
+  const auto add = [&](const Access& a) {
+    accesses.push_back({dtype_bits(a.dtype) / 8, a.offset, a.item_stride, a.strides.data()});
+  };
+  add(spec.out);
+  for (const Access& operand : spec.operands) add(operand);
+  const CupelCall call = {static_cast<int64_t>(spec.space.size()), spec.space.data(), accesses.data(),
+                          spec.integers.data()};
+  std::vector<uint8_t*> bytes;
+  for (std::byte* buffer : buffers) bytes.push_back(reinterpret_cast<uint8_t*>(buffer));
+  routine_row(spec.routine).function(&call, bytes.data(), 0, items * units_per_item({spec, CallSchedule()}));
 }
 
 }  // namespace

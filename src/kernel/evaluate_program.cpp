@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "runtime/routines.h"
+
 namespace cupel {
 
 Tensor gather_value(const ValueLayout& layout, const std::byte* buffer, int64_t item_bytes, int64_t items) {
@@ -38,6 +40,7 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
   std::vector<Tensor> outputs;
   for (const Port& port : program.outputs)
     outputs.emplace_back(port.type.dtype, CUPEL_TRY(bind_shape(port.type.shape, items)));
+  CupelFault fault = {};
   std::vector<std::byte*> places;
   for (const Buffer& b : program.buffers) {
     switch (b.place) {
@@ -47,6 +50,7 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
       case BufferPlace::output: places.push_back(outputs[static_cast<size_t>(b.index)].mutable_bytes().data()); break;
       case BufferPlace::arena: places.push_back(arena.data() + b.offset * items); break;
       case BufferPlace::constant: places.push_back(constants.data() + b.offset); break;
+      case BufferPlace::fault: places.push_back(reinterpret_cast<std::byte*>(&fault)); break;
     }
   }
   for (const Step& step : program.steps) {
@@ -55,6 +59,11 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
     std::vector<std::byte*> buffers;
     for (int64_t b : step.buffers) buffers.push_back(places[static_cast<size_t>(b)]);
     evaluate_kernel(step.kernel, buffers, items);
+    if (fault.found != 0)
+      return bad_input("step " + step.name,
+                       fmt::format("index {} in item {} of the batch is outside [-{}, {})", fault.index, fault.item,
+                                   fault.extent, fault.extent),
+                       "correct the data");
     if (tap && step.result) {
       const auto buffer = static_cast<size_t>(step.result->buffer);
       CUPEL_TRY(tap(step, gather_value(*step.result, places[buffer], program.buffers[buffer].item_bytes, items)));

@@ -13,7 +13,7 @@ namespace cupel {
 // A step's result in the graph's dimension order, with the batch.
 using StepTap = std::function<Status(const Step&, const Tensor&)>;
 
-// Inputs and outputs in the Program's order, dense, with their leading batch.
+// Inputs and outputs in the Program's order, dense, with their leading batch. bad_input for a fault of a call.
 Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<const Tensor> inputs,
                                              const StepTap& tap = {});
 

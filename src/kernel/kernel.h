@@ -157,11 +157,33 @@ struct RowSchedule {
   bool operator==(const RowSchedule&) const = default;
 };
 
-// chain: kernels of the other forms that mean what they mean one after another. They run in turns along `steps` steps
-// of one outer axis, so that what a part reads of the parts before it is still in the caches. When step s of an item
-// ends, every part has computed its units [0, (s + 1) · units + ahead), or all of them; a range of steps that begins at
-// s starts with unit s · units − back, though the range before computes some of these as well. The last part is in
-// step: its units are steps · units, without back and ahead. What a part reads of another one is computed by then.
+// call: a routine of the runtime library, for what is irregular. kernel/routines.h has a row for each with the names of
+// its operands and integers.
+//   gather (data, indices; extent, step): result = the element of data at the coordinates of the result, moved by
+//   step·index bytes. index = the element of indices at these coordinates, plus extent where it is negative; one
+//   outside [−extent, extent) is a fault. Operands stand still (stride 0) along dimensions that are not theirs.
+// A fault is data that the routine cannot compute with. It is noted in one more buffer behind the operands', a
+// CupelFault (runtime/routines.h), and ends the range of units that it lies in; the rest of the result is whatever it
+// was.
+enum class Routine : uint8_t { gather };
+struct CallSpec {
+  Routine routine = Routine::gather;
+  Dims space;
+  std::vector<Access> operands;
+  std::vector<int64_t> integers;
+  Access out;
+  bool operator==(const CallSpec&) const = default;
+};
+struct CallSchedule {
+  bool operator==(const CallSchedule&) const = default;
+};
+
+// chain: kernels of the other forms, calls excepted, that mean what they mean one after another. They run in turns
+// along `steps` steps of one outer axis, so that what a part reads of the parts before it is still in the caches. When
+// step s of an item ends, every part has computed its units [0, (s + 1) · units + ahead), or all of them; a range of
+// steps that begins at s starts with unit s · units − back, though the range before computes some of these as well. The
+// last part is in step: its units are steps · units, without back and ahead. What a part reads of another one is
+// computed by then.
 struct ChainPart;
 struct ChainSpec {
   int64_t steps = 1;
@@ -172,8 +194,9 @@ struct ChainSchedule {
   bool operator==(const ChainSchedule&) const = default;
 };
 
-using KernelSpec = std::variant<ContractSpec, WindowSpec, MapSpec, RowSpec, ChainSpec>;
-using KernelSchedule = std::variant<ContractSchedule, WindowSchedule, MapSchedule, RowSchedule, ChainSchedule>;
+using KernelSpec = std::variant<ContractSpec, WindowSpec, MapSpec, RowSpec, ChainSpec, CallSpec>;
+using KernelSchedule =
+    std::variant<ContractSchedule, WindowSchedule, MapSchedule, RowSchedule, ChainSchedule, CallSchedule>;
 
 // `schedule` holds the alternative of the same index as `spec`.
 struct Kernel {
@@ -191,9 +214,11 @@ struct ChainPart {
 // Buffers are numbered for every form alike: first the result, then a, b, start (contract, dot windows; window kinds
 // without weights: a alone), then the operands. A chain: those of its last part, then those of the others in order.
 std::vector<const Access*> accesses_of(const KernelSpec& spec);
+// Their number; a call has one more than accesses, for its fault.
+size_t buffer_count(const KernelSpec& spec);
 
 // The sources of the kernel's expressions: dtypes of its operands, and the accumulators of its epilogue or value (for a
-// row those of all steps; step i reads the first i, its finish the first i + 1). A chain has none of its own.
+// row those of all steps; step i reads the first i, its finish the first i + 1). Chains and calls have no expression.
 ScalarScope scope_of(const KernelSpec& spec);
 
 // Where the buffers of part i of a chain begin among the chain's.

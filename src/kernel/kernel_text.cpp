@@ -30,9 +30,21 @@
 //     schedule
 //   end
 //
+// A call names its routine:
+//
+//   kernel call gather
+//     space 7 64
+//     operand f32 constant offset 0 item 0 strides 0 4
+//     operand s64 offset 0 item 56 strides 8 0
+//     integers 100 256
+//     out f32 offset 0 item 1792 strides 256 4
+//     schedule
+//   end
+//
 // Finite f32 constants are hexadecimal, others inf, -inf and nan(0x7fc00000). Indentation and empty lines are free.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -40,11 +52,12 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "kernel/kernel.h"
+#include "kernel/routines.h"
 
 namespace cupel {
 namespace {
 
-constexpr std::string_view kForms[] = {"contract", "window", "map", "row", "chain"};
+constexpr std::string_view kForms[] = {"contract", "window", "map", "row", "chain", "call"};
 constexpr std::string_view kWindowKinds[] = {"dot", "sum", "max"};
 constexpr std::string_view kRowReductions[] = {"greatest", "sum64", "squares64"};
 
@@ -73,6 +86,7 @@ class Printer {
     text_ += std::string(indent, ' ') + fmt::format(format, std::forward<T>(values)...) + "\n";
   }
   static std::string kind_text(const KernelSpec& spec) {
+    if (const auto* call = std::get_if<CallSpec>(&spec)) return fmt::format(" {}", routine_row(call->routine).name);
     const auto* window = std::get_if<WindowSpec>(&spec);
     return window == nullptr ? "" : fmt::format(" {}", kWindowKinds[static_cast<size_t>(window->kind)]);
   }
@@ -94,7 +108,7 @@ class Printer {
     for (const ReductionLoop& loop : all) line(2, "loop {} {}", loop.count, loop.stride);
   }
   void border(std::string_view key, const Border& b) {
-    if (b.known())
+    if (b != Border())
       line(2, "{} taps {} stride {} dilation {} before {} lines {}", key, b.taps, b.stride, b.dilation, b.before,
            b.lines);
   }
@@ -167,6 +181,13 @@ class Printer {
     }
   }
 
+  void body(const CallSpec& s) {
+    space(s.space);
+    operands(s.operands);
+    line(2, "integers{}", numbers(s.integers));
+    access("out", s.out);
+  }
+
   void schedule(const ContractSchedule& s) {
     line(2, "schedule tile_h {} tile_w {} tile_blocks {} unroll {} bands {} prefetch {}", s.tile_h, s.tile_w,
          s.tile_blocks, s.unroll, s.bands, s.prefetch);
@@ -177,6 +198,7 @@ class Printer {
   void schedule(const MapSchedule& s) { line(2, "schedule vector_dimension {}", s.vector_dimension); }
   void schedule(const RowSchedule&) { line(2, "schedule"); }
   void schedule(const ChainSchedule&) { line(2, "schedule"); }
+  void schedule(const CallSchedule&) { line(2, "schedule"); }
 
   std::string text_;
 };
@@ -205,6 +227,7 @@ class Parser {
     if (form == 2) kernel = CUPEL_TRY(kernel_of<MapSpec, MapSchedule>());
     if (form == 3) kernel = CUPEL_TRY(kernel_of<RowSpec, RowSchedule>());
     if (form == 4) kernel = CUPEL_TRY(kernel_of<ChainSpec, ChainSchedule>());
+    if (form == 5) kernel = CUPEL_TRY(kernel_of<CallSpec, CallSchedule>());
     CUPEL_TRY(keyword("end"));
     CUPEL_TRY(end_line());
     return kernel;
@@ -484,6 +507,21 @@ class Parser {
     return s;
   }
 
+  Result<CallSpec> body(CallSpec s) {
+    const auto rows = routine_table();
+    const auto found =
+        std::find_if(rows.begin(), rows.end(), [&](const RoutineRow& row) { return row.name == peek(); });
+    if (found == rows.end()) return unexpected_word("a routine");
+    word();
+    s.routine = static_cast<Routine>(found - rows.begin());
+    CUPEL_TRY(end_line());
+    s.space = CUPEL_TRY(numbers("space"));
+    s.operands = CUPEL_TRY(operands());
+    s.integers = CUPEL_TRY(numbers("integers"));
+    s.out = CUPEL_TRY(access("out"));
+    return s;
+  }
+
   Result<ContractSchedule> schedule(ContractSchedule s) {
     s.tile_h = CUPEL_TRY(field("tile_h"));
     s.tile_w = CUPEL_TRY(field("tile_w"));
@@ -505,6 +543,7 @@ class Parser {
   }
   static Result<RowSchedule> schedule(RowSchedule s) { return s; }
   static Result<ChainSchedule> schedule(ChainSchedule s) { return s; }
+  static Result<CallSchedule> schedule(CallSchedule s) { return s; }
 
   std::string_view text_, rest_;
   int64_t line_ = 0;

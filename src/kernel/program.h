@@ -11,7 +11,8 @@
 
 namespace cupel {
 
-enum class BufferPlace : uint8_t { input, output, arena, constant };
+// fault: the one place of a run where calls note what they cannot compute with.
+enum class BufferPlace : uint8_t { input, output, arena, constant, fault };
 
 struct Buffer {
   std::string name;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernel/kernel.h"
+#include "kernel/routines.h"
 
 namespace cupel {
 namespace {
@@ -23,6 +24,7 @@ std::vector<const Access*> accesses(const WindowSpec& s) {
 }
 std::vector<const Access*> accesses(const MapSpec& s) { return with_operands({&s.out}, s.operands); }
 std::vector<const Access*> accesses(const RowSpec& s) { return with_operands({&s.out}, s.operands); }
+std::vector<const Access*> accesses(const CallSpec& s) { return with_operands({&s.out}, s.operands); }
 
 std::vector<const Access*> accesses(const ChainSpec& s) {
   std::vector<const Access*> all;
@@ -55,6 +57,7 @@ int64_t units(const WindowSpec& s, const WindowSchedule& schedule) {
 int64_t units(const MapSpec& s, const MapSchedule&) { return outer_elements(s.space, 1); }
 int64_t units(const RowSpec& s, const RowSchedule&) { return outer_elements(s.space, 1); }
 int64_t units(const ChainSpec& s, const ChainSchedule&) { return s.steps; }
+int64_t units(const CallSpec& s, const CallSchedule&) { return outer_elements(s.space, 1); }
 
 // "u8_f32": the operands' types in order, each once.
 std::string operand_types(const std::vector<Access>& operands) {
@@ -92,6 +95,10 @@ std::string name(const ChainSpec& s, const ChainSchedule&) {
   return text;
 }
 
+std::string name(const CallSpec& s, const CallSchedule&) {
+  return fmt::format("call_{}_{}{}", routine_row(s.routine).name, operand_types(s.operands), dtype_name(s.out.dtype));
+}
+
 // Calls body(spec, schedule) on the alternatives, which have one index.
 template <class Body>
 auto with_form(const Kernel& kernel, Body&& body) {
@@ -100,7 +107,8 @@ auto with_form(const Kernel& kernel, Body&& body) {
     case 1: return body(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
     case 2: return body(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
     case 3: return body(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
-    default: return body(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
+    case 4: return body(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
+    default: return body(std::get<5>(kernel.spec), std::get<5>(kernel.schedule));
   }
 }
 
@@ -134,11 +142,16 @@ std::vector<const Access*> accesses_of(const KernelSpec& spec) {
   return std::visit([](const auto& s) { return accesses(s); }, spec);
 }
 
+size_t buffer_count(const KernelSpec& spec) {
+  return accesses_of(spec).size() + (std::holds_alternative<CallSpec>(spec) ? 1 : 0);
+}
+
 ScalarScope scope_of(const KernelSpec& spec) {
   return std::visit(
       [](const auto& s) {
         ScalarScope scope;
-        if constexpr (!std::is_same_v<std::decay_t<decltype(s)>, ChainSpec>) {
+        using Spec = std::decay_t<decltype(s)>;
+        if constexpr (!std::is_same_v<Spec, ChainSpec> && !std::is_same_v<Spec, CallSpec>) {
           for (const Access& operand : s.operands) scope.operands.push_back(operand.dtype);
           scope.accumulators = accumulators(s);
         }

@@ -66,6 +66,16 @@ class Count {
     for (const RowStep& step : s.steps) work_.effort += elements(s.space, step.value);
     return elementwise(s, {});
   }
+  KernelWork operator()(const CallSpec& s) {
+    work_.effort = elements(s.space, {});
+    add(s.out, footprint(s.out, s.space, {}, 1));
+    // Of a gather's data, at most an element for each of the result.
+    const Access &data = s.operands[0], &indices = s.operands[1];
+    add(data, std::min(footprint(data, s.space, {{s.integers[0], s.integers[1]}}, 1),
+                       element_count(s.space) * element_bytes(data.dtype)));
+    add(indices, footprint(indices, s.space, {}, 1));
+    return work_;
+  }
   KernelWork operator()(const ChainSpec& s) {
     int64_t most = 0;
     for (const ChainPart& part : s.parts) {

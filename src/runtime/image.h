@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-enum { kCupelImageVersion = 2 };
+enum { kCupelImageVersion = 3 };
 
 // A kernel's code: computes units [begin, end) of items·units_per_item, numbered item-major. buffers[i]: byte 0 of
 // operand i's buffer for batch item 0.
@@ -16,10 +16,10 @@ typedef void (*CupelKernel)(uint8_t* const* buffers, int64_t begin, int64_t end)
 
 typedef CupelPort CupelImagePort;
 
-enum { kCupelInput = 0, kCupelOutput = 1, kCupelArena = 2, kCupelConstant = 3 };
+enum { kCupelInput = 0, kCupelOutput = 1, kCupelArena = 2, kCupelConstant = 3, kCupelFault = 4 };
 
 typedef struct CupelImageBuffer {
-  int32_t place;   // one of the four above
+  int32_t place;   // one of the five above; kCupelFault: the run's CupelFault (runtime/routines.h)
   int32_t index;   // of the input or output
   int64_t offset;  // arena: bytes for one item, multiplied by their number; constant: bytes in the block
 } CupelImageBuffer;

@@ -13,6 +13,7 @@
 #include "runtime/cpu_features.h"
 #include "runtime/floating_point.h"
 #include "runtime/last_error.h"
+#include "runtime/routines.h"
 #include "runtime/thread_pool.h"
 
 struct CupelSession {
@@ -28,6 +29,7 @@ struct CupelSession {
   void* tap_context = nullptr;
   CupelStepTime timer = nullptr;
   void* timer_context = nullptr;
+  CupelFault fault = {};  // of the current run
   cupel::ThreadPool pool;
 };
 
@@ -106,6 +108,7 @@ bool tables_are_whole(const CupelImage& image) {
       case kCupelConstant:
         if (b.offset < 0 || b.offset > image.constants_bytes || image.constants == nullptr) return false;
         continue;
+      case kCupelFault: continue;
       default: return false;
     }
     if (b.index < 0 || b.index >= end) return false;
@@ -173,6 +176,7 @@ void find_addresses(CupelSession& session, int64_t batch, const void* const* inp
       case kCupelInput: session.addresses[i] = static_cast<uint8_t*>(const_cast<void*>(inputs[b.index])); break;
       case kCupelOutput: session.addresses[i] = static_cast<uint8_t*>(outputs[b.index]); break;
       case kCupelArena: session.addresses[i] = session.arena + b.offset * batch; break;
+      case kCupelFault: session.addresses[i] = reinterpret_cast<uint8_t*>(&session.fault); break;
       default: session.addresses[i] = const_cast<uint8_t*>(image.constants) + b.offset; break;
     }
   }
@@ -188,6 +192,15 @@ void run_step(CupelSession& session, const CupelImageStep& step, uint8_t* const*
   const int64_t parts = effort / kLeastEffort;
   const int64_t grain = parts <= 1 ? units : units > parts ? units / parts : 1;
   session.pool.parallel_for(units, grain, [&](int64_t begin, int64_t end) { step.run(operands, begin, end); });
+}
+
+// What a call of this step has noted.
+int fail_by_fault(const CupelImageStep& step, const CupelFault& fault) {
+  const bool has_value = step.result.value_name != nullptr;
+  return fail(kCupelBadData, "%s %.100s: index %lld in item %lld of the batch is outside [-%lld, %lld)",
+              has_value ? "value" : "step", has_value ? step.result.value_name : step.name,
+              static_cast<long long>(fault.index), static_cast<long long>(fault.item),
+              static_cast<long long>(fault.extent), static_cast<long long>(fault.extent));
 }
 
 }  // namespace
@@ -225,12 +238,14 @@ int cupel_session_run(CupelSession* session, int64_t batch, const void* const* i
   if (const int code = check_run(*session, batch, inputs, outputs); code != kCupelOk) return code;
   if (const int code = reserve_arena(*session, batch); code != kCupelOk) return code;
   find_addresses(*session, batch, inputs, outputs);
+  session->fault = {};
   const cupel::DefaultFloatingPoint floating_point;
   uint8_t* const* operands = session->operands;
   for (int32_t i = 0; i < session->image->step_count; ++i) {
     const CupelImageStep& step = session->image->steps[i];
     const int64_t start = session->timer != nullptr ? now_ns() : 0;
     run_step(*session, step, operands, batch);
+    if (session->fault.found != 0) return fail_by_fault(step, session->fault);
     if (session->timer != nullptr) session->timer(session->timer_context, &step, now_ns() - start);
     if (session->tap != nullptr && step.result.value_name != nullptr)
       session->tap(session->tap_context, &step, operands[0], batch);

@@ -27,6 +27,7 @@ TEST_P(RandomKernels, Contract) { compare(GetParam(), KernelForm::contract, kern
 TEST_P(RandomKernels, Window) { compare(GetParam(), KernelForm::window, kernels_per_form(), 2); }
 TEST_P(RandomKernels, Map) { compare(GetParam(), KernelForm::map, kernels_per_form(), 2); }
 TEST_P(RandomKernels, Row) { compare(GetParam(), KernelForm::row, kernels_per_form(), 2); }
+TEST_P(RandomKernels, Call) { compare(GetParam(), KernelForm::call, kernels_per_form(), 2); }
 
 INSTANTIATE_TEST_SUITE_P(Targets, RandomKernels, testing::ValuesIn(target_names()), test_name);
 

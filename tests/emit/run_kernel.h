@@ -66,7 +66,7 @@ inline void compare_kernels(std::vector<RandomKernel>& randoms, const EmitTarget
   }
   auto objects = build_objects(kernels, target, test_pool(), {.cache_folder = {}, .code_generation_level = level});
   ASSERT_TRUE(objects) << objects.error().message();
-  auto linked = link_objects(*objects, distinct, test_pool());
+  auto linked = link_objects(*objects, distinct, test_pool(), true);
   ASSERT_TRUE(linked) << linked.error().message();
   const LoadedLibrary library(*linked);
   for (size_t i = 0; i < randoms.size(); ++i) {

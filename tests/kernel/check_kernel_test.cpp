@@ -76,6 +76,17 @@ constexpr std::string_view kRow = R"(kernel row
 end
 )";
 
+// Four places of data look up in a table of 100 rows.
+constexpr std::string_view kCall = R"(kernel call gather
+  space 4 16
+  operand f32 constant offset 0 item 0 strides 0 4
+  operand s64 offset 0 item 32 strides 8 0
+  integers 100 64
+  out f32 offset 0 item 256 strides 64 4
+  schedule
+end
+)";
+
 struct Rule {
   std::string_view kernel;
   std::string_view from, to;  // the first place of `from` becomes `to`
@@ -83,6 +94,23 @@ struct Rule {
 };
 
 const Rule kRules[] = {
+    {kCall, "space 4 16", "space 0 16", "space [0,16] has an extent below 1"},
+    {kCall, "  operand s64 offset 0 item 32 strides 8 0\n", "", "gather has 1 operands, expected 2"},
+    {kCall, "integers 100 64", "integers 100", "gather has 1 integers, expected 2: extent, step"},
+    {kCall, "operand f32", "operand s16", "data: is s16, expected u8, s8, s32, f32 or s64"},
+    {kCall, "operand s64", "operand u8", "indices: is u8, expected s64 or s32"},
+    {kCall, "strides 8 0", "strides 12 0", "indices: an offset or stride is no multiple of 8 bytes"},
+    {kCall, "strides 8 0", "strides 8", "indices: has 1 strides for 2 dimensions"},
+    {kCall, "strides 8 0", "strides -8 0", "indices: reaches bytes before its buffer"},
+    {kCall, "out f32", "out s32", "out: is s32, expected f32, which data is"},
+    {kCall, "out f32", "out s16", "out: is s16, expected u8, s8, s32, f32 or s64"},
+    {kCall, "out f32", "out f32 constant", "out: is constant with item stride 256, expected 0"},
+    {kCall, "strides 64 4", "strides 60 4", "out: elements overlap"},
+    {kCall, "integers 100", "integers 0", "extent is 0, expected 1 to 2^34"},
+    {kCall, "integers 100", "integers 17179869185", "extent is 17179869185, expected 1 to 2^34"},
+    {kCall, "integers 100 64", "integers 100 62", "step: 62 is no multiple of 4 bytes"},
+    {kCall, "integers 100 64", "integers 100 -64", "data: some index reaches bytes before its buffer"},
+    {kCall, "integers 100 64", "integers 17179869184 128", "data: its indices span 2^40 bytes or more"},
     {kContract, "space 2 4 6 20", "space 6 20", "space has 2 dimensions, expected 3 to 12"},
     {kContract, "space 2 4 6 20", "space 2 0 6 20", "space [2,0,6,20] has an extent below 1"},
     {kMap, "space 3 5", "space 9000000000 9000000000", "space [9000000000,9000000000] has more than 2^34 elements"},
@@ -211,6 +239,11 @@ TEST(CheckKernel, NamesTheBrokenRule) {
   }
 }
 
+TEST(CheckKernel, PartsOfAChainAreOtherForms) {
+  const Kernel call = *parse_kernel(kCall);
+  EXPECT_EQ(check_kernel({ChainSpec{4, {{call}, {call}}}, ChainSchedule()}).error().cause, "part 0 is a call");
+}
+
 TEST(CheckKernel, RefusesWhatTextCannotSay) {
   Kernel map = *parse_kernel(kMap), sum = *parse_kernel(kWindow), row = *parse_kernel(kRow);
   map.schedule = RowSchedule();
@@ -219,6 +252,10 @@ TEST(CheckKernel, RefusesWhatTextCannotSay) {
   EXPECT_EQ(check_kernel(sum).error().cause, "weights and start belong to dot windows alone");
   std::get<RowSpec>(row.spec).steps.clear();
   EXPECT_EQ(check_kernel(row).error().cause, "a row has 0 reductions, expected 1 to 16");
+
+  Kernel call = *parse_kernel(kCall);
+  std::get<CallSpec>(call.spec).routine = static_cast<Routine>(99);
+  EXPECT_EQ(check_kernel(call).error().cause, "the routine is unknown");
 
   ScalarExpr expr{{{.op = ScalarOp::constant_f32, .index = 3}}};
   EXPECT_EQ(scalar_types(expr, {}).error().cause, "%0 constant_f32: index is 3, expected 0");
@@ -246,6 +283,11 @@ TEST(CheckKernel, UnitsAndNamesFollowTheForms) {
   EXPECT_EQ(units_per_item(*parse_kernel(kWindow)), 4);
   EXPECT_EQ(units_per_item(*parse_kernel(kMap)), 3);
   EXPECT_EQ(units_per_item(*parse_kernel(kRow)), 3);
+  EXPECT_EQ(units_per_item(*parse_kernel(kCall)), 4);
+  EXPECT_EQ(kernel_name(*parse_kernel(kCall)), "call_gather_f32_s64_f32");
+  EXPECT_EQ(accesses_of(parse_kernel(kCall)->spec).size(), 3u);
+  EXPECT_EQ(buffer_count(parse_kernel(kCall)->spec), 4u);
+  EXPECT_EQ(buffer_count(parse_kernel(kMap)->spec), 3u);
   EXPECT_EQ(kernel_name(*parse_kernel(kContract)), "contract_u8_s8_u8_m12n32");
   EXPECT_EQ(kernel_name(*parse_kernel(kWindow)), "window_dot_u8_s32_w3n16");
   EXPECT_EQ(kernel_name(*parse_kernel(kMap)), "map_u8_f32_u8");

@@ -1,4 +1,5 @@
 // evaluate_kernel against plain loops over logical tensors, written without accesses or packing.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -424,6 +425,35 @@ TEST(EvaluateRow, SoftmaxAndLayerNormalizationAreTheReferences) {
       }
     }
   }
+}
+
+// A table of three rows of two; four indices for each of two items.
+TEST(Evaluate, GatherLooksUpRows) {
+  CallSpec s;
+  s.space = {4, 2};
+  s.operands = {{DType::f32, true, 0, 0, {0, 4}}, {DType::s64, false, 0, 32, {8, 0}}};
+  s.integers = {3, 8};
+  s.out = {DType::f32, false, 0, 32, {8, 4}};
+  const Kernel kernel = {s, CallSchedule()};
+  ASSERT_TRUE(check_kernel(kernel));
+  const float table[] = {1, 2, 3, 4, 5, 6};
+  int64_t indices[] = {2, 0, -1, -3, 1, 1, -2, 0};
+  float out[16] = {};
+  CupelFault fault = {};
+  const auto bytes = [](const void* p) { return static_cast<std::byte*>(const_cast<void*>(p)); };
+  const std::vector<std::byte*> buffers = {bytes(out), bytes(table), bytes(indices), bytes(&fault)};
+  evaluate_kernel(kernel, buffers, 2);
+  EXPECT_THAT(out, testing::ElementsAre(5, 6, 1, 2, 5, 6, 1, 2, 3, 4, 3, 4, 3, 4, 1, 2));
+  EXPECT_EQ(fault.found, 0);
+  // The first index that is out of range is noted.
+  indices[5] = 3;
+  indices[6] = -4;
+  evaluate_kernel(kernel, buffers, 2);
+  EXPECT_EQ(fault.found, 1);
+  EXPECT_EQ(fault.unit, 5);
+  EXPECT_EQ(fault.item, 1);
+  EXPECT_EQ(fault.index, 3);
+  EXPECT_EQ(fault.extent, 3);
 }
 
 // The schedule says how, not what.

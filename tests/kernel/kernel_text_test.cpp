@@ -95,6 +95,13 @@ TEST(KernelText, ErrorsNameTheLine) {
             "kernel text:0: found the end of the text, expected kernel\n  correct the kernel text");
 }
 
+TEST(KernelText, ACallNamesItsRoutine) {
+  const std::string text = print_kernel(make_random_kernel(KernelForm::call, 1).kernel);
+  EXPECT_TRUE(text.starts_with("kernel call gather\n  space ")) << text;
+  EXPECT_EQ(parse_kernel("kernel call scatter\n").error().message(),
+            "kernel text:1: found scatter, expected a routine\n  correct the kernel text");
+}
+
 TEST(KernelText, EveryNumberPrintsAndParsesBackToItsBits) {
   std::mt19937 random(1);
   for (int i = 0; i < 2000; ++i) {
@@ -149,7 +156,7 @@ TEST(KernelText, DamagedTextNeverDoesHarm) {
                                           "\0"};
   int valid = 0;
   for (uint64_t seed = 0; seed < 4000; ++seed) {
-    std::string text = print_kernel(make_random_kernel(kKernelForms[seed % 4], seed % 64).kernel);
+    std::string text = print_kernel(make_random_kernel(kKernelForms[seed % std::size(kKernelForms)], seed % 64).kernel);
     for (size_t changes = 1 + below(3); changes > 0; --changes) {
       const size_t at = below(text.size());
       switch (below(4)) {

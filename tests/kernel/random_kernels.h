@@ -21,15 +21,16 @@
 #include "kernel/kernel.h"
 #include "kernel/kernel_buffers.h"
 #include "kernel/packing.h"
+#include "runtime/routines.h"
 
 namespace cupel {
 
-enum class KernelForm : uint8_t { contract, window, map, row };
+enum class KernelForm : uint8_t { contract, window, map, row, call };
 inline constexpr KernelForm kKernelForms[] = {KernelForm::contract, KernelForm::window, KernelForm::map,
-                                              KernelForm::row};
+                                              KernelForm::row, KernelForm::call};
 
 inline std::string_view kernel_form_name(KernelForm form) {
-  constexpr std::string_view kNames[] = {"contract", "window", "map", "row"};
+  constexpr std::string_view kNames[] = {"contract", "window", "map", "row", "call"};
   return kNames[static_cast<size_t>(form)];
 }
 
@@ -51,6 +52,7 @@ class KernelGenerator {
       case KernelForm::window: random.kernel = window(); break;
       case KernelForm::map: random.kernel = map(); break;
       case KernelForm::row: random.kernel = row(); break;
+      case KernelForm::call: random.kernel = call(); break;
     }
     random.items = items_;
     fill(random);
@@ -82,7 +84,7 @@ class KernelGenerator {
   Access apart(DType type, const Dims& dims, const std::vector<size_t>& order, int64_t last, bool constant = false) {
     Access access{.dtype = type,
                   .constant = constant,
-                  .offset = pick(0, 3) * one_of<int64_t>({4, 16, 64}),
+                  .offset = pick(0, 3) * std::max(size_of(type), one_of<int64_t>({4, 16, 64})),
                   .strides = Dims(dims.size())};
     const int64_t size = size_of(type);
     int64_t inner = size;
@@ -516,7 +518,42 @@ class KernelGenerator {
     return {std::move(s), RowSchedule()};
   }
 
+  // A gather along an axis of its own: data moves along some dimensions of the space, indices along the others.
+  Kernel call() {
+    CallSpec s;
+    const auto rank = static_cast<size_t>(pick(1, 4));
+    for (size_t d = 0; d + 1 < rank; ++d) s.space.push_back(pick(1, 4));
+    s.space.push_back(one_of<int64_t>({1, 3, 16, 40, pick(1, 64)}));
+    const DType type = one_of({DType::f32, DType::f32, DType::u8, DType::s8, DType::s32, DType::s64});
+    const int64_t extent = one_of<int64_t>({1, 2, 7, pick(1, 20)});
+    Dims data_dims = s.space, index_dims = s.space;
+    std::vector<bool> looks_up(rank);
+    for (size_t d = 0; d < rank; ++d) {
+      looks_up[d] = chance(0.5);
+      (looks_up[d] ? data_dims : index_dims)[d] = 1;
+    }
+    data_dims.push_back(extent);
+    Access data = apart(type, data_dims, shuffled(rank + 1), extent, chance(0.5));
+    s.integers = {extent, data.strides.back()};
+    data.strides.pop_back();
+    Access indices =
+        apart(one_of({DType::s64, DType::s32}), index_dims, shuffled(rank), index_dims.back(), chance(0.2));
+    if (chance(0.2)) indices.item_stride = 0;
+    for (size_t d = 0; d < rank; ++d) (looks_up[d] ? data : indices).strides[d] = 0;
+    s.operands = {std::move(data), std::move(indices)};
+    s.out = apart(type, s.space, shuffled(rank), s.space.back());
+    return {std::move(s), CallSchedule()};
+  }
+
   // ---- Contents ----
+
+  // Of s32 or s64, at every place where one could lie.
+  void fill_indices(DType type, AlignedBytes& buffer, int64_t extent) {
+    for (int64_t i = 0; i + size_of(type) <= buffer.size(); i += size_of(type)) {
+      const int64_t index = pick(-extent, extent - 1);
+      std::memcpy(buffer.data() + i, &index, static_cast<size_t>(size_of(type)));
+    }
+  }
 
   void fill_random(DType type, AlignedBytes& buffer, double magnitude) {
     const int mode = static_cast<int>(pick(0, 9));  // 0: greatest codes, 1: least
@@ -548,6 +585,7 @@ class KernelGenerator {
     const Dims& space = space_of(spec);
     const auto* contraction = std::get_if<ContractSpec>(&spec);
     const auto* windowed = std::get_if<WindowSpec>(&spec);
+    const auto* called = std::get_if<CallSpec>(&spec);
     const std::vector<const Access*> accesses = accesses_of(spec);
     const size_t first_operand = spec.index() == 0   ? 4
                                  : spec.index() == 1 ? (windowed->kind == WindowKind::dot ? 4 : 2)
@@ -566,6 +604,7 @@ class KernelGenerator {
         behind += taps * windowed->weights_tap_stride;
       }
       if (contraction != nullptr && i == 2) behind += contraction->b_block_stride * ((space.back() + 15) / 16);
+      if (called != nullptr && i == 1) behind += (called->integers[0] - 1) * called->integers[1];
       const bool table = access.constant && access.dtype == DType::u8 &&
                          std::all_of(access.strides.begin(), access.strides.end(), [](int64_t x) { return x == 0; });
       if (table) behind += 256;
@@ -574,13 +613,16 @@ class KernelGenerator {
       if (i == 3 && first_operand == 4 && access.dtype == DType::s32) magnitude = start_size_;
       for (size_t m = 0; m < multipliers_.size(); ++m)
         if (i == first_operand + multipliers_[m]) magnitude = multiplier_sizes_[m];
-      if (contraction != nullptr && i == 2) {
+      if (called != nullptr && i == 2) {
+        fill_indices(access.dtype, buffer, called->integers[0]);
+      } else if (contraction != nullptr && i == 2) {
         fill_packed(*contraction, buffer);
       } else {
         fill_random(access.dtype, buffer, magnitude);
       }
       random.buffers.push_back(std::move(buffer));
     }
+    if (called != nullptr) random.buffers.emplace_back(static_cast<int64_t>(sizeof(CupelFault)));
     if (contraction != nullptr) clear_border(*contraction, random.buffers[1]);
     random.initial = random.buffers[0];
   }

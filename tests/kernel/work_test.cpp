@@ -43,6 +43,21 @@ TEST(Work, OfAConvolution) {
   EXPECT_EQ(work.constant_bytes, 3 * 9 * 32 * 16 + 48 * 4 + 48 * 4);
 }
 
+TEST(Work, OfAGather) {
+  CallSpec s;
+  s.space = {7, 64};
+  s.operands = {{DType::f32, true, 0, 0, {0, 4}}, {DType::s64, false, 0, 56, {8, 0}}};
+  s.integers = {100, 256};
+  s.out = {DType::f32, false, 0, 7 * 256, {256, 4}};
+  KernelWork work = work_of({s, CallSchedule()});
+  EXPECT_EQ(work.multiply_adds, 0);
+  EXPECT_EQ(work.effort, 7 * 64 * 16);
+  EXPECT_EQ(work.item_bytes, 7 * 256 + 7 * 8);
+  EXPECT_EQ(work.constant_bytes, 7 * 256);  // of the table, no more rows than are looked up
+  s.integers[0] = 3;
+  EXPECT_EQ(work_of({s, CallSchedule()}).constant_bytes, 3 * 256);
+}
+
 TEST(Work, OfAMatrixProductOfValues) {
   // Four matrices of 10x20 floats times as many of 20x17, whose panels are values too.
   ContractSpec s;

@@ -19,6 +19,8 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/routines.h"
+
 extern "C" const CupelImage cupel_sample_image;
 
 namespace cupel {
@@ -214,7 +216,7 @@ TEST(Session, RefusesTablesItCannotFollow) {
   };
   CupelImage image = cupel_sample_image;
   image.version = 7;
-  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 2");
+  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 3");
 
   const std::string contradiction = "the tables of the image contradict each other";
   const auto with_buffer = [&](CupelImageBuffer buffer) {
@@ -225,7 +227,7 @@ TEST(Session, RefusesTablesItCannotFollow) {
     changed.buffers = buffers.data();
     return error_of(changed);
   };
-  EXPECT_EQ(with_buffer({4, 0, 0}), contradiction);
+  EXPECT_EQ(with_buffer({5, 0, 0}), contradiction);
   EXPECT_EQ(with_buffer({kCupelInput, 2, 0}), contradiction);
   EXPECT_EQ(with_buffer({kCupelInput, -1, 0}), contradiction);
   EXPECT_EQ(with_buffer({kCupelOutput, 2, 0}), contradiction);
@@ -355,6 +357,34 @@ std::vector<std::pair<int64_t, int64_t>> ranges_of(int threads, int64_t batch, i
   EXPECT_LE(trace_threads.size(), trace_ranges.size());
   std::sort(trace_ranges.begin(), trace_ranges.end());
   return trace_ranges;
+}
+
+// Finds an index out of range in every unit from 3 on.
+void find_faults(uint8_t* const* buffers, int64_t begin, int64_t end) {
+  for (int64_t unit = end; unit-- > std::max<int64_t>(begin, 3);)
+    note_fault(*reinterpret_cast<CupelFault*>(buffers[0]), unit, unit / 2, -7, 5);
+}
+
+// The first fault of a step ends the run, whichever thread has noted it; it is gone in the next run.
+TEST(Session, AFaultEndsTheRun) {
+  const CupelImageBuffer buffer = {kCupelFault, 0, 0};
+  const int32_t buffers[] = {0};
+  const CupelImageStep steps[] = {{find_faults, "call_gather", "", buffers, 1, 2, int64_t{1} << 20, {}},
+                                  {trace, "trace", "", nullptr, 0, 1, 1, {}}};
+  CupelImage image = image_of(steps, 2);
+  image.buffers = &buffer;
+  image.buffer_count = 1;
+  for (int threads = 1; threads <= 4; ++threads) {
+    const Session session = create(image, threads);
+    for (int repetition = 0; repetition < 20; ++repetition) {
+      trace_ranges.clear();
+      ASSERT_EQ(cupel_session_run(session.get(), 50, nullptr, nullptr), kCupelBadData);
+      ASSERT_STREQ(cupel_session_error(), "step call_gather: index -7 in item 1 of the batch is outside [-5, 5)");
+      ASSERT_TRUE(trace_ranges.empty());
+      ASSERT_EQ(cupel_session_run(session.get(), 1, nullptr, nullptr), kCupelOk);
+      ASSERT_EQ(trace_ranges.size(), 1u);
+    }
+  }
 }
 
 TEST(Session, StepsAreSplitByTheirWork) {

@@ -40,6 +40,8 @@ Status build(llvm::Module& module, const Kernel& kernel, const EmitTarget& targe
     emit_window(emitter, *window, std::get<WindowSchedule>(kernel.schedule));
   } else if (const auto* map = std::get_if<MapSpec>(&kernel.spec)) {
     emit_map(emitter, *map, std::get<MapSchedule>(kernel.schedule));
+  } else if (const auto* call = std::get_if<CallSpec>(&kernel.spec)) {
+    emit_call(emitter, *call);
   } else {
     emit_row(emitter, std::get<RowSpec>(kernel.spec));
   }

@@ -29,7 +29,7 @@ Emitter::Emitter(llvm::Module& module, const EmitTarget& target, const std::stri
   begin_ = function_->getArg(1);
   end_ = function_->getArg(2);
   function_->addParamAttr(0, llvm::Attribute::NoAlias);
-  const size_t count = accesses_of(spec).size();
+  const size_t count = buffer_count(spec);
   for (size_t i = 0; i < count; ++i) {
     Value* slot = byte_address(ir, function_->getArg(0), static_cast<int64_t>(i * 8));
     buffers_.push_back(ir.CreateAlignedLoad(pointer, slot, llvm::Align(8)));

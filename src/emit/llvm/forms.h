@@ -11,6 +11,7 @@ void emit_window(Emitter& emitter, const WindowSpec& spec, const WindowSchedule&
 bool emit_depthwise(Emitter& emitter, const WindowSpec& spec, const WindowSchedule& schedule);
 void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule);
 void emit_row(Emitter& emitter, const RowSpec& spec);
+void emit_call(Emitter& emitter, const CallSpec& spec);
 // `functions`: of the parts.
 void emit_chain(Emitter& emitter, const ChainSpec& spec, std::span<llvm::Function* const> functions);
 

@@ -1,0 +1,32 @@
+// The routines that kernels of form call run: a row for each.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "kernel/kernel.h"
+#include "runtime/routines.h"
+
+namespace cupel {
+
+struct RoutineRow {
+  struct Operand {
+    std::string_view name;  // as errors call it
+    std::span<const DType> types;
+  };
+  std::string_view name;  // in kernel text
+  const char* symbol;     // of the function, in the runtime that is linked into every Image
+  CupelRoutine function;  // the same one
+  std::span<const Operand> operands;
+  std::span<const std::string_view> integers;  // their names
+  std::span<const DType> results;
+  // What types, spaces and strides do not say; empty when the spec is sound.
+  std::string (*broken)(const CallSpec&);
+};
+
+// In the order of Routine.
+std::span<const RoutineRow> routine_table();
+const RoutineRow& routine_row(Routine routine);
+
+}  // namespace cupel
