@@ -134,6 +134,7 @@ Status Lowering::lower_node(NodeId id) {
   const Node& node = graph_.node(id);
   const std::string_view op = node.op->name;
   taken_[static_cast<size_t>(id.index)] = true;
+  if (op == "Gather" && !graph_.value(node.inputs[1]).constant) return lower_gather_call(id);
   if (const auto rows = [&](ValueId v) { return v.valid() && has_rows(graph_.type(v)); };
       !works_on_rows(node) && (std::any_of(node.inputs.begin(), node.inputs.end(), rows) ||
                                std::any_of(node.outputs.begin(), node.outputs.end(), rows)))
@@ -162,6 +163,11 @@ Status Lowering::lower_node(NodeId id) {
 int64_t Lowering::add_buffer(std::string name, BufferPlace place, int64_t item_bytes) {
   lowered_.program.buffers.push_back({std::move(name), place, item_bytes, 0, 0});
   return static_cast<int64_t>(lowered_.program.buffers.size()) - 1;
+}
+
+int64_t Lowering::fault_buffer() {
+  if (fault_buffer_ < 0) fault_buffer_ = add_buffer("fault", BufferPlace::fault, 0);
+  return fault_buffer_;
 }
 
 int64_t Lowering::add_constant(std::span<const std::byte> bytes) {
@@ -415,6 +421,14 @@ void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::
                         std::optional<ValueId> result, const Placed* place) {
   Step step;
   if (auto* map = std::get_if<MapSpec>(&kernel.spec)) {
+    // Elements of 8 bytes are only copied: as two of 4.
+    if (dtype_bits(map->out.dtype) == 64 && map->operands.size() == 1 && map->operands[0].dtype == map->out.dtype) {
+      map->space.push_back(2);
+      for (Access* a : {&map->operands[0], &map->out}) {
+        a->dtype = DType::s32;
+        a->strides.push_back(4);
+      }
+    }
     *map = in_written_order(std::move(*map));
     kernel.schedule = start_schedule(*map);
   }
@@ -448,14 +462,6 @@ Status Lowering::copy_outputs() {
     spec.operands = {{v.type.dtype, false, from.layout.offset,
                       lowered_.program.buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
     spec.out = {wanted.dtype, false, 0, stride, write};
-    // Elements of 8 bytes are copied as two of 4.
-    if (dtype_bits(v.type.dtype) == 64) {
-      spec.space.push_back(2);
-      for (Access* a : {&spec.operands[0], &spec.out}) {
-        a->dtype = DType::s32;
-        a->strides.push_back(4);
-      }
-    }
     ExprBuilder b;
     const Scalar x = b.operand(0, spec.operands[0].dtype);
     spec.value = b.finish(wanted.dtype == v.type.dtype ? x : x - Scalar(128));

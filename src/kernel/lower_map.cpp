@@ -114,8 +114,8 @@ Status Lowering::lower_view(NodeId id) {
     const auto* index = known(1);
     int64_t axis = attr_int(node.attributes, "axis", 0);
     if (axis < 0) axis += rank;
-    if (!graph_.value(node.inputs[1]).constant || axis == 0)
-      return unsupported("", "a Gather by computed indices or from the batch has no compiled form yet",
+    if (axis == 0)
+      return unsupported("", "a Gather from the batch has no compiled form yet",
                          "run the model with --engine reference");
     if (!index || !graph_.type(node.inputs[1]).shape.empty()) return lower_gather(id, static_cast<size_t>(axis) - 1);
     const auto d = static_cast<size_t>(axis) - 1;

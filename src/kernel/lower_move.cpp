@@ -181,9 +181,7 @@ Status Lowering::lower_gather(NodeId id, size_t dim) {
     pieces.push_back(runs(at));
     total += pieces.back().size();
   }
-  if (total > kMostPieces)
-    return unsupported("", fmt::format("a Gather of {} pieces has no compiled form yet", total),
-                       "run the model with --engine reference");
+  if (total > kMostPieces) return lower_gather_call(id);
   const Placed place = CUPEL_TRY(new_place(result, false));
   size_t done = 0;
   for (int64_t line = 0; line < lines; ++line) {

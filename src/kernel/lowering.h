@@ -104,6 +104,7 @@ class Lowering {
   Access column_access(std::span<const std::byte> bytes, DType type, size_t rank, int64_t& buffer);
 
   // Buffers and constants.
+  int64_t fault_buffer();
   int64_t add_buffer(std::string name, BufferPlace place, int64_t item_bytes);
   int64_t add_constant(std::span<const std::byte> bytes);
   int64_t add_constant(const Tensor& t) { return add_constant(t.bytes()); }
@@ -183,6 +184,8 @@ class Lowering {
   Status lower_pad(NodeId id);
   // Constant indices along dimension `dim` of the item.
   Status lower_gather(NodeId id, size_t dim);
+  // A Gather by any indices, as a call of the runtime.
+  Status lower_gather_call(NodeId id);
   void copy_piece(NodeId id, const Placed& from, const Placed& to, const Dims& dims, int64_t read_offset,
                   std::vector<int64_t> read, int64_t write_offset, std::vector<int64_t> write, bool last);
 
@@ -230,6 +233,7 @@ class Lowering {
   std::vector<std::vector<NodeId>> users_;
   std::vector<bool> images_;
   std::vector<bool> taken_;
+  int64_t fault_buffer_ = -1;  // made by the first call
   std::map<ValueId, Placed> places_;
   std::map<ValueId, Placed> concat_places_;  // results of Concats of which some operand lies in its slice
 };

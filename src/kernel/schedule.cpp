@@ -115,7 +115,10 @@ WindowSchedule start_schedule(const WindowSpec& spec) {
   return s;
 }
 
-MapSpec in_written_order(MapSpec spec) {
+namespace {
+
+template <class Spec>
+Spec written_in_order(Spec spec) {
   std::vector<size_t> order;
   for (size_t d = 0; d < spec.space.size(); ++d)
     if (spec.space[d] != 1) order.push_back(d);
@@ -132,6 +135,11 @@ MapSpec in_written_order(MapSpec spec) {
   for (Access& access : spec.operands) reorder(access.strides);
   return spec;
 }
+
+}  // namespace
+
+MapSpec in_written_order(MapSpec spec) { return written_in_order(std::move(spec)); }
+CallSpec in_written_order(CallSpec spec) { return written_in_order(std::move(spec)); }
 
 MapSchedule start_schedule(const MapSpec& spec) {
   // The dimension along which the result is contiguous and most operands are contiguous or constant.

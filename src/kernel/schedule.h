@@ -11,7 +11,8 @@ namespace cupel {
 ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& target);
 WindowSchedule start_schedule(const WindowSpec& spec);
 MapSchedule start_schedule(const MapSpec& spec);
-// The same map with the dimensions of its space in the order of the written bytes, those of extent 1 left out.
+// The same with the dimensions of its space in the order of the written bytes, those of extent 1 left out.
 MapSpec in_written_order(MapSpec spec);
+CallSpec in_written_order(CallSpec spec);
 
 }  // namespace cupel

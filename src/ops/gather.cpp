@@ -125,6 +125,24 @@ const OpDef kGather{.name = "Gather",
   constant %indices : s64[2] = [1, 3]
   %y = Gather(%x, %indices) {axis=1}
   output %y
+})",
+                                R"(graph "gather_embedding" stage imported opset 17 {
+  input %ids : s64[batch,3]
+  constant %table : f32[4,2] = [0x1p+0, 0x1p+1, -0x1p+0, 0x1.8p+1, 0x0p+0, 0x1p-1, 0x1.4p+2, -0x1p+3]
+  %y = Gather(%table, %ids)
+  output %y
+})",
+                                R"(graph "gather_embedding_codes" stage integer opset 17 {
+  input %ids : s32[batch,2,2]
+  constant %table : s8[3,3] quant(scale=[0x1p-7], zero_point=[4]) = [1, -2, 3, 127, -128, 0, 7, 8, 9]
+  %y = Gather(%table, %ids) {axis=0}
+  output %y
+})",
+                                R"(graph "gather_of_a_fixed_batch" stage imported opset 17 {
+  input %x : f32[2,5,3]
+  input %ids : s64[2,4]
+  %y = Gather(%x, %ids) {axis=1}
+  output %y
 })"}};
 }  // namespace ops
 }  // namespace cupel
