@@ -8,7 +8,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
+#include "ops/rules.h"
 #include "passes/batch_forms.h"
 #include "passes/pass.h"
 
@@ -393,9 +395,24 @@ class LeadBatch {
     if (px && pi) return false;
     if (pi) {
       // Indices of items into a table of constants: its rows replace the indices' elements behind the batch.
-      if (axis != 0) return false;
+      if (axis == 0) {
+        claim(pi->inner);
+        return give({x, forms_.item(index)}, node_->attributes);
+      }
+      // Of another axis, which is made the first; what was before it goes there again behind the indices.
+      const auto& table = graph_.value(x).constant;
+      if (!table || graph_.type(x).quant || dtype_bits(table->dtype()) < 8) return false;
       claim(pi->inner);
-      return give({x, forms_.item(index)}, node_->attributes);
+      const ValueId first = patch_.add_constant(graph_.value(x).name + "_turned", axis_first(*table, axis));
+      const ValueId rows = patch_.add_named("Gather", node_->name, name_of(out()) + "_rows",
+                                            {first, forms_.item(index)}, {{"axis", int64_t{0}}});
+      const auto behind = static_cast<int64_t>(forms_.item_dims(index).size()), before = static_cast<int64_t>(axis);
+      std::vector<int64_t> perm = {0};
+      for (int64_t d = 0; d < before; ++d) perm.push_back(1 + behind + d);
+      for (int64_t d = 0; d < behind; ++d) perm.push_back(1 + d);
+      for (auto d = 1 + behind + before; d < behind + static_cast<int64_t>(rank(x)); ++d) perm.push_back(d);
+      forms_.give_item(out(), patch_.add_named("Transpose", node_->name, name_of(out()), {rows}, {{"perm", perm}}));
+      return true;
     }
     if (axis == px->at) return false;
     claim(px->inner);
@@ -459,6 +476,22 @@ class LeadBatch {
     std::vector<int64_t> target = {1};
     for (int64_t d : forms_.item_dims(out())) target.push_back(d);
     return give({spread(x, place.at, place.factor, rank(out())), integer_operand("target", target)}, {});
+  }
+
+  // The same elements with dimension `axis` before all others.
+  static Tensor axis_first(const Tensor& t, size_t axis) {
+    Dims dims = t.dims();
+    const int64_t extent = dims[axis], inner = ops::strides_of(dims)[axis],
+                  outer = t.size() / std::max<int64_t>(1, extent * inner);
+    dims.erase(dims.begin() + static_cast<int64_t>(axis));
+    dims.insert(dims.begin(), extent);
+    Tensor turned(t.dtype(), dims);
+    const auto block = static_cast<size_t>(inner * dtype_bits(t.dtype()) / 8);
+    for (int64_t o = 0; o < outer; ++o)
+      for (int64_t i = 0; i < extent; ++i)
+        std::memcpy(turned.mutable_bytes().data() + static_cast<size_t>(i * outer + o) * block,
+                    t.bytes().data() + static_cast<size_t>(o * extent + i) * block, block);
+    return turned;
   }
 
   const Graph& graph_;

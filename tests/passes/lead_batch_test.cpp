@@ -189,7 +189,17 @@ class BatchGraph {
         break;
       case 21: {
         const int64_t last = size(axis).is_constant() ? size(axis).factor - 1 : 0;
-        if (flip())
+        if (size(axis).is_constant() && flip()) {  // a table looked up by computed indices, along any of its axes
+          const auto found = graph_.add_node(*find_op("ArgMax"), "a", {x},
+                                             {{"axis", axis}, {"keepdims", static_cast<int64_t>(below(2))}}, {"a"});
+          if (!found) break;
+          Dims dims = {2, 3, 2};
+          dims.resize(1 + below(3));
+          const size_t at = below(dims.size());
+          dims[at] = size(axis).factor;
+          const ValueId table = graph_.add_constant("t", samples::make_tensor({DType::f32, to_shape(dims), {}}, 1, 5));
+          add("Gather", {table, graph_.node(*found).outputs[0]}, {{"axis", static_cast<int64_t>(at)}});
+        } else if (flip())
           add("Gather", {x, graph_.add_constant("i", Tensor::of<int64_t>({}, Integers{last}))}, {{"axis", axis}});
         else
           add("Gather", {x, graph_.add_constant("i", Tensor::of<int64_t>({2, 1}, Integers{0, -1}))}, {{"axis", axis}});
