@@ -53,7 +53,8 @@ class CompiledModel {
 
   const CupelImage& image() const;
   // Inputs in the Image's order; gives the outputs in its order. bad_input when an input's dtype or dimensions do not
-  // fit. The tap's first error is the result; later steps are computed, but no longer tapped.
+  // fit, or when it holds an index out of range. The tap's first error is the result; later steps are computed, but no
+  // longer tapped.
   Result<std::vector<Tensor>> run(std::span<const Tensor> inputs, const ImageTap& tap = {});
   // The same checks, for a run that is repeated.
   Result<ImageRun> bind(std::vector<Tensor> inputs);

@@ -56,7 +56,6 @@ std::optional<Kernel> by_outer_index(Kernel kernel) {
     if (schedule->tile_h != 1) return std::nullopt;
   }
   if (auto* schedule = std::get_if<WindowSchedule>(&kernel.schedule)) schedule->tile_h = 1;
-  if (std::holds_alternative<CallSpec>(kernel.spec)) return std::nullopt;
   if (const auto* map = std::get_if<MapSpec>(&kernel.spec); map != nullptr && map->operands.empty())
     return std::nullopt;
   if (units_per_item(kernel) % space[0] != 0) return std::nullopt;
@@ -145,7 +144,7 @@ class Chainer {
       const KernelSpec& spec = program_.steps[i].kernel.spec;
       const Dims& s = space_of(spec);
       if (s.size() < 2 || s[0] != space[0] || fills(i) || (spec.index() == 0 && s.size() < 4)) break;
-      if (spec.index() == 1) break;
+      if (spec.index() == 1 || std::holds_alternative<CallSpec>(spec)) break;
       members.push_back(i);
       row = row || spec.index() == 3;
       if (row && spec.index() == 0 && s[s.size() - 2] > 1) last_product = members.size();

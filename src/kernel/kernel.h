@@ -241,8 +241,8 @@ std::string kernel_hash(const Kernel& kernel);
 // "contract_u8_s8_s32_m14n32": form, types and tile; the same in profile, dump, test and benchmark.
 std::string kernel_name(const Kernel& kernel);
 
-// The meaning, element by element, for `items` batch items. buffers: see accesses_of; each points at byte 0 of the
-// buffer. The schedule is not read.
+// The meaning, element by element, for `items` batch items. buffers: see accesses_of and buffer_count; each points
+// at byte 0 of the buffer. The schedule is not read.
 void evaluate_kernel(const Kernel& kernel, std::span<std::byte* const> buffers, int64_t items);
 
 }  // namespace cupel

@@ -111,6 +111,9 @@ def make_models():
           weights() | {"repeats": np.array([1, 1, 1, 2]), "matrix": np.ones((64, CLASSES), np.float32)},
           "no_compiled_form.onnx")
 
+    model([helper.make_node("Gather", ["table", "image"], ["logits"], "lookup")],
+          {"table": np.ones((5, CLASSES), np.float32)}, "lookup.onnx", input_type=TensorProto.INT64, input_shape=("N",))
+
     proto = model(layers(), weights(), "short_payload.onnx")
     proto.graph.initializer[0].dims[0] = 1 << 40
     pathlib.Path("short_payload.onnx").write_bytes(proto.SerializeToString())
@@ -208,6 +211,8 @@ def make_data():
     np.save("wide_input.npy", np.ones((2, 1, 4, 5), np.float32))
     np.save("double_input.npy", np.ones((2, 1, 4, 4), np.float64))
     np.save("scalar_input.npy", np.float32(1))
+    np.save("large_index.npy", np.array([0, 4, 5, -6]))
+    np.save("small_index.npy", np.array([0, 4, -6, 5]))
     np.save("no_rows.npy", np.ones((0, 1, 4, 4), np.float32))
     pathlib.Path("cut.npy").write_bytes(pathlib.Path("input.npy").read_bytes()[:-4])
     pathlib.Path("file").write_text("a file\n")

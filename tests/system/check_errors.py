@@ -81,6 +81,13 @@ CASES = [
     f"{RUN} image=cut.npy",
     f"{RUN} image=file",
     f"{RUN} image=input.npy --engine warp",
+    # indices out of range
+    "run lookup.onnx -o out --input image=large_index.npy",
+    "run lookup.onnx -o out --input image=small_index.npy --threads 2",
+    "run lookup.onnx -o out --input image=small_index.npy --batch 2",
+    "run lookup.onnx -o out --input image=large_index.npy --engine reference",
+    "run lookup.so -o out --input image=large_index.npy",
+    "bench lookup.so --input image=small_index.npy --batch 4",
     # artifacts
     "run good.so -o out --input wrong=input.npy",
     "run good.so -o out --input image=input.npy --input more=input.npy",
@@ -384,6 +391,7 @@ def main():
     bad_files.make_models()
     bad_files.make_data()
     cupel.must("compile", "good.onnx", "-o", "good.so")
+    cupel.must("compile", "lookup.onnx", "-o", "lookup.so")
     artifact = pathlib.Path("good.so").read_bytes()
     pathlib.Path("cut.so").write_bytes(artifact[: len(artifact) // 2])
     check_cases(cupel, checks, rewrite)
