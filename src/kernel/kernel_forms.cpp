@@ -1,6 +1,7 @@
 #include "kernel/kernel_forms.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 
 #include "ir/patch.h"
@@ -101,6 +102,8 @@ class Forms {
         softmax();
       } else if (op == "LayerNormalization") {
         layer_normalization();
+      } else if (op == "Gather") {
+        gather();
       }
     }
     return patch_.empty() ? graph_ : apply_patch(patch_);
@@ -201,7 +204,25 @@ class Forms {
                   "back"));
   }
 
+  // Indices are widened anyway. A Cast to s32 refuses what lies beyond it, which is no index of a dimension of s32
+  // either.
+  void gather() {
+    const NodeId producer = producers_[static_cast<size_t>(node_->inputs[1].index)];
+    if (!producer.valid() || graph_.node(producer).op->name != "Cast") return;
+    const ValueId from = graph_.node(producer).inputs[0];
+    const auto is_index = [](DType t) { return t == DType::s32 || t == DType::s64; };
+    if (!is_index(graph_.type(from).dtype)) return;
+    int64_t axis = attr_int(node_->attributes, "axis", 0);
+    const Shape& data = shape(node_->inputs[0]);
+    if (axis < 0) axis += static_cast<int64_t>(data.size());
+    const Dim& extent = data[static_cast<size_t>(axis)];
+    if (!extent.is_constant() || extent.factor > INT32_MAX) return;
+    patch_.begin_edit();
+    patch_.replace_operand(id_, 1, from);
+  }
+
   const Graph& graph_;
+  std::vector<NodeId> producers_ = graph_.producers();
   Patch patch_;
   NodeId id_;
   const Node* node_ = nullptr;

@@ -10,6 +10,8 @@ namespace cupel {
 //   windows of one dimension     of two, of which the first has extent 1
 //   Softmax, LogSoftmax along an axis before the last    along the last of a transposed value
 //   LayerNormalization of several dimensions             of one, which joins them
+//   Gather by a Cast of s32 or s64 to the other          by what is cast; a number that the Cast refuses is out of
+//   range
 Result<Graph> kernel_forms(const Graph& graph);
 
 }  // namespace cupel

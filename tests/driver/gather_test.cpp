@@ -218,6 +218,31 @@ TEST(RunTimeGather, IndicesOfEveryRankAndLayout) {
   expect_same(graph, host(), {{random_indices(DType::s64, {1, 6}, 4, 1)}, {random_indices(DType::s64, {5, 6}, 4, 2)}});
 }
 
+TEST(RunTimeGather, ReadsThroughCastsOfIndices) {
+  const Graph graph = parsed(R"(graph "g" stage simplified opset 17 {
+  input %ids : s64[batch,3]
+  input %words : s32[batch,2]
+  constant %table : f32[4,2] = [0x1p+0, 0x1p+1, -0x1p+0, 0x1.8p+1, 0x0p+0, 0x1p-1, 0x1.4p+2, -0x1p+3]
+  %narrow = Cast(%ids) {to=6}
+  %a = Gather(%table, %narrow)
+  %wide = Cast(%words) {to=7}
+  %b = Gather(%table, %wide)
+  output %a
+  output %b
+})");
+  const Tensor ids = random_indices(DType::s64, {3, 3}, 4, 1), words = random_indices(DType::s32, {3, 2}, 4, 2);
+  expect_same(graph, host(), {{ids, words}});
+  // What the Cast refuses is no index either.
+  Tensor large = ids;
+  large.mutable_data<int64_t>()[4] = int64_t{1} << 32;
+  const std::vector<Tensor> inputs = {large, words};
+  ThreadPool pool(1);
+  EXPECT_EQ(interpret(graph, inputs, pool).error().kind, ErrorKind::bad_input);
+  const auto lowered = lower_graph(graph, "m", {});
+  ASSERT_TRUE(lowered) << lowered.error().message();
+  EXPECT_EQ(evaluate_program(lowered->program, inputs).error().kind, ErrorKind::bad_input);
+}
+
 TEST(RunTimeGather, ManyConstantIndicesWithoutOrder) {
   Builder b(Stage::simplified);
   const ValueId x = b.graph.add_input("x", {DType::f32, {kBatch, 40, 3}, {}});
