@@ -221,9 +221,9 @@ Status check(const ContractSpec& s, const ContractSchedule& schedule) {
   a.step(size_of(s.a.dtype), real ? s.run : round_up(s.run, 4));
   CUPEL_TRY(check_loops(s.loops, "a", a));
   const size_t rank = s.space.size();
-  const int64_t outer_taps = s.loops.empty() ? 1 : s.loops[0].count,
-                outer_stride = s.loops.empty() ? 0 : s.loops[0].stride;
-  CUPEL_TRY(check_border("rows", s.rows, outer_taps, s.a.strides[rank - 3], outer_stride));
+  if (s.rows.known() && s.loops.empty()) return broken("rows: the reduction has no loop over them");
+  if (!s.loops.empty())
+    CUPEL_TRY(check_border("rows", s.rows, s.loops[0].count, s.a.strides[rank - 3], s.loops[0].stride));
   if (s.columns.taps < 1 || s.run % s.columns.taps != 0)
     return broken(fmt::format("columns: a run of {} is no {} equal parts", s.run, s.columns.taps));
   CUPEL_TRY(check_border("columns", s.columns, s.columns.taps, s.a.strides[rank - 2],

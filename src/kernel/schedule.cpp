@@ -9,7 +9,7 @@ namespace cupel {
 namespace {
 
 // Of the products of a tile of whole rows, the share that reads no border and is computed.
-double inside(const ContractSpec& spec, int64_t width) {
+double share_inside(const ContractSpec& spec, int64_t width) {
   if (!leaves_columns_out(spec)) return 1;
   int64_t taps = 0;
   for (int64_t w = 0; w < width; ++w) {
@@ -67,7 +67,7 @@ int64_t bands(const ContractSpec& spec, int64_t tiles) {
 ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& target) {
   const size_t rank = spec.space.size();
   const int64_t h = spec.space[rank - 3], w = spec.space[rank - 2], blocks = (spec.space[rank - 1] + 15) / 16;
-  const double inside_rows = inside(spec, w);
+  const double whole_row = share_inside(spec, w);
   ContractSchedule best;
   double best_cost = 1e300;
   for (int64_t n = 1; n <= std::min<int64_t>(blocks, 6); ++n)
@@ -79,7 +79,7 @@ ContractSchedule start_schedule(const ContractSpec& spec, const LowerTarget& tar
         const auto waste = [](int64_t extent, int64_t tile) {
           return static_cast<double>((extent + tile - 1) / tile * tile) / static_cast<double>(extent);
         };
-        const double done = waste(w, tw) * waste(h, th) * waste(blocks, n) * (tw == w ? inside_rows : 1.0);
+        const double done = waste(w, tw) * waste(h, th) * waste(blocks, n) * (tw == w ? whole_row : 1.0);
         // Rows of a tile that spans several result rows cost more addresses.
         const double cost = done * step_cost(spec, target, m, n) * (1.0 + 0.01 * static_cast<double>(th - 1));
         if (cost < best_cost) {

@@ -15,6 +15,7 @@
 #include "driver/compile.h"
 #include "driver/equal_tensors.h"
 #include "driver/shared_library.h"
+#include "driver/target_names.h"
 #include "emit/image_builder.h"
 #include "ir/text.h"
 #include "ir/verifier.h"
@@ -126,14 +127,6 @@ void expect_equal(const Graph& graph, const EmitTarget& target, const LowerOptio
       EXPECT_TRUE(same_bytes(outputs[i], (*expected)[i]))
           << target.name << ", " << thread_count << " threads, output " << graph.value(graph.outputs()[i]).name;
   }
-}
-
-std::vector<std::string> target_names() {
-  std::vector<std::string> names;
-  for (const EmitTarget& target : runnable_emit_targets()) names.push_back(target.name);
-  if (auto host = find_emit_target("host"); host && std::find(names.begin(), names.end(), host->name) == names.end())
-    names.push_back(host->name);
-  return names;
 }
 
 class RandomLayers : public testing::TestWithParam<std::string> {};

@@ -130,6 +130,8 @@ const Rule kRules[] = {
      "loop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0",
      "9 reduction loops, expected at most 8"},
     {kContract, "run 13", "run 0", "run is 0, expected 1 to 2^24"},
+    {kContract, "loop 3 128\n  run 13", "run 13\nrows taps 1 stride 1 dilation 1 before 1 lines 7",
+     "rows: the reduction has no loop over them"},
     {kContract, "run 13", "run 13\nrows taps 2 stride 2 dilation 1 before 1 lines 7",
      "rows: 2 taps, the reduction has 3"},
     {kContract, "run 13", "run 13\nrows taps 3 stride 4 dilation 1 before -1 lines 7",

@@ -131,7 +131,7 @@ class ContractEmitter {
     int64_t tap_bytes = steps_ * step_bytes_;
     for (size_t i = 1; i < spec_.loops.size(); ++i) tap_bytes *= spec_.loops[i].count;
     e_.write(weights_, byte_address(ir_, e_.read(weights_), ir_.CreateMul(first, e_.constant(tap_bytes))));
-    const int64_t stride = spec_.loops.empty() ? 0 : spec_.loops[0].stride;
+    const int64_t stride = spec_.loops[0].stride;
     AllocaInst* position = e_.variable(ir_.getPtrTy(), byte_address(ir_, a, ir_.CreateMul(first, e_.constant(stride))));
     e_.range_loop(first, limit, 1, [&](Value*) {
       reduce(1, e_.read(position));
