@@ -19,8 +19,8 @@
 #include "bench/must.h"
 #include "bench/operator_shapes.h"
 #include "emit/image_builder.h"
-#include "kernel/builder.h"
 #include "kernel/packing.h"
+#include "lower/builder.h"
 #include "profile/peaks.h"
 #include "runtime/image.h"
 

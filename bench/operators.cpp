@@ -22,7 +22,7 @@
 #include "driver/compile.h"
 #include "driver/shared_library.h"
 #include "kernel/evaluate_program.h"
-#include "kernel/lower.h"
+#include "lower/lower.h"
 #include "ops/op_table.h"
 #include "ops/requantize.h"
 #include "profile/peaks.h"

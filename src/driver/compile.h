@@ -13,7 +13,7 @@
 #include "emit/worker_pool.h"
 #include "ir/engine.h"
 #include "ir/graph.h"
-#include "kernel/lower.h"
+#include "lower/lower.h"
 #include "passes/pass.h"
 #include "quant/plan.h"
 

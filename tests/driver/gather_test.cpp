@@ -17,8 +17,8 @@
 #include "ir/text.h"
 #include "ir/verifier.h"
 #include "kernel/evaluate_program.h"
-#include "kernel/lower.h"
-#include "kernel/node_kernels.h"
+#include "lower/lower.h"
+#include "lower/node_kernels.h"
 #include "reference/interpreter.h"
 
 namespace cupel {

@@ -1,6 +1,6 @@
 // Lowered programs mean what the graph means: every step's result and every output equal the interpreter's, byte for
 // byte.
-#include "kernel/lower.h"
+#include "lower/lower.h"
 
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"
 #include "kernel/memory_plan.h"
-#include "kernel/node_kernels.h"
+#include "lower/node_kernels.h"
 #include "quant/network.h"
 #include "reference/interpreter.h"
 

@@ -9,7 +9,7 @@
 #include "emit/image_builder.h"
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"
-#include "kernel/lower.h"
+#include "lower/lower.h"
 #include "reference/interpreter.h"
 
 namespace cupel {

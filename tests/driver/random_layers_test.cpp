@@ -19,7 +19,7 @@
 #include "emit/image_builder.h"
 #include "ir/text.h"
 #include "ir/verifier.h"
-#include "kernel/lower.h"
+#include "lower/lower.h"
 #include "reference/interpreter.h"
 
 namespace cupel {

@@ -9,7 +9,7 @@
 #include "cupel/cupel.h"
 #include "emit/image_builder.h"
 #include "emit/loaded_library.h"
-#include "kernel/builder.h"
+#include "lower/builder.h"
 
 namespace cupel {
 namespace {

@@ -7,10 +7,10 @@
 #include <cstring>
 #include <random>
 
-#include "kernel/builder.h"
 #include "kernel/kernel.h"
 #include "kernel/packing.h"
 #include "kernel/random_kernels.h"
+#include "lower/builder.h"
 #include "ops/partial_sums.h"
 #include "ops/requantize.h"
 #include "ops/scalar_math.h"

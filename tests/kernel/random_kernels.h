@@ -17,11 +17,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernel/builder.h"
 #include "kernel/kernel.h"
 #include "kernel/kernel_buffers.h"
 #include "kernel/packing.h"
 #include "kernel/random_parts.h"
+#include "lower/builder.h"
 #include "runtime/routines.h"
 
 namespace cupel {

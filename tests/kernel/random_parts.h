@@ -7,8 +7,8 @@
 #include <random>
 #include <vector>
 
-#include "kernel/builder.h"
 #include "kernel/kernel.h"
+#include "lower/builder.h"
 
 namespace cupel {
 

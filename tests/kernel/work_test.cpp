@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernel/builder.h"
+#include "lower/builder.h"
 
 namespace cupel {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "assess/model_cost.h"
 #include "base/file.h"
-#include "kernel/node_kernels.h"
+#include "lower/node_kernels.h"
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {

@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernel/lowering.h"
-#include "kernel/schedule.h"
+#include "lower/lowering.h"
+#include "lower/schedule.h"
 #include "ops/requantize.h"
 
 namespace cupel {

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "kernel/lowering.h"
 #include "kernel/routines.h"
-#include "kernel/schedule.h"
+#include "lower/lowering.h"
+#include "lower/schedule.h"
 
 namespace cupel {
 namespace {

@@ -1,4 +1,4 @@
-#include "kernel/layout.h"
+#include "lower/layout.h"
 
 #include <fmt/format.h>
 

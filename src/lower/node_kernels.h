@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "ir/graph.h"
-#include "kernel/lower.h"
+#include "lower/lower.h"
 
 namespace cupel {
 

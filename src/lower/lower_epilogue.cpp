@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernel/lowering.h"
+#include "lower/lowering.h"
 #include "ops/requantize.h"
 
 namespace cupel {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernel/lowering.h"
-#include "kernel/schedule.h"
+#include "lower/lowering.h"
+#include "lower/schedule.h"
 #include "ops/requantize.h"
 
 namespace cupel {

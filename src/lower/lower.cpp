@@ -1,4 +1,4 @@
-#include "kernel/lower.h"
+#include "lower/lower.h"
 
 #include <fmt/format.h>
 
@@ -6,11 +6,11 @@
 #include <limits>
 
 #include "base/file.h"
-#include "kernel/chain_steps.h"
-#include "kernel/kernel_forms.h"
-#include "kernel/lowering.h"
 #include "kernel/memory_plan.h"
-#include "kernel/schedule.h"
+#include "lower/chain_steps.h"
+#include "lower/kernel_forms.h"
+#include "lower/lowering.h"
+#include "lower/schedule.h"
 
 namespace cupel {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernel/kernel.h"
-#include "kernel/lower.h"
+#include "lower/lower.h"
 
 namespace cupel {
 

@@ -1,4 +1,4 @@
-#include "kernel/schedule.h"
+#include "lower/schedule.h"
 
 #include <algorithm>
 #include <cmath>

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "kernel/lowering.h"
+#include "lower/lowering.h"
 #include "runtime/thread_pool.h"
 
 namespace cupel {

@@ -9,9 +9,9 @@
 
 #include "ir/graph.h"
 #include "ir/op_def.h"
-#include "kernel/builder.h"
 #include "kernel/kernel.h"
 #include "kernel/scalar_lanes.h"
+#include "lower/builder.h"
 #include "runtime/thread_pool.h"
 
 namespace cupel {

@@ -1,4 +1,4 @@
-#include "kernel/builder.h"
+#include "lower/builder.h"
 
 #include <bit>
 #include <cassert>

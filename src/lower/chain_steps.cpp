@@ -1,4 +1,4 @@
-#include "kernel/chain_steps.h"
+#include "lower/chain_steps.h"
 
 #include <fmt/format.h>
 

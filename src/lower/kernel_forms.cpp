@@ -1,4 +1,4 @@
-#include "kernel/kernel_forms.h"
+#include "lower/kernel_forms.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernel/lowering.h"
+#include "lower/lowering.h"
 
 namespace cupel {
 

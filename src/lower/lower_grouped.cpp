@@ -2,8 +2,8 @@
 // dimension.
 #include <algorithm>
 
-#include "kernel/lowering.h"
-#include "kernel/schedule.h"
+#include "lower/lowering.h"
+#include "lower/schedule.h"
 #include "ops/requantize.h"
 
 namespace cupel {

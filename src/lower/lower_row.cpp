@@ -1,7 +1,7 @@
 // Softmax and LayerNormalization over the last dimension as row kernels (docs/quantization.md 4).
 #include <fmt/format.h>
 
-#include "kernel/lowering.h"
+#include "lower/lowering.h"
 
 namespace cupel {
 

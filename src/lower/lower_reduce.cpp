@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernel/lowering.h"
+#include "lower/lowering.h"
 #include "ops/requantize.h"
 
 namespace cupel {

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "kernel/builder.h"
-#include "kernel/layout.h"
-#include "kernel/lower.h"
 #include "kernel/packing.h"
+#include "lower/builder.h"
+#include "lower/layout.h"
+#include "lower/lower.h"
 
 namespace cupel {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernel/lowering.h"
+#include "lower/lowering.h"
 
 namespace cupel {
 namespace {

@@ -1,5 +1,5 @@
 // Expressions written through ExprBuilder: the bits of the reference's functions, shared nodes, appended expressions.
-#include "kernel/builder.h"
+#include "lower/builder.h"
 
 #include <gtest/gtest.h>
 

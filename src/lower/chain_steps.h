@@ -1,7 +1,7 @@
 // Chains of steps that hand large values on (kernel.h has what a chain is).
 #pragma once
 
-#include "kernel/lower.h"
+#include "lower/lower.h"
 
 namespace cupel {
 

@@ -1,4 +1,4 @@
-#include "kernel/node_kernels.h"
+#include "lower/node_kernels.h"
 
 #include <algorithm>
 #include <unordered_map>
