@@ -115,7 +115,8 @@ Status Lowering::lower_depthwise(NodeId id) {
 
 namespace {
 
-// How many elements of the image each output position of an average counts.
+// The divisor of an average at each output position: the elements of the image that its window counts, 1 where it
+// counts none.
 std::vector<float> average_counts(const Window& w, int64_t height, int64_t width, bool include_pad) {
   std::vector<float> counts;
   const auto along = [&](const WindowAxis& a, int64_t at, int64_t extent) {
@@ -128,7 +129,7 @@ std::vector<float> average_counts(const Window& w, int64_t height, int64_t width
   };
   for (int64_t y = 0; y < w.h.out; ++y)
     for (int64_t x = 0; x < w.w.out; ++x)
-      counts.push_back(static_cast<float>(along(w.h, y, height) * along(w.w, x, width)));
+      counts.push_back(static_cast<float>(std::max<int64_t>(1, along(w.h, y, height) * along(w.w, x, width))));
   return counts;
 }
 

@@ -403,6 +403,16 @@ const OpDef kAveragePool{.name = "AveragePool",
   %y = AveragePool(%x) {kernel_shape=[4], strides=[2], auto_pad="SAME_UPPER"}
   output %y
 })",
+                                     R"(graph "average_pool_empty_windows" stage imported opset 19 {
+  input %x : f32[batch,3,2,3]
+  %y = AveragePool(%x) {kernel_shape=[2,2], dilations=[4,2], pads=[2,1,2,1]}
+  output %y
+})",
+                                     R"(graph "average_pool_codes_empty_windows" stage integer opset 19 {
+  input %x : u8[batch,3,2,3] quant(scale=[0x1.4p-5], zero_point=[113])
+  %y = AveragePool(%x) {kernel_shape=[2,2], dilations=[4,2], pads=[2,1,2,1]} : u8[batch,3,2,3] quant(scale=[0x1.8p-6], zero_point=[120])
+  output %y
+})",
                                      R"(graph "average_pool_codes" stage integer opset 17 {
   input %x : u8[batch,3,7,7] quant(scale=[0x1.4p-5], zero_point=[113])
   %y = AveragePool(%x) {kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]} : u8[batch,3,4,4] quant(scale=[0x1.8p-6], zero_point=[120])

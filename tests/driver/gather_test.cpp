@@ -7,10 +7,10 @@
 #include <cstring>
 #include <random>
 
+#include "base/same_bytes.h"
 #include "cupel/cupel.h"
 #include "driver/bench.h"
 #include "driver/compile.h"
-#include "driver/equal_tensors.h"
 #include "driver/shared_library.h"
 #include "driver/target_names.h"
 #include "emit/image_builder.h"

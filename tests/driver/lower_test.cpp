@@ -9,9 +9,9 @@
 #include <random>
 #include <utility>
 
+#include "base/same_bytes.h"
 #include "driver/compile.h"
 #include "driver/engine.h"
-#include "driver/equal_tensors.h"
 #include "emit/image_builder.h"
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"

@@ -4,6 +4,7 @@
 #include <limits>
 #include <random>
 
+#include "base/same_bytes.h"
 #include "driver/compile.h"
 #include "driver/engine.h"
 #include "emit/image_builder.h"
@@ -67,15 +68,7 @@ Result<Graph> with_constant_operands(const Graph& graph) {
 
 void expect_equal(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected, std::string_view text) {
   ASSERT_EQ(actual.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const Tensor &a = actual[i], &b = expected[i];
-    ASSERT_EQ(a.dtype(), b.dtype()) << text;
-    ASSERT_EQ(a.size(), b.size()) << text;
-    for (int64_t k = 0; k < a.size(); ++k) {
-      const double x = a.at(k), y = b.at(k);
-      ASSERT_TRUE(x == y || (x != x && y != y)) << text << " element " << k << ": " << x << ", expected " << y;
-    }
-  }
+  for (size_t i = 0; i < expected.size(); ++i) ASSERT_TRUE(same_bytes(actual[i], expected[i])) << text;
 }
 
 // Both by the meaning of the kernels and as code for this machine.

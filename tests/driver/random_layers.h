@@ -185,17 +185,30 @@ class RandomLayer {
     const ValueId a = input({heads, rows, depth}), b = input({heads, depth, columns});
     return node("MatMul", {a, b}, {}, sum_type(depth));
   }
+  // One axis of a window: dilated, its windows may lie around all that there is.
+  struct PoolAxis {
+    int64_t extent, kernel, dilation, before, after;
+  };
+  PoolAxis pool_axis() {
+    PoolAxis a{pick(5, 12), pick(1, 4), chance(0.3) ? pick(2, 5) : 1, 0, 0};
+    const int64_t span = (a.kernel - 1) * a.dilation + 1;
+    a.before = pick(0, span - 1);
+    a.after = pick(0, span - 1);
+    if (a.dilation > 1) a.extent = pick(1, 12);
+    a.extent = std::max(a.extent, span - a.before - a.after);
+    return a;
+  }
   ValueId pool() {
-    const ValueId x = input({one_of<int64_t>({1, 5, 16, 17, 40}), pick(5, 12), pick(5, 12)});
+    const PoolAxis h = pool_axis(), w = pool_axis();
+    const ValueId x = input({one_of<int64_t>({1, 5, 16, 17, 40}), h.extent, w.extent});
     const auto same = [&] { return type(x).quant ? std::optional(type(x)) : std::nullopt; };
     const auto other = [&] { return type(x).quant ? std::optional(code_type(0.03)) : std::nullopt; };
     if (chance(0.2)) return node("GlobalAveragePool", {x}, {}, other());
-    const int64_t kh = pick(1, 4), kw = pick(1, 4);
-    Attributes attributes = {
-        {"kernel_shape", std::vector<int64_t>{kh, kw}},
-        {"strides", std::vector<int64_t>{pick(1, 3), pick(1, 3)}},
-        {"pads", std::vector<int64_t>{pick(0, kh - 1), pick(0, kw - 1), pick(0, kh - 1), pick(0, kw - 1)}},
-        {"ceil_mode", int64_t{chance(0.2)}}};
+    Attributes attributes = {{"kernel_shape", std::vector<int64_t>{h.kernel, w.kernel}},
+                             {"strides", std::vector<int64_t>{pick(1, 3), pick(1, 3)}},
+                             {"dilations", std::vector<int64_t>{h.dilation, w.dilation}},
+                             {"pads", std::vector<int64_t>{h.before, w.before, h.after, w.after}},
+                             {"ceil_mode", int64_t{chance(0.2)}}};
     if (chance(0.5)) return node("MaxPool", {x}, std::move(attributes), same());
     if (chance(0.4)) attributes.emplace("count_include_pad", int64_t{1});
     return node("AveragePool", {x}, std::move(attributes), other());

@@ -11,9 +11,9 @@
 #include <cstring>
 #include <utility>
 
+#include "base/same_bytes.h"
 #include "cupel/cupel.h"
 #include "driver/compile.h"
-#include "driver/equal_tensors.h"
 #include "driver/shared_library.h"
 #include "driver/target_names.h"
 #include "emit/image_builder.h"

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <random>
 
+#include "base/same_bytes.h"
 #include "kernel/kernel.h"
 #include "kernel/packing.h"
 #include "kernel/random_kernels.h"
@@ -312,9 +313,9 @@ TEST(EvaluateWindow, FloatsGoThroughTheTapsInOrder) {
           total = total + v;
           most = v > most ? v : most;
         }
-      ASSERT_TRUE(std::isnan(acc) ? std::isnan(dots[at]) : dots[at] == acc);
-      ASSERT_TRUE(std::isnan(total) ? std::isnan(sums[at]) : sums[at] == total);
-      ASSERT_EQ(std::bit_cast<uint32_t>(greatest[at]), std::bit_cast<uint32_t>(most));
+      ASSERT_TRUE(same_bytes(dots[at], acc));
+      ASSERT_TRUE(same_bytes(sums[at], total));
+      ASSERT_TRUE(same_bytes(greatest[at], most));
     });
   }
 }
@@ -420,8 +421,8 @@ TEST(EvaluateRow, SoftmaxAndLayerNormalizationAreTheReferences) {
       const float v = ops::sum64(d.data(), n, [](float partial, float y) { return std::fma(y, y, partial); });
       const float r = 1.0f / std::sqrt(v / count + 1e-5f);
       for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
-        ASSERT_EQ(soft[row * static_cast<size_t>(n) + i], powers[i] / total) << n;
-        ASSERT_EQ(normal[row * static_cast<size_t>(n) + i], std::fma(d[i] * r, scale[i], bias[i])) << n;
+        ASSERT_TRUE(same_bytes(soft[row * static_cast<size_t>(n) + i], powers[i] / total)) << n;
+        ASSERT_TRUE(same_bytes(normal[row * static_cast<size_t>(n) + i], std::fma(d[i] * r, scale[i], bias[i]))) << n;
       }
     }
   }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/same_bytes.h"
 #include "kernel/kernel.h"
 
 namespace cupel {
@@ -89,7 +90,7 @@ T element(const AlignedBytes& buffer, int64_t offset) {
 }
 
 // "" when every element of the result agrees and no byte outside what may be written has changed; otherwise the first
-// difference. Any NaN equals any NaN.
+// difference.
 inline std::string compare_results(const RandomKernel& random, const AlignedBytes& expected,
                                    const AlignedBytes& actual) {
   const Access& out = *accesses_of(random.kernel.spec)[0];
@@ -103,11 +104,10 @@ inline std::string compare_results(const RandomKernel& random, const AlignedByte
       const int64_t offset = byte_offset(out, at, item);
       for (int64_t i = 0; i < size; ++i) writable[static_cast<size_t>(offset + i)] = true;
       if (at.back() >= last || !difference.empty()) return;
-      if (std::memcmp(expected.data() + offset, actual.data() + offset, static_cast<size_t>(size)) == 0) return;
+      if (same_element(out.dtype, expected.data() + offset, actual.data() + offset)) return;
       std::string values;
       if (out.dtype == DType::f32) {
         const float e = element<float>(expected, offset), a = element<float>(actual, offset);
-        if (std::isnan(e) && std::isnan(a)) return;
         values = fmt::format("expected {:a} ({:08x}), found {:a} ({:08x})", static_cast<double>(e),
                              std::bit_cast<uint32_t>(e), static_cast<double>(a), std::bit_cast<uint32_t>(a));
       } else if (out.dtype == DType::s32) {
