@@ -57,6 +57,8 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
   const QuantizedGraph quantized =
       CUPEL_TRY(quantize_on(base, data, context, options.evaluate.batch, options.evaluate.progress));
   if (context.passes.stopped) return report;
+  for (const std::string& text : quantized.warnings) report.warnings.push_back({Severity::note, text + "."});
+  if (options.warn) options.warn(quantized.warnings);
   if (stop_requested())
     return fail(ErrorKind::resource, "calibration", "interrupted before it was complete; nothing was written",
                 "run the command again");

@@ -11,6 +11,8 @@ struct AssayOptions {
   EvaluateOptions evaluate;
   std::filesystem::path folder;  // receives <model>.int8.onnx, report.json and report.html
   Provenance provenance;         // date, command, versions and machine, as the caller knows them
+  // Called with the warnings of calibration, once they are known; they stand in the report too. May be empty.
+  std::function<void(const std::vector<std::string>&)> warn = {};
 };
 
 // quantize → write the INT8 model → read it back → evaluate both → write the report. The model that is assessed is the

@@ -74,17 +74,17 @@ Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& cal
 
   // calibrate
   const Selection selection = select_values(model);
-  const Ranges ranges =
+  Calibration calibrated =
       CUPEL_TRY(calibrate_min_max(model, selection.activations, calibration, interpreter(context.threads)));
 
   // choose
-  QuantPlan plan = CUPEL_TRY(choose_parameters(model, selection, ranges));
+  QuantPlan plan = CUPEL_TRY(choose_parameters(model, selection, calibrated.ranges));
 
   // apply
   Graph graph = CUPEL_TRY(apply_plan(model, plan));
   CUPEL_TRY(dump_graph(graph, "apply", context.passes));
   graph = CUPEL_TRY(run_passes(std::move(graph), kAfterQuantization, {context.threads}, context.passes));
-  return QuantizedGraph{std::move(graph), std::move(plan)};
+  return QuantizedGraph{std::move(graph), std::move(plan), std::move(calibrated.warnings)};
 }
 
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,

@@ -45,6 +45,7 @@ Result<Model> load_model(const std::filesystem::path& path, CompileContext& cont
 struct QuantizedGraph {
   Graph graph;
   QuantPlan plan;
+  std::vector<std::string> warnings;  // of calibration
 };
 Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context);
 

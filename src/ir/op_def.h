@@ -82,6 +82,9 @@ struct OpDef {
   int max_outputs = 1;
   std::vector<AttributeSpec> attributes;
   QuantRule quant_rule = QuantRule::none;
+  // ONNX opset from which the op takes 8-bit codes, u8 and s8, as its first operand; 0 when it never does. Of ops of
+  // rule `same` alone: what the others compute on codes ONNX says with Q/DQ nodes around them.
+  int codes_since_opset = 0;
   // Types of all outputs. Errors have an empty place: the caller names the node.
   Result<std::vector<TensorType>> (*infer)(const InferContext&) = nullptr;
   // Elements of output 0 when it is integer shape arithmetic with known operands; nullopt otherwise. May be null.

@@ -38,6 +38,7 @@ Exporter::Exporter(const Graph& graph) : graph_(graph), producers_(graph.produce
     taken_.insert(v.name);
     if (v.constant) waiting_.emplace(v.name, *v.constant);
   }
+  for (const Node& node : graph.nodes()) node_names_.insert(node.name);
 }
 
 const std::vector<Dim>* Exporter::known(const Node& node, size_t operand) const {
@@ -46,9 +47,10 @@ const std::vector<Dim>* Exporter::known(const Node& node, size_t operand) const 
   return v.constant && v.contents ? &*v.contents : nullptr;
 }
 
-std::string Exporter::fresh(const std::string& wanted) {
+std::string Exporter::free_name(const std::string& wanted, std::unordered_set<std::string>& taken,
+                                std::unordered_map<std::string, int>& next_suffix) {
   std::string name = wanted;
-  while (!taken_.insert(name).second) name = fmt::format("{}_{}", wanted, ++next_suffix_[wanted]);
+  while (!taken.insert(name).second) name = fmt::format("{}_{}", wanted, ++next_suffix[wanted]);
   return name;
 }
 
@@ -71,8 +73,8 @@ void Exporter::add(NodeDraft node) {
 
 std::string Exporter::add_part(std::string op, const NodeDraft& whole, const std::string& part,
                                std::vector<std::string> inputs, Attributes attributes) {
-  const std::string name = fmt::format("{}_{}", whole.name, part);
-  std::string result = fresh(name);
+  const std::string wanted = fmt::format("{}_{}", whole.name, part), name = fresh_node(wanted);
+  std::string result = fresh(wanted);
   add({std::move(op), name, std::move(inputs), {result}, std::move(attributes)});
   return result;
 }
@@ -105,12 +107,14 @@ void Exporter::spell_quantization(const Node& node, NodeDraft& draft) {
 }
 
 Status Exporter::export_node(const Node& node) {
-  NodeDraft draft{std::string(node.op->name), node.name, {}, {}, node.attributes};
+  const bool first = written_nodes_.insert(node.name).second;
+  NodeDraft draft{std::string(node.op->name), first ? node.name : fresh_node(node.name), {}, {}, node.attributes};
   for (const ValueId id : node.inputs) draft.inputs.push_back(id.valid() ? graph_.value(id).name : "");
   for (const ValueId id : node.outputs) draft.outputs.push_back(graph_.value(id).name);
   const bool reads_codes = std::any_of(node.inputs.begin(), node.inputs.end(),
                                        [&](ValueId id) { return id.valid() && graph_.type(id).quant.has_value(); });
-  if (reads_codes && !is_quantization(node) && node.op->quant_rule != QuantRule::same)
+  const int since = node.op->codes_since_opset;
+  if (reads_codes && !is_quantization(node) && (since == 0 || since > opset()))
     return unsupported("", "ONNX has no such operator on codes", "write the graph of stage quantized or before");
   if (is_quantization(node)) {
     spell_quantization(node, draft);

@@ -25,7 +25,8 @@ class Exporter {
  public:
   explicit Exporter(const Graph& graph);
 
-  // unsupported for the stages integer and fused.
+  // unsupported for the stages integer and fused, and for an op on codes that ONNX does not allow on them. Names of
+  // nodes are made unique: the first of a name keeps it.
   Result<FileDraft> run();
 
   // What downgrades and spellings (downgrade.h) see.
@@ -41,7 +42,11 @@ class Exporter {
                        Attributes attributes = {});
 
  private:
-  std::string fresh(const std::string& wanted);
+  static std::string free_name(const std::string& wanted, std::unordered_set<std::string>& taken,
+                               std::unordered_map<std::string, int>& next_suffix);
+  // A value name and a node name that nothing in the file has.
+  std::string fresh(const std::string& wanted) { return free_name(wanted, taken_, next_suffix_); }
+  std::string fresh_node(const std::string& wanted) { return free_name(wanted, node_names_, next_node_suffix_); }
   Status export_node(const Node& node);
   void spell_quantization(const Node& node, NodeDraft& draft);
 
@@ -50,7 +55,9 @@ class Exporter {
   std::vector<NodeId> producers_;
   std::unordered_map<std::string, Tensor> waiting_;  // constants that no node reads so far
   std::unordered_set<std::string> taken_;
-  std::unordered_map<std::string, int> next_suffix_;
+  std::unordered_set<std::string> node_names_;  // of the graph's nodes and of parts that were added
+  std::unordered_set<std::string> written_nodes_;
+  std::unordered_map<std::string, int> next_suffix_, next_node_suffix_;
   // Scale and zero point already written for a value, by that value's name.
   struct Written {
     QuantParams params;

@@ -43,6 +43,7 @@ Status reference_dropout(const EvalContext& c) {
 namespace ops {
 const OpDef kIdentity{.name = "Identity",
                       .quant_rule = QuantRule::same,
+                      .codes_since_opset = 1,
                       .infer = infer_identity,
                       .fold_contents = same_contents,
                       .reference = share_elements,

@@ -234,6 +234,7 @@ const OpDef kPad{.name = "Pad",
                  .max_inputs = 4,
                  .attributes = {{"mode", AttributeKind::text}},
                  .quant_rule = QuantRule::same,
+                 .codes_since_opset = 13,
                  .infer = infer_pad,
                  .reference = reference_pad,
                  .samples = {R"(graph "pad" stage imported opset 17 {

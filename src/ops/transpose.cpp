@@ -60,6 +60,7 @@ namespace ops {
 const OpDef kTranspose{.name = "Transpose",
                        .attributes = {{"perm", AttributeKind::integers}},
                        .quant_rule = QuantRule::same,
+                       .codes_since_opset = 1,
                        .infer = infer_transpose,
                        .fold_contents = fold_transpose,
                        .reference = reference_transpose,

@@ -24,17 +24,24 @@ class Applier {
 
   Result<Graph> apply() {
     for (ValueId id : graph_.inputs())
-      if (plan_.activations.contains(id)) quantize(id);
+      if (plan_.activations.contains(id)) quantize(id, plan_.activations.at(id));
     for (size_t n = 0; n < graph_.nodes().size(); ++n) {
       const NodeId id{static_cast<int32_t>(n)};
       const Node& node = graph_.node(id);
       const auto operand = node.inputs.empty() ? codes_.end() : codes_.find(node.inputs[0]);
       if (operand != codes_.end() && moves_codes_exactly(graph_, node)) {
-        move(id, operand->second);
+        if (moves_codes_in_file(graph_, node)) {
+          move(id, operand->second);
+        } else {
+          // The op reads numbers in the file. Its results have the operand's parameters, so that it is codes again
+          // after `integerize`.
+          const QuantParams params = operand->second.params;
+          for (ValueId v : node.outputs) quantize(v, params);
+        }
         continue;
       }
       for (ValueId v : node.outputs)
-        if (plan_.activations.contains(v)) quantize(v);
+        if (plan_.activations.contains(v)) quantize(v, plan_.activations.at(v));
     }
     for (const WeightPlan& w : plan_.weights) weights(w);
     Graph out = CUPEL_TRY(apply_patch(patch_));
@@ -53,13 +60,12 @@ class Applier {
     for (NodeId user : users_[static_cast<size_t>(v.index)]) {
       const Node& node = graph_.node(user);
       for (size_t i = 0; i < node.inputs.size(); ++i)
-        if (node.inputs[i] == v && !(i == 0 && moves_codes_exactly(graph_, node)))
+        if (node.inputs[i] == v && !(i == 0 && moves_codes_in_file(graph_, node)))
           patch_.replace_operand(user, i, with);
     }
   }
 
-  void quantize(ValueId v) {
-    const QuantParams& q = plan_.activations.at(v);
+  void quantize(ValueId v, const QuantParams& q) {
     const std::string& name = graph_.value(v).name;
     patch_.begin_edit();
     if (const NodeId p = producers_[static_cast<size_t>(v.index)]; p.valid()) {
@@ -100,9 +106,14 @@ class Applier {
     }
   }
 
+  void stand_for(const std::vector<NodeId>& nodes) {
+    patch_.begin_edit();
+    for (NodeId id : nodes) patch_.stands_for(id);
+  }
+
+  // One constant of codes and one dequantize node for all nodes that read the weights along that axis.
   void weights(const WeightPlan& plan) {
-    const Node& node = graph_.node(plan.node);
-    const Value& value = graph_.value(node.inputs[1]);
+    const Value& value = graph_.value(plan.weights);
     const Tensor& w = *value.constant;
     const auto channels = static_cast<int64_t>(plan.scale.size());
     int64_t inner = 1;
@@ -114,31 +125,44 @@ class Applier {
           static_cast<int8_t>(std::clamp(std::nearbyint(w.at(i) / scale), -127.0, 127.0));
     }
     const QuantParams q{plan.scale, std::vector<int32_t>(plan.scale.size(), 0), plan.axis};
-    patch_.begin_edit();
-    patch_.stands_for(plan.node);
+    stand_for(plan.nodes);
     const ValueId constant = patch_.add_constant(value.name + "_quantized", std::move(codes), q);
-    patch_.replace_operand(
-        plan.node, 1,
-        patch_.add("DequantizeLinear", value.name + "_DequantizeLinear", {constant}, linear_attributes(q, DType::s8)));
-    if (node.inputs.size() < 3 || !node.inputs[2].valid()) return;
+    const ValueId real =
+        patch_.add("DequantizeLinear", value.name + "_DequantizeLinear", {constant}, linear_attributes(q, DType::s8));
+    for (NodeId id : plan.nodes) patch_.replace_operand(id, 1, real);
 
+    // Nodes that share a bias share its codes where the scales of their inputs are equal.
+    std::map<std::pair<ValueId, float>, std::vector<NodeId>> biased;
+    for (NodeId id : plan.nodes) {
+      const Node& node = graph_.node(id);
+      if (node.inputs.size() > 2 && node.inputs[2].valid()) biased[{node.inputs[2], input_scale(node)}].push_back(id);
+    }
+    for (const auto& [key, nodes] : biased) bias(key.first, key.second, plan.scale, nodes);
+  }
+
+  // Of the codes that reach the node's first operand.
+  float input_scale(const Node& node) const {
     ValueId source = node.inputs[0];
     while (!plan_.activations.contains(source))
       source = graph_.node(producers_[static_cast<size_t>(source.index)]).inputs[0];
-    const double input_scale = plan_.activations.at(source).scale[0];
-    const Value& bias = graph_.value(node.inputs[2]);
-    Tensor bias_codes(DType::s32, {channels});
-    QuantParams bq{{}, std::vector<int32_t>(plan.scale.size(), 0), 0};
-    for (int64_t c = 0; c < channels; ++c) {
-      const double scale = input_scale * static_cast<double>(plan.scale[static_cast<size_t>(c)]);
-      bq.scale.push_back(static_cast<float>(scale));
-      bias_codes.mutable_data<int32_t>()[static_cast<size_t>(c)] =
-          static_cast<int32_t>(std::nearbyint(bias.constant->at(bias.constant->size() == 1 ? 0 : c) / scale));
+    return plan_.activations.at(source).scale[0];
+  }
+
+  void bias(ValueId id, float input_scale, const std::vector<float>& weight_scale, const std::vector<NodeId>& nodes) {
+    const Value& value = graph_.value(id);
+    Tensor codes(DType::s32, {static_cast<int64_t>(weight_scale.size())});
+    QuantParams q{{}, std::vector<int32_t>(weight_scale.size(), 0), 0};
+    for (size_t c = 0; c < weight_scale.size(); ++c) {
+      const double scale = static_cast<double>(input_scale) * static_cast<double>(weight_scale[c]);
+      q.scale.push_back(static_cast<float>(scale));
+      const int64_t element = value.constant->size() == 1 ? 0 : static_cast<int64_t>(c);
+      codes.mutable_data<int32_t>()[c] = static_cast<int32_t>(std::nearbyint(value.constant->at(element) / scale));
     }
-    const ValueId bias_constant = patch_.add_constant(bias.name + "_quantized", std::move(bias_codes), bq);
-    patch_.replace_operand(plan.node, 2,
-                           patch_.add("DequantizeLinear", bias.name + "_DequantizeLinear", {bias_constant},
-                                      linear_attributes(bq, DType::s32)));
+    stand_for(nodes);
+    const ValueId constant = patch_.add_constant(value.name + "_quantized", std::move(codes), q);
+    const ValueId real =
+        patch_.add("DequantizeLinear", value.name + "_DequantizeLinear", {constant}, linear_attributes(q, DType::s32));
+    for (NodeId node : nodes) patch_.replace_operand(node, 2, real);
   }
 
   const Graph& graph_;

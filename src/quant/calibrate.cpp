@@ -4,64 +4,134 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/file.h"
+#include "quant/fills.h"
+#include "quant/value_statistics.h"
 
 namespace cupel {
 namespace {
 
-struct Extent {
-  float min = std::numeric_limits<float>::infinity(), max = -std::numeric_limits<float>::infinity();
-  bool finite = true;
-};
+constexpr int64_t kLeastSamples = 10;     // fewer say nothing of one among them
+constexpr double kRareShare = 1e-6;       // one element in a million
+constexpr double kPercentileTail = 5e-5;  // 99.99 % lie between
 
-Extent extent_of(std::span<const float> x) {
-  Extent e;
+double width(Range r) { return std::max(static_cast<double>(r.max), 0.0) - std::min(static_cast<double>(r.min), 0.0); }
+
+std::string range_text(Range r) { return fmt::format("[{:.6g}, {:.6g}]", r.min, r.max); }
+
+// Whether every element is finite; NaN makes the second false too.
+struct Soundness {
+  bool finite, numbers;
+};
+Soundness soundness_of(std::span<const float> x) {
   // A NaN or an infinity makes the sum of x − x not zero; the loop stays free of branches.
   float poison = 0;
-  for (float v : x) {
-    e.min = v < e.min ? v : e.min;
-    e.max = v > e.max ? v : e.max;
-    poison += v - v;
-  }
-  e.finite = poison == 0;
-  return e;
+  for (float v : x) poison += v - v;
+  if (poison == 0) return {true, true};
+  return {false, std::none_of(x.begin(), x.end(), [](float v) { return std::isnan(v); })};
 }
+
+class Calibrator {
+ public:
+  Calibrator(const Graph& graph, std::span<const ValueId> values)
+      : graph_(graph),
+        values_(values.begin(), values.end()),
+        producers_(graph.producers()),
+        fills_(least_fills(graph)),
+        statistics_(graph.values().size()) {
+    for (ValueId id : values) statistics_[static_cast<size_t>(id.index)].emplace();
+  }
+
+  // The batch whose values are seen next.
+  void begin_batch(std::span<const Tensor> inputs) {
+    first_sample_ += batch_;
+    batch_ = inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dims()[0];
+  }
+  int64_t samples() const { return first_sample_ + batch_; }
+
+  Status see(ValueId id, const Tensor& t) {
+    if (t.dtype() != DType::f32) return {};
+    const auto at = static_cast<size_t>(id.index);
+    const std::span<const float> x = t.data<float>();
+    const Soundness soundness = soundness_of(x);
+    if (!soundness.finite && (!soundness.numbers || !fills_[at]))
+      return bad_input(place(id), "a value is NaN or infinite during calibration",
+                       "check the calibration data and its preprocessing, and the model's weights");
+    if (!statistics_[at] || t.empty()) return {};
+    // Rows of a sample lie together; a value without them belongs to the whole batch.
+    const int64_t rows = t.rank() == 0 ? 1 : t.dims()[0];
+    const int64_t parts = batch_ > 0 && rows % batch_ == 0 ? batch_ : 1;
+    const size_t each = x.size() / static_cast<size_t>(parts);
+    for (int64_t i = 0; i < parts; ++i)
+      statistics_[at]->add(x.subspan(static_cast<size_t>(i) * each, each), first_sample_ + i);
+    return {};
+  }
+
+  Calibration finish() {
+    Calibration c;
+    for (ValueId id : values_) {
+      const auto at = static_cast<size_t>(id.index);
+      ValueStatistics& s = *statistics_[at];
+      s.leave_out_fills(fills_[at]);
+      // A value that was empty in every batch, or all fills, holds no number but 0.
+      c.ranges.try_emplace(id, s.range().value_or(Range{0, 0}));
+      if (auto text = warning(id, s)) c.warnings.push_back(std::move(*text));
+    }
+    return c;
+  }
+
+ private:
+  std::string place(ValueId id) const {
+    const NodeId producer = producers_[static_cast<size_t>(id.index)];
+    return producer.valid() ? node_place(graph_.node(producer)) : "input " + printable(graph_.value(id).name);
+  }
+
+  std::optional<std::string> warning(ValueId id, const ValueStatistics& s) const {
+    const std::optional<Range> range = s.range();
+    if (!range || width(*range) == 0) return std::nullopt;
+    const auto text = [&](const std::string& what, Range without) {
+      const NodeId producer = producers_[static_cast<size_t>(id.index)];
+      const std::string& name = graph_.value(id).name;
+      return fmt::format("{}: the range {}{} is set by {} alone; without it {}; 99.99 % of its elements lie in {}",
+                         place(id), range_text(*range), producer.valid() ? " of value " + printable(name) : "", what,
+                         range_text(without), range_text(s.central_range(kPercentileTail)));
+    };
+    if (samples() >= kLeastSamples)
+      for (const bool upper : {false, true}) {
+        const auto without = s.range_without_extreme_sample(upper);
+        if (width(*range) > 2 * width(without.range))
+          return text(fmt::format("sample {} of {}", without.sample, samples()), without.range);
+      }
+    const Range common = s.central_range(kRareShare);
+    if (width(*range) > 2 * width(common)) return text("one element in a million", common);
+    return std::nullopt;
+  }
+
+  const Graph& graph_;
+  std::vector<ValueId> values_;
+  std::vector<NodeId> producers_;
+  std::vector<std::optional<float>> fills_;
+  std::vector<std::optional<ValueStatistics>> statistics_;  // of the values that are wanted
+  int64_t first_sample_ = 0, batch_ = 0;
+};
 
 }  // namespace
 
-Result<Ranges> calibrate_min_max(const Graph& graph, std::span<const ValueId> values, const BatchSource& next_batch,
-                                 const RunGraph& run) {
-  Ranges ranges;
-  std::vector<bool> wanted(graph.values().size(), false);
-  for (ValueId id : values) wanted[static_cast<size_t>(id.index)] = true;
-  const auto producers = graph.producers();
-  const Tap tap = [&](ValueId id, const Tensor& t) -> Status {
-    if (t.dtype() != DType::f32) return {};
-    const Extent e = extent_of(t.data<float>());
-    if (!e.finite) {
-      const NodeId producer = producers[static_cast<size_t>(id.index)];
-      return bad_input(producer.valid() ? node_place(graph.node(producer)) : "input " + printable(graph.value(id).name),
-                       "a value is NaN or infinite during calibration",
-                       "check the calibration data and its preprocessing, and the model's weights");
-    }
-    if (!wanted[static_cast<size_t>(id.index)] || t.empty()) return {};
-    const auto [entry, fresh] = ranges.try_emplace(id, Range{e.min, e.max});
-    if (!fresh) entry->second = {std::min(entry->second.min, e.min), std::max(entry->second.max, e.max)};
-    return {};
-  };
+Result<Calibration> calibrate_min_max(const Graph& graph, std::span<const ValueId> values,
+                                      const BatchSource& next_batch, const RunGraph& run) {
+  Calibrator calibrator(graph, values);
+  const Tap tap = [&](ValueId id, const Tensor& t) { return calibrator.see(id, t); };
   bool any = false;
   for (;;) {
     const auto batch = CUPEL_TRY(next_batch());
     if (!batch) break;
     any = true;
+    calibrator.begin_batch(*batch);
     CUPEL_TRY(run(graph, *batch, tap));
   }
   if (!any) return bad_input("calibration", "there is no sample", "give the calibrate split at least one sample");
-  // A value that was empty in every batch holds no number but 0.
-  for (ValueId id : values) ranges.try_emplace(id, Range{0, 0});
-  return ranges;
+  return calibrator.finish();
 }
 
 }  // namespace cupel

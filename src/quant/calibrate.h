@@ -4,6 +4,8 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "ir/engine.h"
 
@@ -14,12 +16,21 @@ struct Range {
 };
 using Ranges = std::map<ValueId, Range>;
 
+struct Calibration {
+  Ranges ranges;
+  // Ranges that one sample, or one element in a million, sets alone: without it they would be less than half as wide.
+  // Each text names value and node, and says what a percentile would be. In order of computation.
+  std::vector<std::string> warnings;
+};
+
 // The next batch of inputs in graph order; nullopt at the end.
 using BatchSource = std::function<Result<std::optional<std::vector<Tensor>>>()>;
 
-// Streaming minimum and maximum of each value over all batches; memory does not grow with their number. bad_input when
-// a value is NaN or infinite (naming the node that computed it), or when there is no batch.
-Result<Ranges> calibrate_min_max(const Graph& graph, std::span<const ValueId> values, const BatchSource& next_batch,
-                                 const RunGraph& run);
+// Streaming minimum and maximum of each value over all batches; memory does not grow with their number. Fills
+// (quant/fills.h) set no range: they saturate. Neither batches nor threads change anything, the order of samples only
+// the number by which a warning names one. bad_input when a value is NaN, or infinite without a fill (naming the node
+// that computed it), or when there is no batch.
+Result<Calibration> calibrate_min_max(const Graph& graph, std::span<const ValueId> values,
+                                      const BatchSource& next_batch, const RunGraph& run);
 
 }  // namespace cupel

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "base/file.h"
 #include "quant/plan.h"
@@ -26,45 +27,67 @@ int64_t channel_axis(const Node& node) {
   return attr_int(node.attributes, "transB", 0) != 0 ? 0 : 1;
 }
 
-Result<WeightPlan> plan_weights(const Graph& graph, NodeId id, float input_scale) {
-  const Node& node = graph.node(id);
-  const Value& value = graph.value(node.inputs[1]);
+// Contractions that read the same constant weights along the same axis, with the scale of each one's input.
+struct WeightUsers {
+  ValueId weights;
+  int64_t axis;
+  std::vector<NodeId> nodes;
+  std::vector<float> input_scales;
+};
+
+// max|w| of each output channel.
+Result<std::vector<double>> weight_peaks(const Graph& graph, const WeightUsers& users) {
+  const Value& value = graph.value(users.weights);
   const Tensor& w = *value.constant;
-  WeightPlan plan{id, channel_axis(node), {}};
-  const int64_t channels = w.dims()[static_cast<size_t>(plan.axis)];
+  const int64_t channels = w.dims()[static_cast<size_t>(users.axis)];
   int64_t inner = 1;
-  for (size_t d = static_cast<size_t>(plan.axis) + 1; d < w.dims().size(); ++d) inner *= w.dims()[d];
+  for (size_t d = static_cast<size_t>(users.axis) + 1; d < w.dims().size(); ++d) inner *= w.dims()[d];
   std::vector<double> peak(static_cast<size_t>(channels), 0.0);
   for (int64_t i = 0; i < w.size(); ++i) {
     const double v = w.at(i);
     if (!std::isfinite(v))
-      return bad_input(node_place(node), fmt::format("weight {} of {} is not finite", i, printable(value.name)),
+      return bad_input(node_place(graph.node(users.nodes[0])),
+                       fmt::format("weight {} of {} is not finite", i, printable(value.name)),
                        "train or export the model again");
     double& p = peak[static_cast<size_t>(i / inner % channels)];
     p = std::max(p, std::abs(v));
   }
-  const Tensor* bias =
-      node.inputs.size() > 2 && node.inputs[2].valid() ? &*graph.value(node.inputs[2]).constant : nullptr;
-  for (int64_t c = 0; c < channels; ++c) {
-    float scale = peak[static_cast<size_t>(c)] == 0 ? 1.0f : static_cast<float>(peak[static_cast<size_t>(c)] / 127.0);
-    scale = std::max(scale, std::numeric_limits<float>::min());
+  return peak;
+}
+
+// Raises scales so that the codes of the node's bias stay below 2^30 and the products of scales are normal numbers.
+Status raise_for_bias(const Graph& graph, const Node& node, float input_scale, std::vector<float>& scales) {
+  const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
+  const Tensor* bias = has_bias ? &*graph.value(node.inputs[2]).constant : nullptr;
+  for (size_t c = 0; c < scales.size(); ++c) {
     if (bias) {
-      const double b = bias->at(bias->size() == 1 ? 0 : c);
+      const double b = bias->at(bias->size() == 1 ? 0 : static_cast<int64_t>(c));
       if (!std::isfinite(b))
         return bad_input(node_place(node), fmt::format("bias {} is not finite", c), "train or export the model again");
-      // Keeps the bias's code below 2^30, and the product of scales a normal number.
       const double least = std::max(std::abs(b) / (static_cast<double>(input_scale) * 0x1p30),
                                     1.0000001 * std::numeric_limits<float>::min() / static_cast<double>(input_scale));
-      if (static_cast<double>(scale) < least)
-        scale = std::nextafter(static_cast<float>(least), std::numeric_limits<float>::infinity());
+      if (static_cast<double>(scales[c]) < least)
+        scales[c] = std::nextafter(static_cast<float>(least), std::numeric_limits<float>::infinity());
     }
-    if (!std::isfinite(scale) ||
-        static_cast<double>(scale) * static_cast<double>(input_scale) > std::numeric_limits<float>::max())
+    if (!std::isfinite(scales[c]) ||
+        static_cast<double>(scales[c]) * static_cast<double>(input_scale) > std::numeric_limits<float>::max())
       return bad_input(node_place(node),
                        fmt::format("the bias and weights of channel {} are too large for the range of the input", c),
                        "train or export the model again");
-    plan.scale.push_back(scale);
   }
+  return {};
+}
+
+Result<WeightPlan> plan_weights(const Graph& graph, const WeightUsers& users) {
+  WeightPlan plan{users.weights, users.axis, {}, users.nodes};
+  for (const double peak : CUPEL_TRY(weight_peaks(graph, users))) {
+    const float scale = peak == 0 ? 1.0f : static_cast<float>(peak / 127.0);
+    plan.scale.push_back(std::max(scale, std::numeric_limits<float>::min()));
+  }
+  // Twice: a scale that one node raises must fit the inputs of the others too.
+  for (int round = 0; round < 2; ++round)
+    for (size_t i = 0; i < users.nodes.size(); ++i)
+      CUPEL_TRY(raise_for_bias(graph, graph.node(users.nodes[i]), users.input_scales[i], plan.scale));
   return plan;
 }
 
@@ -90,13 +113,20 @@ Result<QuantPlan> choose_parameters(const Graph& graph, const Selection& selecti
     plan.activations[id] = activation_params(range->second);
   }
   const auto producers = graph.producers();
+  std::vector<WeightUsers> groups;
+  std::map<std::pair<ValueId, int64_t>, size_t> group_of;
   for (NodeId id : selection.contractions) {
     const Node& node = graph.node(id);
     if (!graph.value(node.inputs[1]).constant) continue;
     const ValueId source = quantized_source(graph, producers, plan, node.inputs[0]);
     if (!source.valid()) return internal_error(node_place(node), "its input has no quantization parameters");
-    plan.weights.push_back(CUPEL_TRY(plan_weights(graph, id, plan.activations[source].scale[0])));
+    const int64_t axis = channel_axis(node);
+    const auto [found, fresh] = group_of.try_emplace({node.inputs[1], axis}, groups.size());
+    if (fresh) groups.push_back({node.inputs[1], axis, {}, {}});
+    groups[found->second].nodes.push_back(id);
+    groups[found->second].input_scales.push_back(plan.activations[source].scale[0]);
   }
+  for (const WeightUsers& users : groups) plan.weights.push_back(CUPEL_TRY(plan_weights(graph, users)));
   return plan;
 }
 

@@ -16,11 +16,13 @@ struct Selection {
   std::map<std::string, std::string> kept;  // node name → why it stays in float
 };
 
-// Weights of one contraction: s8, symmetric, per output channel.
+// Constant weights, s8, symmetric, one scale for each index of `axis`: one set of codes for every contraction that
+// reads them with that axis as its output channels.
 struct WeightPlan {
-  NodeId node;
+  ValueId weights;
   int64_t axis;
   std::vector<float> scale;
+  std::vector<NodeId> nodes;
 };
 
 struct QuantPlan {
@@ -42,6 +44,9 @@ Result<Graph> apply_plan(const Graph& graph, const QuantPlan& plan);
 // Whether the node gives the same whether numbers or their codes are moved: ops of rule `same`, but for a Pad that
 // inserts a number other than 0.
 bool moves_codes_exactly(const Graph& graph, const Node& node);
+
+// The same, where ONNX allows codes as operand of the op in the opset of the file that will be written.
+bool moves_codes_in_file(const Graph& graph, const Node& node);
 
 // u8 parameters for the range [min, max].
 QuantParams activation_params(Range range);

@@ -210,6 +210,12 @@ bool moves_codes_exactly(const Graph& graph, const Node& node) {
   return value && value->size() == 1 && value->at(0) == 0;
 }
 
+bool moves_codes_in_file(const Graph& graph, const Node& node) {
+  constexpr int kLeastWritten = 13;  // files are written in this opset or a newer one
+  const int since = node.op->codes_since_opset;
+  return since > 0 && since <= std::max(graph.opset, kLeastWritten) && moves_codes_exactly(graph, node);
+}
+
 Selection select_values(const Graph& graph) { return Selector(graph).select(); }
 
 }  // namespace cupel

@@ -222,6 +222,32 @@ TEST(Writer, EverySampleComesBack) {
   EXPECT_GT(read_back, 60);
 }
 
+// Names of the nodes of the file.
+std::vector<std::string> node_names(const Graph& graph) {
+  const std::string bytes = bytes_of(graph);
+  const auto model = parse_model(std::as_bytes(std::span(bytes.data(), bytes.size())), "written");
+  std::vector<std::string> names;
+  if (model)
+    for (const NodeFields& node : model->graph->nodes) names.emplace_back(node.name);
+  return names;
+}
+
+TEST(Writer, NodeNamesAreUnique) {
+  // Silu is spelled out; the name of its first part is taken.
+  const Graph graph = parsed(R"(graph "names" stage imported opset 17 {
+  input %x : f32[4]
+  %a = Relu(%x) @"node"
+  %b = Relu(%a) @"node"
+  %c = Silu(%b) @"gate"
+  %d = Relu(%c) @"gate_gate"
+  %e = Relu(%d) @"node_1"
+  %f = Relu(%e) @"node"
+  output %f
+})");
+  EXPECT_EQ(node_names(graph),
+            (std::vector<std::string>{"node", "node_2", "gate_gate_1", "gate", "gate_gate", "node_1", "node_3"}));
+}
+
 TEST(Writer, Refusals) {
   Graph graph = parsed(sample(kSilu, 17));
   graph.stage = Stage::integer;
@@ -237,6 +263,14 @@ TEST(Writer, Refusals) {
 })");
   EXPECT_EQ(onnx_bytes(codes).error().message(),
             "node relu (Relu): ONNX has no such operator on codes\n  write the graph of stage quantized or before");
+  const Graph pooled = parsed(R"(graph "codes" stage quantized opset 17 {
+  input %x : u8[1,2,4,4] quant(scale=[0x1p-1], zero_point=[0])
+  %y = GlobalMaxPool(%x) : u8[1,2,1,1] quant(scale=[0x1p-1], zero_point=[0]) @"pool"
+  output %y
+})");
+  EXPECT_EQ(
+      onnx_bytes(pooled).error().message(),
+      "node pool (GlobalMaxPool): ONNX has no such operator on codes\n  write the graph of stage quantized or before");
   const Status nowhere = write_onnx(parsed(sample(kSilu, 17)), "no_such_folder/model.onnx");
   ASSERT_FALSE(nowhere);
   EXPECT_EQ(
@@ -288,6 +322,8 @@ TEST(Writer, OracleAgrees) {
         auto graph = parse_graph(text);
         ASSERT_TRUE(graph) << graph.error().message();
         graph->opset = opset;
+        // Of ops on codes those are written that ONNX allows on them.
+        if (graph->stage == Stage::integer) graph->stage = Stage::quantized;
         if (onnx_bytes(*graph))
           put("sample_" + std::string(op->name) + "_" + std::to_string(number++) + ".onnx", *graph);
       }

@@ -27,8 +27,8 @@ Result<Quantized> quantize(const Graph& g, const std::vector<Tensor>& inputs, Th
     given = true;
     return std::optional(inputs);
   };
-  const Ranges ranges = CUPEL_TRY(calibrate_min_max(g, s.activations, once, interpreter(threads)));
-  QuantPlan plan = CUPEL_TRY(choose_parameters(g, s, ranges));
+  const Calibration c = CUPEL_TRY(calibrate_min_max(g, s.activations, once, interpreter(threads)));
+  QuantPlan plan = CUPEL_TRY(choose_parameters(g, s, c.ranges));
   Graph out = CUPEL_TRY(apply_plan(g, plan));
   return Quantized{std::move(out), std::move(plan)};
 }
@@ -96,7 +96,7 @@ TEST(ApplyPlan, WritesCodesAsTheDefinitionSays) {
   g.add_output(g.node(n).outputs[0]);
   QuantPlan plan;
   plan.activations[x] = {{0.5f}, {3}, -1};
-  plan.weights.push_back({n, 0, {0.01f, 2.0f}});
+  plan.weights.push_back({w, 0, {0.01f, 2.0f}, {n}});
   const auto q = apply_plan(g, plan);
   ASSERT_TRUE(q) << q.error().message();
   EXPECT_EQ(print_graph(*q), R"(graph "main" stage quantized opset 17 {
@@ -111,6 +111,85 @@ TEST(ApplyPlan, WritesCodesAsTheDefinitionSays) {
   output %y
 }
 )");
+}
+
+// "s8: 2 read by 3": constants of codes of that type in the graph, and how many nodes read what they dequantize to.
+std::string held_codes(const Graph& g, DType type) {
+  const auto users = g.users();
+  size_t constants = 0, readers = 0;
+  for (size_t v = 0; v < g.values().size(); ++v) {
+    if (!g.values()[v].constant || g.values()[v].type.dtype != type || !g.values()[v].type.quant) continue;
+    ++constants;
+    EXPECT_EQ(users[v].size(), 1u) << g.values()[v].name << " is dequantized once";
+    readers += users[static_cast<size_t>(g.node(users[v][0]).outputs[0].index)].size();
+  }
+  return std::string(dtype_name(type)) + ": " + std::to_string(constants) + " read by " + std::to_string(readers);
+}
+
+TEST(ApplyPlan, SharedWeightsAreOneConstant) {
+  ThreadPool threads(1);
+  const Graph g = network(R"(input %x : f32[batch,4,6,6]
+weights %w [4,4,3,3] 0.3
+weights %b [4] 0.1
+%c1 = Conv(%x, %w, %b) {pads=[1,1,1,1]}
+%c2 = Conv(%x, %w, %b) {pads=[1,1,1,1]}
+%sum = Add(%c1, %c2)
+%c3 = Conv(%sum, %w, %b)
+output %c3)");
+  const auto q = quantize(g, samples::make_inputs(g, 4), threads);
+  ASSERT_TRUE(q) << q.error().message();
+  EXPECT_EQ(held_codes(q->graph, DType::s8), "s8: 1 read by 3");
+  EXPECT_EQ(held_codes(q->graph, DType::s32), "s32: 2 read by 3") << "%x and %sum have scales of their own";
+}
+
+TEST(ApplyPlan, WeightsReadAlongTwoAxesAreTwoConstants) {
+  ThreadPool threads(1);
+  const Graph g = network(R"(input %x : f32[batch,8]
+weights %w [8,8] 0.4
+weights %b [8] 0.1
+%a = Gemm(%x, %w) {transB=1}
+%c = Gemm(%a, %w, %b)
+%y = MatMul(%c, %w)
+output %y)");
+  const auto q = quantize(g, samples::make_inputs(g, 4), threads);
+  ASSERT_TRUE(q) << q.error().message();
+  EXPECT_EQ(held_codes(q->graph, DType::s8), "s8: 2 read by 3");
+  ASSERT_EQ(q->plan.weights.size(), 2u);
+  EXPECT_EQ(q->plan.weights[0].axis, 0);
+  EXPECT_EQ(q->plan.weights[1].axis, 1);
+}
+
+TEST(ApplyPlan, AFloatReaderKeepsTheNumbers) {
+  ThreadPool threads(1);
+  const Graph g = network(R"(input %x : f32[batch,8,8]
+weights %w [8,8] 0.4
+%m = MatMul(%x, %w)
+%y = Sub(%m, %w)
+output %y)");
+  const auto q = quantize(g, samples::make_inputs(g, 4), threads);
+  ASSERT_TRUE(q) << q.error().message();
+  EXPECT_EQ(held_codes(q->graph, DType::s8), "s8: 1 read by 1");
+  EXPECT_TRUE(q->graph.value(q->graph.nodes().back().inputs[1]).constant.has_value());
+}
+
+TEST(ApplyPlan, WhatOnnxForbidsOnCodesReadsNumbersAndBecomesCodesAgain) {
+  ThreadPool threads(1);
+  const Graph g = network(R"(input %x : f32[batch,4,6,6]
+weights %w [4,4,1,1] 0.5
+%p = GlobalMaxPool(%x)
+%y = Conv(%p, %w)
+output %y)");
+  const auto q = quantize(g, samples::make_inputs(g, 4), threads);
+  ASSERT_TRUE(q) << q.error().message();
+  std::string ops;
+  for (const Node& node : q->graph.nodes())
+    if (!q->graph.value(node.inputs[0]).constant) ops += std::string(node.op->name) + " ";
+  EXPECT_EQ(ops, "QuantizeLinear DequantizeLinear GlobalMaxPool QuantizeLinear DequantizeLinear Conv ");
+  for (const Node& node : q->graph.nodes()) {
+    if (node.op->name != "QuantizeLinear") continue;
+    const QuantParams& params = *q->graph.type(node.outputs[0]).quant;
+    EXPECT_TRUE(params == q->plan.activations.at(g.inputs()[0])) << "the maximum of codes is one of them";
+  }
 }
 
 TEST(ApplyPlan, MovesRunOnCodes) {

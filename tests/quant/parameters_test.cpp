@@ -79,6 +79,26 @@ TEST(WeightParameters, ABiasBeyondThirtyBitsRaisesTheScale) {
   EXPECT_EQ(scale[1], 1.0f);
 }
 
+TEST(WeightParameters, SharedWeightsTakeTheLargestScaleThatOneOfTheirNodesNeeds) {
+  Graph g;
+  g.stage = Stage::simplified;
+  const ValueId x = g.add_input("x", {DType::f32, {Dim(1, "batch"), 2}, {}}),
+                w = g.add_constant("w", Tensor::of<float>({2, 2}, {127, 0, 127, 0})),
+                small = g.add_constant("small", Tensor::of<float>({2}, {1, 1})),
+                large = g.add_constant("large", Tensor::of<float>({2}, {1, 3e9f}));
+  for (const ValueId bias : {small, large}) {
+    const NodeId n = g.add_node(*find_op("Gemm"), "fc", {x, w, bias}, {{"transB", int64_t{1}}}, {"y"}).value();
+    g.add_output(g.node(n).outputs[0]);
+  }
+  const auto plan = choose_parameters(g, select_values(g), {{x, {0, 255}}});
+  ASSERT_TRUE(plan) << plan.error().message();
+  ASSERT_EQ(plan->weights.size(), 1u);
+  EXPECT_EQ(plan->weights[0].nodes.size(), 2u);
+  EXPECT_EQ(plan->weights[0].scale[0], 1.0f);
+  EXPECT_LE(3e9 / plan->weights[0].scale[1], 0x1p30);
+  EXPECT_GT(plan->weights[0].scale[1], 1.0f);
+}
+
 TEST(WeightParameters, ErrorsNameTheNode) {
   const auto message = [](const Result<QuantPlan>& plan) { return plan ? "no error" : plan.error().message(); };
   const std::string remedy = "\n  train or export the model again";
@@ -108,7 +128,8 @@ struct Calibrated {
   Graph graph = network(networks::kResidual);
   Selection selection = select_values(graph);
   Result<Ranges> run(const BatchSource& source) {
-    return calibrate_min_max(graph, selection.activations, source, interpreter(threads));
+    Calibration c = CUPEL_TRY(calibrate_min_max(graph, selection.activations, source, interpreter(threads)));
+    return std::move(c.ranges);
   }
 };
 

@@ -14,17 +14,19 @@ MEAN, STD = 0.2860, 0.3530  # of models/fashion_mnist.toml
 
 
 class Checks:
-    """Counts checks; a failed one is printed at once and fails the program at the end."""
+    """Counts checks; a failed one is printed at once (unless quiet) and fails the program at the end."""
 
-    def __init__(self):
+    def __init__(self, quiet=False):
         self.done = 0
         self.failed = 0
+        self.quiet = quiet
 
     def that(self, holds, text):
         self.done += 1
         if not holds:
             self.failed += 1
-            print(f"FAILED  {text}", flush=True)
+            if not self.quiet:
+                print(f"FAILED  {text}", flush=True)
         return bool(holds)
 
     def equal(self, found, expected, text):
@@ -82,6 +84,16 @@ def idx(path):
     return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(dims)
 
 
+def array_data_set(folder, samples):
+    """Writes a data set of `samples`, [count, …], all for calibration; gives the path of its TOML file."""
+    np.save(f"{folder}/samples.npy", samples)
+    (pathlib.Path(folder) / "every.txt").write_text("".join(f"{i}\n" for i in range(len(samples))))
+    path = pathlib.Path(folder) / "samples.toml"
+    path.write_text('[sources.all]\nformat = "npz"\nimages = "samples.npy"\nimage_layout = "none"\n[preprocess]\nsteps = []\n'
+                    '[splits]\ncalibrate = { source = "all", indices = "every.txt" }\n')
+    return path
+
+
 def fashion_mnist(part, indices):
     """Images float32 [n, 1, 28, 28], preprocessed as models/fashion_mnist.toml says, and labels [n].
 
@@ -99,7 +111,7 @@ def calibration_indices(source):
 
 
 def runtime_session(model, optimize):
-    """An ONNX Runtime session with its graph optimizations all on or all off."""
+    """An ONNX Runtime session with its graph optimizations all on or all off. `model`: a path, or a file's bytes."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -107,7 +119,8 @@ def runtime_session(model, optimize):
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
     options.intra_op_num_threads = min(2, os.cpu_count() or 1)
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def runtime_outputs(model, images, optimize, batch=100):

@@ -23,6 +23,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   options.provenance = provenance(engine);
   options.evaluate = {common.batch,    flags.samples, flags.layer_samples, flags.max_drop, flags.top_k,
                       work.progress(), engine};
+  options.warn = print_warnings;
   auto report = assay(flags.model, flags.data, work.context(), options);
   const bool stopped = work.finish();
   if (!report) return std::unexpected(std::move(report).error());

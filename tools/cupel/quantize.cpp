@@ -29,6 +29,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   if (stop_requested())
     return fail(ErrorKind::resource, "calibration", "interrupted before it was complete; nothing was written",
                 "run the command again");
+  print_warnings(quantized->warnings);
   CUPEL_TRY(write_onnx(quantized->graph, flags.output, {flags.external_data}));
   const Model written = CUPEL_TRY(load_model(flags.output, work.context()));
   const ModelRow before = model_row(model, "FP32", ModelRole::base),
@@ -53,6 +54,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   json["calibration_samples"] = samples;
   json["kept_in_float"] = nlohmann::ordered_json::object();
   for (const auto& [node, reason] : quantized->plan.kept) json["kept_in_float"][printable(node, 4096)] = reason;
+  json["warnings"] = quantized->warnings;
   CUPEL_TRY(write_json(common, json.dump(2) + "\n"));
   return 0;
 }

@@ -84,6 +84,8 @@ Status write_json(const CommonFlags& flags, const std::string& text);
 // usage error when no file can be made at `path`: what is known before the work is done. Writes nothing.
 Status check_place(const std::filesystem::path& path);
 void print(const std::string& text);
+// "warning: TEXT" for each on standard error, at most ten; the number of the others on one line more.
+void print_warnings(const std::vector<std::string>& texts);
 
 // Date, command line, versions and machine for a report; with the machine's peaks when they are to be measured.
 Provenance provenance(EngineKind engine, bool with_peaks = true);

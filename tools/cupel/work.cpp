@@ -157,6 +157,15 @@ Status check_place(const std::filesystem::path& path) {
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
+void print_warnings(const std::vector<std::string>& texts) {
+  constexpr size_t kShown = 10;
+  g_line.end();
+  for (size_t i = 0; i < std::min(texts.size(), kShown); ++i)
+    std::fputs(fmt::format("warning: {}\n", texts[i]).c_str(), stderr);
+  if (texts.size() > kShown)
+    std::fputs(fmt::format("warning: {} more of this kind; --json has all\n", texts.size() - kShown).c_str(), stderr);
+}
+
 void remember_command(int argc, char** argv) { g_command.assign(argv, argv + argc); }
 
 Result<EngineKind> engine_kind(const std::string& name) {
