@@ -22,7 +22,7 @@ bool is_elementwise(const Node& node) {
     default: break;
   }
   constexpr std::string_view kNames[] = {"Sub",  "Div", "Max", "Min",   "Quantize", "Dequantize", "Requantize",
-                                         "Sqrt", "Neg", "Abs", "Floor", "Ceil",     "Reciprocal", "BatchNormalization"};
+                                         "Sqrt", "Neg", "Abs", "Floor", "Ceil",     "Reciprocal", "BatchNormalization", "Where"};
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 

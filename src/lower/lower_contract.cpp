@@ -12,20 +12,6 @@
 namespace cupel {
 namespace {
 
-// s8 weights as they are multiplied: codes minus their zero point, where that fits s8.
-Result<Tensor> centered_weights(const Tensor& w, const TensorType& type, int64_t rows) {
-  Tensor out(DType::s8, w.dims());
-  const int64_t inner = rows == 0 ? 0 : w.size() / rows;
-  for (int64_t i = 0; i < w.size(); ++i) {
-    const int64_t v = w.int_at(i) - type.quant->zero_point_at(type.quant->per_tensor() ? 0 : i / inner);
-    if (v < -128 || v > 127)
-      return unsupported("", "weights whose distance from their zero point passes 8 bits",
-                         "quantize weights symmetrically");
-    out.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(v);
-  }
-  return out;
-}
-
 bool all_finite(const Tensor& weights) {
   if (weights.dtype() != DType::f32) return true;
   const auto values = weights.data<float>();
@@ -41,6 +27,34 @@ std::vector<float> floats(const Tensor& t, int64_t columns) {
 
 }  // namespace
 
+Lowering::CenteredWeights Lowering::centered_weights(const Tensor& rows, const TensorType& type) {
+  const int64_t columns = rows.dims()[0], depth = columns == 0 ? 0 : rows.size() / columns;
+  const auto centered = [&](int64_t i) {
+    return rows.int_at(i) - type.quant->zero_point_at(type.quant->per_tensor() ? 0 : i / depth);
+  };
+  int64_t least = 0, greatest = 0;
+  for (int64_t i = 0; i < rows.size(); ++i) {
+    least = std::min(least, centered(i));
+    greatest = std::max(greatest, centered(i));
+  }
+  const int64_t parts = std::max<int64_t>({1, (greatest + 126) / 127, (-least + 127) / 128});
+  CenteredWeights out{Tensor(DType::s8, {columns, parts * depth}), {}};
+  const auto codes = out.codes.mutable_data<int8_t>();
+  for (int64_t c = 0; c < columns; ++c) {
+    WeightSum& sum = out.sums.emplace_back();
+    for (int64_t k = 0; k < depth; ++k) {
+      int64_t rest = centered(c * depth + k);
+      sum.add(rest);
+      for (int64_t p = 0; p < parts; ++p) {
+        const int64_t code = std::clamp<int64_t>(rest, -128, 127);
+        codes[static_cast<size_t>((c * parts + p) * depth + k)] = static_cast<int8_t>(code);
+        rest -= code;
+      }
+    }
+  }
+  return out;
+}
+
 Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
                                std::vector<WeightSum>& sums, int64_t groups) {
   const int64_t columns = rows.dims()[0] / groups, depth = rows.dims()[1];
@@ -55,17 +69,19 @@ Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64
     }
     return add_constant(all);
   }
-  const Tensor centered = CUPEL_TRY(centered_weights(rows, type, rows.dims()[0]));
-  for (int64_t r = 0; r < rows.dims()[0]; ++r) {
-    WeightSum sum;
-    for (int64_t k = 0; k < depth; ++k) sum.add(centered.data<int8_t>()[static_cast<size_t>(r * depth + k)]);
-    sums.push_back(sum);
+  const CenteredWeights centered = centered_weights(rows, type);
+  sums.insert(sums.end(), centered.sums.begin(), centered.sums.end());
+  const int64_t whole_depth = centered.codes.dims()[1];
+  if (const int64_t parts = whole_depth / depth; parts > 1) {
+    // One reduction after another over the same elements: the borders would be of the part's loop.
+    spec.loops.insert(spec.loops.begin(), {parts, 0});
+    spec.rows = spec.columns = {};
   }
   spec.b = {target_.byte_dot_product ? DType::s8 : DType::s16, true, 0, 0, std::vector<int64_t>(spec.space.size(), 0)};
-  spec.b_block_stride = block_bytes_s8(depth / run, run) * (target_.byte_dot_product ? 1 : 2);
+  spec.b_block_stride = block_bytes_s8(whole_depth / run, run) * (target_.byte_dot_product ? 1 : 2);
   std::vector<std::byte> all;
   for (int64_t g = 0; g < groups; ++g) {
-    const Tensor part = centered.rows(g * columns, columns);
+    const Tensor part = centered.codes.rows(g * columns, columns);
     const Tensor packed = target_.byte_dot_product ? pack_weights_s8(part, run) : pack_weights_s16(part, run);
     if (g == 0 && groups > 1) spec.b.strides[0] = packed.bytes_size();
     all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());

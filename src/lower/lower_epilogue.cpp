@@ -225,7 +225,8 @@ SpreadConstant spread_constant(const Tensor& t, const Walk& walk) {
 
 Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk& walk) {
   if (const auto& constant = graph_.value(value).constant) {
-    const DType type = constant->dtype();
+    // Booleans are bytes of 0 and 1.
+    const DType type = constant->dtype() == DType::boolean ? DType::u8 : constant->dtype();
     if (type != DType::f32 && type != DType::u8 && type != DType::s8)
       return unsupported("", fmt::format("a constant operand of type {}", dtype_name(type)),
                          "run the model with --engine reference");
@@ -274,6 +275,32 @@ Scalar requantized(Scalar code, const TensorType& from, const TensorType& to) {
                         to.quant->zero_point[0]);
 }
 
+// Quantize and Dequantize with parameters for each index of an axis: docs/quantization.md 1, with operands for z, 1 / s
+// and s. The zero points are whole numbers of f32, so that rounding gives them as s32.
+Result<Scalar> Lowering::axis_expression(Draft& draft, const Node& node, Scalar x, const Walk& walk) {
+  const bool quantize = node.op->name == "Quantize";
+  const TensorType& t = graph_.type(quantize ? node.outputs[0] : node.inputs[0]);
+  const QuantParams& q = *t.quant;
+  const int64_t rank = static_cast<int64_t>(t.shape.size()), axis = q.axis < 0 ? q.axis + rank : q.axis;
+  if (node.op->name == "Requantize" || axis == 0)
+    return unsupported(
+        "", axis == 0 ? "codes with parameters for each batch item" : "a Requantize of codes with parameters per axis",
+        "run the model with --engine reference");
+  if (walk.dims.empty()) return x;  // only asked whether there is an expression
+  std::vector<float> zeros, factors, low, high;
+  for (size_t c = 0; c < q.scale.size(); ++c) {
+    zeros.push_back(static_cast<float>(q.zero_point[c]));
+    factors.push_back(quantize ? ops::inverse_scale(q.scale[c]) : q.scale[c]);
+    low.push_back(static_cast<float>(dtype_min(t.dtype) - q.zero_point[c]));
+    high.push_back(static_cast<float>(dtype_max(t.dtype) - q.zero_point[c]));
+  }
+  const int dim = static_cast<int>(axis) - 1;
+  const auto of_axis = [&](const std::vector<float>& values) { return dimension_constant(draft, values, dim, walk); };
+  const Scalar zero = round_s32(of_axis(zeros));
+  if (!quantize) return to_f32(x - zero) * of_axis(factors);
+  return round_s32(less(greater(x * of_axis(factors), of_axis(low)), of_axis(high))) + zero;
+}
+
 Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands,
                                          const Walk& walk) {
   const std::string_view op = node.op->name;
@@ -284,8 +311,9 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
   if (changes_shape(node)) return operands[0];
   if (op == "Quantize" || op == "Dequantize" || op == "Requantize") {
     const TensorType& t = op == "Dequantize" ? in : out;
-    if (!per_tensor(t) || dtype_bits(t.dtype) != 8)
-      return unsupported("", "codes with parameters per axis", "run the model with --engine reference");
+    if (dtype_bits(t.dtype) != 8)
+      return unsupported("", "codes of other than 8 bits", "run the model with --engine reference");
+    if (!per_tensor(t)) return axis_expression(draft, node, operands[0], walk);
     if (op == "Quantize")
       return to_code(operands[0] * Scalar(ops::inverse_scale(t.quant->scale[0])), t.dtype, t.quant->zero_point[0]);
     if (op == "Dequantize") return from_code(operands[0], t.quant->zero_point[0], t.quant->scale[0]);
@@ -312,6 +340,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     }
     return unsupported("", "operands of mixed types", "run the model with --engine reference");
   }
+  if (op == "Where" && out.dtype == DType::f32) return select(operands[0] > Scalar(0), operands[1], operands[2]);
   if (in.dtype != DType::f32)
     return unsupported("", fmt::format("{} on {}", op, dtype_name(in.dtype)), "run the model with --engine reference");
   const Scalar x = operands[0];

@@ -91,18 +91,15 @@ Status Lowering::lower_depthwise(NodeId id) {
     if (!window.halo.empty()) sum = sum + 0.0f;
     return finish_window(id, std::move(spec), draft, sum, walk, {x.layout.buffer, buffer, start_buffer});
   }
-  Tensor packed(DType::s8, {taps, padded});
-  std::vector<WeightSum> sums(static_cast<size_t>(channels));
+  const CenteredWeights centered = centered_weights(weights->reshaped({channels, taps}), tw);
+  const int64_t all_taps = centered.codes.dims()[1];
+  if (all_taps > taps) spec.loops.insert(spec.loops.begin(), {all_taps / taps, 0});
+  Tensor packed(DType::s8, {all_taps, padded});
   for (int64_t c = 0; c < channels; ++c)
-    for (int64_t t = 0; t < taps; ++t) {
-      const int64_t v = weights->int_at(c * taps + t) - tw.quant->zero_point_at(c);
-      if (v < -128 || v > 127)
-        return unsupported("", "weights whose distance from their zero point passes 8 bits",
-                           "quantize weights symmetrically");
-      packed.mutable_data<int8_t>()[static_cast<size_t>(t * padded + c)] = static_cast<int8_t>(v);
-      sums[static_cast<size_t>(c)].add(v);
-    }
-  SumScaling scaling = sum_scaling(tx, tw, ty, bias, sums);
+    for (int64_t t = 0; t < all_taps; ++t)
+      packed.mutable_data<int8_t>()[static_cast<size_t>(t * padded + c)] =
+          centered.codes.data<int8_t>()[static_cast<size_t>(c * all_taps + t)];
+  SumScaling scaling = sum_scaling(tx, tw, ty, bias, centered.sums);
   scaling.starts.resize(static_cast<size_t>(padded), 0);
   const int64_t buffer = add_constant(packed);
   spec.weights = {DType::s8, true, 0, 0, {0, 0, 1}};

@@ -95,6 +95,7 @@ class Lowering {
   Scalar through_table(Draft& draft, const Tensor& table, DType code, Scalar x);
   // The expression of one elementwise node on given operand scalars; unsupported when the op has none.
   Result<Scalar> node_expression(Draft& draft, const Node& node, const std::vector<Scalar>& operands, const Walk& walk);
+  Result<Scalar> axis_expression(Draft& draft, const Node& node, Scalar x, const Walk& walk);
   // A graph value as an operand of the draft, read at the result's coordinates.
   Result<Scalar> operand_scalar(Draft& draft, ValueId value, const Walk& walk);
   // One number for each index of the last dimension of the space, padded with `padding` to whole blocks of 16.
@@ -197,6 +198,13 @@ class Lowering {
       magnitude += weight < 0 ? -weight : weight;
     }
   };
+  // Weights as they are multiplied, [columns][K]: codes minus their zero point, the sums of them by column. Where some
+  // distance passes 8 bits each row is several rows of K behind each other, whose sum it is: [columns][parts·K].
+  struct CenteredWeights {
+    Tensor codes;  // s8
+    std::vector<WeightSum> sums;
+  };
+  static CenteredWeights centered_weights(const Tensor& rows, const TensorType& type);
   // What becomes of the integer sums of a contraction of codes, column by column: `starts` of the accumulators (bias,
   // less what the operand's zero point adds), `multipliers` of the sums, and a bound of |sum · multiplier| over all
   // columns.
@@ -219,7 +227,8 @@ class Lowering {
     bool padded = false;                 // a convolution of which some window reads padding
   };
   Status finish_contraction(NodeId id, Contraction c);
-  // Packed weights of a constant operand [columns][steps·run]; gives the buffer.
+  // Packed weights of a constant operand [columns][steps·run]; gives the buffer. Weights that are several parts add the
+  // outermost loop over them, which reads the same elements of the other operand again.
   Result<int64_t> pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
                        std::vector<WeightSum>& sums, int64_t groups);
   Status finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, Walk walk, std::vector<int64_t> buffers);

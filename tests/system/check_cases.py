@@ -18,7 +18,6 @@ SKIPPED = 77
 
 # Cases that are not right yet, and why.
 OPEN = {
-    "activations_per_channel": "codes with parameters per axis have no compiled form",
     "average_pool_ceil": "an average with ceil_mode has no compiled form",
     "average_pool_empty_window": "compiled code divides by a window of no elements",
     "clip_bound_cast": "a bound behind Cast of a constant is no constant",
@@ -27,11 +26,9 @@ OPEN = {
     "gather_out_of_range": "constant indices are looked at only when the model runs",
     "gemm_alpha_beta": "Gemm with alpha or beta has no compiled form",
     "identity_of_input": "an output that is an input",
-    "mask_where": "Where has no compiled form",
     "pad_exported": "pads computed from constants",
     "two_outputs_one_value": "two outputs of one value",
     "u8_input": "codes from a graph input have no parameters",
-    "weights_asymmetric": "weights minus their zero point pass 8 bits",
 }
 # Refused as bad input by every verb.
 REFUSED = {"gather_out_of_range"}
@@ -84,7 +81,7 @@ def check_quantized(cupel, checks, folder, work, expected):
         db = sqnr_db(values, ours[output])
         checks.that(db >= LEAST_SQNR_DB, f"{name}: INT8 keeps {db:.1f} dB of {output}")
         top = np.mean(ours[output].argmax(-1) == values.argmax(-1))
-        checks.that(top >= 0.95, f"{name}: INT8 has the same greatest element in {top:.0%} of {output}")
+        checks.that(top >= 1 - 1.5 / len(values), f"{name}: INT8 has the same greatest element in {top:.0%} of {output}")
     nodes = json.loads((work / "int8.json").read_text())
     if name in ON_INTEGERS:
         checks.that(nodes["integer_macs_per_sample"] >= ON_INTEGERS[name] * nodes["macs_per_sample"],

@@ -156,14 +156,14 @@ class Bound:
 
 def agree(checks, model, path, feeds, ours, what):
     """ONNX Runtime loads the file with its optimizations off and on, runs it, and Cupel's outputs (by name) lie within
-    the bound. Gives the largest difference in shares of its bound."""
+    the bound. Gives the largest difference in shares of its bound, and ONNX Runtime's outputs."""
     names = [o.name for o in model.graph.output]
     try:
         theirs = dict(zip(names, harness.runtime_session(path, False).run(names, feeds)))
         optimized = dict(zip(names, harness.runtime_session(path, True).run(names, feeds)))
     except Exception as error:  # every kind of refusal counts
         checks.that(False, f"{what}: ONNX Runtime: {error}")
-        return 0.0
+        return 0.0, {}
     shown = with_every_value(model)
     session = harness.runtime_session(shown.SerializeToString(), False)
     every = [o.name for o in shown.graph.output]
@@ -175,4 +175,4 @@ def agree(checks, model, path, feeds, ours, what):
         allowed = bound.error[name] + ROUNDING * bound.largest(name)
         checks.that(largest <= allowed, f"{what}: {name} differs by {largest}, allowed are {allowed}")
         worst = max(worst, largest / allowed if allowed else 0.0)
-    return worst
+    return worst, theirs
