@@ -19,7 +19,6 @@ SKIPPED = 77
 # Cases that are not right yet, and why.
 OPEN = {
     "average_pool_ceil": "an average with ceil_mode has no compiled form",
-    "average_pool_empty_window": "compiled code divides by a window of no elements",
     "clip_bound_cast": "a bound behind Cast of a constant is no constant",
     "fixed_batch_rows": "a fixed leading dimension is taken for a batch",
     "float16": "operands of type f16",
