@@ -21,8 +21,10 @@ bool is_elementwise(const Node& node) {
     case QuantRule::unary: return true;
     default: break;
   }
-  constexpr std::string_view kNames[] = {"Sub",  "Div", "Max", "Min",   "Quantize", "Dequantize", "Requantize",
-                                         "Sqrt", "Neg", "Abs", "Floor", "Ceil",     "Reciprocal", "BatchNormalization", "Where"};
+  constexpr std::string_view kNames[] = {
+      "Sub",   "Div",   "Max",     "Min",   "Quantize", "Dequantize", "Requantize",
+      "Sqrt",  "Neg",   "Abs",     "Floor", "Ceil",     "Reciprocal", "BatchNormalization",
+      "Where", "Equal", "Greater", "Less",  "Not",      "And",        "Or"};
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
@@ -96,7 +98,7 @@ Status Lowering::place_inputs() {
     for (size_t d = dims.size(); d-- > 0; stride *= dims[d]) place.layout.strides[d] = stride;
     // Codes that the caller gives as s8 are kept as u8.
     const TensorType& given = source_.type(source_.inputs()[lowered_.program.inputs.size()]);
-    place.layout.dtype = given.dtype;
+    place.layout.dtype = stored_type(given.dtype);
     places_[id] = given.dtype == v.type.dtype ? place : CUPEL_TRY(shifted(id, place));
     lowered_.program.inputs.push_back({v.name, given, true});
   }
@@ -286,7 +288,7 @@ Result<Placed> Lowering::planned_place(ValueId value, bool whole_blocks, int64_t
   } else {
     shape = matrix_shape(type.dtype, dims);
   }
-  place.layout = {-1, type.dtype, dims, shape.offset, shape.strides};
+  place.layout = {-1, stored_type(type.dtype), dims, shape.offset, shape.strides};
   item_bytes = shape.item_bytes;
   return place;
 }
@@ -459,9 +461,9 @@ Status Lowering::copy_outputs() {
     std::vector<int64_t> read = from.layout.strides;
     read.resize(spec.space.size(), 0);
     const TensorType& wanted = source_.type(source_.outputs()[i]);
-    spec.operands = {{v.type.dtype, false, from.layout.offset,
+    spec.operands = {{stored_type(v.type.dtype), false, from.layout.offset,
                       lowered_.program.buffers[static_cast<size_t>(from.layout.buffer)].item_bytes, read}};
-    spec.out = {wanted.dtype, false, 0, stride, write};
+    spec.out = {stored_type(wanted.dtype), false, 0, stride, write};
     ExprBuilder b;
     const Scalar x = b.operand(0, spec.operands[0].dtype);
     spec.value = b.finish(wanted.dtype == v.type.dtype ? x : x - Scalar(128));

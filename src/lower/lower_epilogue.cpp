@@ -225,8 +225,7 @@ SpreadConstant spread_constant(const Tensor& t, const Walk& walk) {
 
 Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk& walk) {
   if (const auto& constant = graph_.value(value).constant) {
-    // Booleans are bytes of 0 and 1.
-    const DType type = constant->dtype() == DType::boolean ? DType::u8 : constant->dtype();
+    const DType type = stored_type(constant->dtype());
     if (type != DType::f32 && type != DType::u8 && type != DType::s8)
       return unsupported("", fmt::format("a constant operand of type {}", dtype_name(type)),
                          "run the model with --engine reference");
@@ -341,9 +340,19 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     return unsupported("", "operands of mixed types", "run the model with --engine reference");
   }
   if (op == "Where" && out.dtype == DType::f32) return select(operands[0] > Scalar(0), operands[1], operands[2]);
+  if (out.dtype == DType::boolean && in.dtype == out.dtype) {
+    const auto truth = [](Scalar byte) { return select(byte > Scalar(0), Scalar(1), Scalar(0)); };
+    if (op == "Not") return truth(operands[0]) ^ Scalar(1);
+    if (op == "And") return truth(operands[0]) & truth(operands[1]);
+    if (op == "Or") return truth(operands[0]) | truth(operands[1]);
+  }
   if (in.dtype != DType::f32)
     return unsupported("", fmt::format("{} on {}", op, dtype_name(in.dtype)), "run the model with --engine reference");
   const Scalar x = operands[0];
+  if (out.dtype == DType::boolean) {
+    const Scalar holds = op == "Equal" ? x == operands[1] : op == "Greater" ? x > operands[1] : x < operands[1];
+    return select(holds, Scalar(1), Scalar(0));
+  }
   if (op == "Sub") return x - operands[1];
   if (op == "Div") return x / operands[1];
   if ((op == "Max" || op == "Min") && operands.size() == 2)

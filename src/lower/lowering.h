@@ -24,6 +24,9 @@ struct Placed {
   bool requantized = false;
 };
 
+// The type of a value's elements in memory: booleans are bytes of 0 and 1.
+inline DType stored_type(DType type) { return type == DType::boolean ? DType::u8 : type; }
+
 // Elementwise nodes that a kernel's expression takes in, in the order of the graph. They read the kernel's own result,
 // each other, constants and values placed before; the result of the last one alone is read by anything else.
 using Absorbed = std::vector<NodeId>;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "onnx/attribute_proto.h"
 #include "onnx/element_type.h"
+#include "onnx/input_codes.h"
 #include "onnx/tensor_proto.h"
 #include "onnx/upgrade.h"
 #include "ops/onnx_dtype.h"
@@ -387,7 +388,7 @@ Result<Graph> Importer::run() {
   CUPEL_TRY(add_inputs());
   for (const size_t index : order) CUPEL_TRY(import_node(index));
   CUPEL_TRY(add_outputs());
-  return std::move(graph_);
+  return with_input_codes(std::move(graph_));
 }
 
 }  // namespace cupel

@@ -220,6 +220,11 @@ const OpDef kQuantize{.name = "Quantize",
   input %x : f32[batch,3,5]
   %y = Quantize(%x) : u8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[120])
   output %y
+})",
+                                  R"(graph "quantize_axis" stage integer opset 17 {
+  input %x : f32[batch,3,5]
+  %y = Quantize(%x) : s8[batch,3,5] quant(axis=1, scale=[0x1.99999ap-5, 0x1p-6, 0x1.8p-2], zero_point=[-128, 3, 127])
+  output %y
 })"}};
 
 const OpDef kDequantize{.name = "Dequantize",
@@ -228,6 +233,11 @@ const OpDef kDequantize{.name = "Dequantize",
                         .reference = reference_dequantize,
                         .samples = {R"(graph "dequantize" stage integer opset 17 {
   input %x : s8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[-20])
+  %y = Dequantize(%x)
+  output %y
+})",
+                                    R"(graph "dequantize_axis" stage integer opset 17 {
+  input %x : u8[batch,3,2] quant(axis=2, scale=[0x1.99999ap-5, 0x1p+3], zero_point=[0, 255])
   %y = Dequantize(%x)
   output %y
 })"}};

@@ -101,7 +101,11 @@ class RandomLayer {
     const bool per_channel = chance(0.8);
     const size_t count = per_channel ? static_cast<size_t>(dims[static_cast<size_t>(axis)]) : 1;
     QuantParams q{{}, std::vector<int32_t>(count, 0), per_channel ? axis : -1};
-    for (size_t i = 0; i < count; ++i) q.scale.push_back(real(0.001, 0.02));
+    const bool symmetric = chance(0.8);
+    for (size_t i = 0; i < count; ++i) {
+      q.scale.push_back(real(0.001, 0.02));
+      if (!symmetric) q.zero_point[i] = static_cast<int32_t>(one_of<int64_t>({-128, 127, pick(-128, 127)}));
+    }
     return graph_.add_constant(fresh("w"), std::move(t), q);
   }
   ValueId float_weights(Dims dims, double size) {

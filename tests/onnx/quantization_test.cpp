@@ -25,6 +25,36 @@ TEST(Quantization, PerTensor) {
 )");
 }
 
+TEST(Quantization, InputsOfCodesTakeTheParametersOfTheirReaders) {
+  const auto model = [] {
+    ModelBuilder m;
+    m.input("x", {"batch", 2, 3}, 2).constant<float>("s", {}, {0.5f}).constant<uint8_t>("z", {}, {uint8_t{128}});
+    m.constant<float>("t", {}, {0.25f});
+    m.node("DequantizeLinear", {"x", "s", "z"}, {"y"}, {}, "first").output("y");
+    return m;
+  };
+  ModelBuilder moved = model();
+  moved.node("Transpose", {"x"}, {"p"}, {{"perm", std::vector<int64_t>{0, 2, 1}}}, "move");
+  moved.node("DequantizeLinear", {"p", "s", "z"}, {"w"}, {}, "second").output("w");
+  EXPECT_EQ(text_of(moved), R"(graph "main" stage imported opset 17 {
+  input %x : u8[batch,2,3] quant(scale=[0x1p-1], zero_point=[128])
+  %y = DequantizeLinear(%x) {dtype="u8", scale=reals [0x1p-1], zero_point=[128]} : f32[batch,2,3] @"first"
+  %p = Transpose(%x) {perm=[0, 2, 1]} : u8[batch,3,2] quant(scale=[0x1p-1], zero_point=[128]) @"move"
+  %w = DequantizeLinear(%p) {dtype="u8", scale=reals [0x1p-1], zero_point=[128]} : f32[batch,3,2] @"second"
+  output %y
+  output %w
+}
+)");
+  // Readers that differ, or that read integers, leave it an input of integers.
+  const std::string plain = "input %x : u8[batch,2,3]\n";
+  ModelBuilder differing = model();
+  differing.node("DequantizeLinear", {"x", "t", "z"}, {"w"}, {}, "second").output("w");
+  EXPECT_NE(text_of(differing).find(plain), std::string::npos) << text_of(differing);
+  ModelBuilder read = model();
+  read.node("Cast", {"x"}, {"w"}, {{"to", int64_t{1}}}, "second").output("w");
+  EXPECT_NE(text_of(read).find(plain), std::string::npos) << text_of(read);
+}
+
 TEST(Quantization, DefaultsAndOneElementScales) {
   // No zero point: 0 of type u8. A list of one scale holds for the tensor.
   ModelBuilder m;

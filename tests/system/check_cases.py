@@ -27,7 +27,6 @@ OPEN = {
     "identity_of_input": "an output that is an input",
     "pad_exported": "pads computed from constants",
     "two_outputs_one_value": "two outputs of one value",
-    "u8_input": "codes from a graph input have no parameters",
 }
 # Refused as bad input by every verb.
 REFUSED = {"gather_out_of_range"}
