@@ -8,6 +8,10 @@
 #include "base/hash.h"
 #include "driver/engine.h"
 #include "driver/shared_library.h"
+#include "ir/text.h"
+#include "ir/verifier.h"
+#include "kernel/check_program.h"
+#include "kernel/program_text.h"
 #include "onnx/reader.h"
 #include "profile/issue_rate.h"
 #include "reference/interpreter.h"
@@ -23,6 +27,23 @@ constexpr std::string_view kSimplify[] = {"resolve_shapes", "fold_constants",   
                                           "fold_constants", "finish_simplify"};
 constexpr std::string_view kAfterQuantization[] = {"drop_redundant_clamps"};
 constexpr std::string_view kIntegerize[] = {"drop_redundant_clamps", "integerize", "fold_constants"};
+
+// A dump and the constants beside it.
+struct Dump {
+  std::string text;
+  ConstantStore constants;
+};
+Result<Dump> read_dump(const std::filesystem::path& path) {
+  const auto text_of = [](const Bytes& bytes) {
+    return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  };
+  Dump dump;
+  dump.text = text_of(CUPEL_TRY(read_file(path)));
+  const std::filesystem::path side_file = path.parent_path() / "constants.bin";
+  const std::string constants = text_of(CUPEL_TRY(read_file(side_file)));
+  dump.constants = CUPEL_TRY(parse_constants(constants, printable(side_file.string())));
+  return dump;
+}
 
 // An Image's tables hold names as C strings.
 Status check_names(const Graph& graph) {
@@ -48,14 +69,25 @@ Result<Model> load_model(const std::filesystem::path& path, CompileContext& cont
   model.file_bytes = static_cast<int64_t>(file.size());
 
   // import
-  Graph graph = CUPEL_TRY(read_onnx_bytes(file, path.parent_path(), place));
-  model.file_bytes += CUPEL_TRY(external_bytes(file, path.parent_path(), place));
+  Graph graph;
+  if (path.extension() == ".graph") {
+    const Dump dump = CUPEL_TRY(read_dump(path));
+    graph = CUPEL_TRY(parse_graph(dump.text, dump.constants, place));
+    if (Status status = verify_graph(graph); !status)
+      return bad_input(place, status.error().message(), "write the dump again");
+  } else {
+    graph = CUPEL_TRY(read_onnx_bytes(file, path.parent_path(), place));
+    model.file_bytes += CUPEL_TRY(external_bytes(file, path.parent_path(), place));
+  }
   CUPEL_TRY(dump_graph(graph, "import", context.passes));
 
   // simplify
-  auto simplified = run_passes(std::move(graph), kSimplify, {context.threads}, context.passes);
-  if (!simplified) return std::unexpected(std::move(simplified).error().within(place));
-  model.source = std::move(*simplified);
+  if (graph.stage == Stage::imported) {
+    auto simplified = run_passes(std::move(graph), kSimplify, {context.threads}, context.passes);
+    if (!simplified) return std::unexpected(std::move(simplified).error().within(place));
+    graph = std::move(*simplified);
+  }
+  model.source = std::move(graph);
 
   // integerize
   if (model.source.stage != Stage::quantized || context.passes.stopped) {
@@ -107,15 +139,34 @@ LowerTarget lower_target(const EmitTarget& target) {
           target.feature_set.has(Feature::avx512vbmi)};
 }
 
+Result<Program> lower_model(const Graph& program, const std::string& model, const EmitTarget& target,
+                            const LowerOptions& options, PassOptions& passes) {
+  CUPEL_TRY(check_names(program));
+  Lowered lowered = CUPEL_TRY(lower_graph(program, model, lower_target(target), options));
+  CUPEL_TRY(dump_text([&](ConstantStore& store) { return print_program(lowered.program, &store); },
+                      fmt::format("{}.program", kLowerStage), passes));
+  if (passes.stop_after == kLowerStage) passes.stopped = true;
+  return std::move(lowered.program);
+}
+
+Result<Program> load_program(const std::filesystem::path& path) {
+  const std::string place = printable(path.string());
+  const Dump dump = CUPEL_TRY(read_dump(path));
+  auto program = parse_program(dump.text, dump.constants);
+  if (!program) return std::unexpected(std::move(program).error().within(place));
+  if (Status status = check_program(*program); !status)
+    return bad_input(place, status.error().place + ": " + status.error().cause, "write the dump again");
+  return program;
+}
+
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, const ImageOptions& options) {
-  CUPEL_TRY(check_names(program));
-
   // fuse and lower
-  const Lowered lowered = CUPEL_TRY(lower_graph(program, model, lower_target(target), options.lower));
+  PassOptions none;
+  const Program kernels = CUPEL_TRY(lower_model(program, model, target, options.lower, none));
 
   // emit and link
-  return build_image(lowered.program, target, workers, options.build);
+  return build_image(kernels, target, workers, options.build);
 }
 
 Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {

@@ -38,7 +38,8 @@ struct Model {
   bool is_quantized() const { return source.stage == Stage::quantized; }
 };
 
-// import → simplify → (integerize when the file holds Q/DQ nodes). Errors name the file.
+// import → simplify → (integerize when the file holds Q/DQ nodes). Errors name the file. A dump of a graph, NN-PASS.graph
+// with constants.bin beside it, goes on from its stage.
 Result<Model> load_model(const std::filesystem::path& path, CompileContext& context);
 
 // calibrate → choose → apply → drop redundant clamps: the Graph with Q/DQ nodes. `model` must be in stage simplified.
@@ -53,6 +54,9 @@ Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& cal
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
                                std::map<std::string, std::string>* kept);
 
+// The stage after the passes that --dump-ir and --stop-after know beside them.
+inline constexpr std::string_view kLowerStage = "lower";
+
 // What lowering has to know of a target.
 LowerTarget lower_target(const EmitTarget& target);
 
@@ -61,8 +65,13 @@ struct ImageOptions {
   LowerOptions lower;
   BuildOptions build;
 };
-// lower → emit → link: the bytes of the Image, a shared library. `program`: stage simplified (float) or integer.
+// lower: kernels over planned memory, dumped as NN-lower.program. `program`: stage simplified (float) or integer.
 // Unsupported, naming node and op, for an op without lowering.
+Result<Program> lower_model(const Graph& program, const std::string& model, const EmitTarget& target,
+                            const LowerOptions& options, PassOptions& passes);
+// The Program of a dump, NN-lower.program with constants.bin beside it, checked.
+Result<Program> load_program(const std::filesystem::path& path);
+// lower → emit → link: the bytes of the Image, a shared library.
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, const ImageOptions& options = {});
 

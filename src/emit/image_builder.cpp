@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "emit/constants_object.h"
+#include "kernel/check_program.h"
 #include "kernel/work.h"
 
 namespace cupel {
@@ -55,14 +56,12 @@ ImageTables::Port table_port(const Port& port) {
   ImageTables::Port row;
   row.name = port.name;
   row.dtype = static_cast<int32_t>(port.type.dtype);
-  int64_t elements = 1;
   for (const Dim& dim : port.type.shape) {
     const bool batch = port.batched && row.dims.empty();
     const int64_t factor = batch && dim.is_constant() ? 1 : dim.factor;
     row.dims.push_back(batch ? -factor : factor);
-    elements *= factor;
   }
-  row.item_bytes = (elements * dtype_bits(port.type.dtype) + 7) / 8;
+  row.item_bytes = item_bytes(port);
   return row;
 }
 
@@ -192,6 +191,7 @@ Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std
 
 Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool,
                           const BuildOptions& options) {
+  CUPEL_TRY(check_program(program));
   std::vector<const Kernel*> kernels;
   std::set<std::string> known;
   for (const Step& step : program.steps)

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/quoted.h"
 #include "ir/text.h"
 
 namespace cupel {
@@ -37,6 +38,12 @@ class Parser {
     }
     if (!at_end()) return error("text after the graph");
     return std::move(graph_);
+  }
+
+  Result<TensorType> parse_type() {
+    TensorType found = CUPEL_TRY(type());
+    if (!at_end()) return error("text after the type");
+    return found;
   }
 
   // A tensor's elements: a list, or a hash into the store.
@@ -130,28 +137,12 @@ class Parser {
     return std::string(text_.substr(begin, at_ - begin));
   }
   Result<std::string> string() {
-    CUPEL_TRY(expect("\""));
-    std::string out;
-    while (at_ < text_.size() && text_[at_] != '"') {
-      if (text_[at_] != '\\') {
-        out += text_[at_++];
-        continue;
-      }
-      if (++at_ >= text_.size()) break;
-      if (text_[at_] == 'x') {
-        unsigned code = 0;
-        if (at_ + 2 >= text_.size() ||
-            std::from_chars(&text_[at_ + 1], &text_[at_ + 1] + 2, code, 16).ptr != &text_[at_ + 1] + 2)
-          return error("expected two hexadecimal digits after \\x");
-        out += static_cast<char>(code);
-        at_ += 3;
-      } else {
-        out += text_[at_++];
-      }
-    }
-    if (at_ >= text_.size()) return error("a string is not closed");
-    ++at_;
-    return out;
+    skip();
+    std::string_view rest = text_.substr(at_);
+    auto found = take_quoted(rest);
+    at_ = text_.size() - rest.size();
+    if (!found) return error(std::string(found.error()));
+    return std::move(*found);
   }
   Result<int64_t> integer() {
     skip();
@@ -465,6 +456,10 @@ class Parser {
 
 Result<Graph> parse_graph(std::string_view text, const ConstantStore& store, std::string_view name) {
   return Parser(text, store, name).parse();
+}
+
+Result<TensorType> parse_type(std::string_view text, const ConstantStore& store, std::string_view name) {
+  return Parser(text, store, name).parse_type();
 }
 
 Result<ConstantStore> parse_constants(std::string_view bytes, std::string_view name) {

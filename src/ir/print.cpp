@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/hash.h"
+#include "base/quoted.h"
 #include "ir/text.h"
 
 namespace cupel {
@@ -20,26 +21,10 @@ bool plain_name(std::string_view name) {
   return true;
 }
 
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (char ch : text) {
-    const auto c = static_cast<unsigned char>(ch);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += ch;
-    } else if (c < 0x20 || c == 0x7f) {
-      out += fmt::format("\\x{:02x}", c);
-    } else {
-      out += ch;
-    }
-  }
-  return out + "\"";
-}
-
 std::string value_name(const Graph& graph, ValueId id) {
   if (!id.valid()) return "_";
   const std::string& name = graph.value(id).name;
-  return "%" + (plain_name(name) ? name : quoted(name));
+  return "%" + (plain_name(name) ? name : in_quotes(name));
 }
 
 // Bits of element i, which has at most 64.
@@ -60,25 +45,10 @@ std::string element_text(const Tensor& t, int64_t i) {
   return fmt::format("{:a}", v);
 }
 
-class Printer {
+class TypePrinter {
  public:
-  Printer(const Graph& graph, ConstantStore* store) : graph_(graph), store_(store) {}
+  explicit TypePrinter(ConstantStore* store) : store_(store) {}
 
-  std::string print() {
-    out_ = fmt::format("graph {} stage {} opset {} {{\n", quoted(graph_.name), stage_name(graph_.stage), graph_.opset);
-    for (ValueId id : graph_.inputs())
-      out_ += fmt::format("  input {} : {}\n", value_name(graph_, id), type(graph_.type(id)));
-    std::set<ValueId> printed;
-    for (const Node& node : graph_.nodes()) {
-      for (ValueId id : node.inputs) constant(id, printed);
-      line(node);
-    }
-    for (ValueId id : graph_.outputs()) constant(id, printed);
-    for (ValueId id : graph_.outputs()) out_ += fmt::format("  output {}\n", value_name(graph_, id));
-    return out_ + "}\n";
-  }
-
- private:
   std::string kept(Tensor tensor) {
     const std::string hash = content_hash(tensor);
     if (store_) store_->emplace(hash, std::move(tensor));
@@ -117,18 +87,42 @@ class Printer {
         text += plain_name(s[i].symbol) && !std::isdigit(static_cast<unsigned char>(s[i].symbol[0])) &&
                         s[i].symbol[0] != '-'
                     ? s[i].symbol
-                    : quoted(s[i].symbol);
+                    : in_quotes(s[i].symbol);
       }
     }
     return text + "]";
   }
 
+ private:
+  ConstantStore* store_;
+};
+
+class Printer : TypePrinter {
+ public:
+  Printer(const Graph& graph, ConstantStore* store) : TypePrinter(store), graph_(graph) {}
+
+  std::string print() {
+    out_ =
+        fmt::format("graph {} stage {} opset {} {{\n", in_quotes(graph_.name), stage_name(graph_.stage), graph_.opset);
+    for (ValueId id : graph_.inputs())
+      out_ += fmt::format("  input {} : {}\n", value_name(graph_, id), type(graph_.type(id)));
+    std::set<ValueId> printed;
+    for (const Node& node : graph_.nodes()) {
+      for (ValueId id : node.inputs) constant(id, printed);
+      line(node);
+    }
+    for (ValueId id : graph_.outputs()) constant(id, printed);
+    for (ValueId id : graph_.outputs()) out_ += fmt::format("  output {}\n", value_name(graph_, id));
+    return out_ + "}\n";
+  }
+
+ private:
   std::string attribute(const Attribute& a) {
     struct Visitor {
       Printer& p;
       std::string operator()(int64_t v) const { return std::to_string(v); }
       std::string operator()(float v) const { return element_text(Tensor::scalar(v), 0); }
-      std::string operator()(const std::string& v) const { return quoted(v); }
+      std::string operator()(const std::string& v) const { return in_quotes(v); }
       std::string operator()(const std::vector<int64_t>& v) const {
         const auto n = static_cast<int64_t>(v.size());
         if (n > kMaxInlineElements) return "ints " + p.kept(Tensor::of<int64_t>({n}, v));
@@ -168,23 +162,24 @@ class Printer {
     }
     out_ += " : ";
     for (size_t i = 0; i < node.outputs.size(); ++i) out_ += (i ? ", " : "") + type(graph_.type(node.outputs[i]));
-    if (node.name != graph_.value(node.outputs[0]).name) out_ += " @" + quoted(node.name);
+    if (node.name != graph_.value(node.outputs[0]).name) out_ += " @" + in_quotes(node.name);
     if (node.origin != std::vector<std::string>{node.name}) {
       out_ += " origin=[";
-      for (size_t i = 0; i < node.origin.size(); ++i) out_ += (i ? ", " : "") + quoted(node.origin[i]);
+      for (size_t i = 0; i < node.origin.size(); ++i) out_ += (i ? ", " : "") + in_quotes(node.origin[i]);
       out_ += "]";
     }
     out_ += "\n";
   }
 
   const Graph& graph_;
-  ConstantStore* store_;
   std::string out_;
 };
 
 }  // namespace
 
 std::string print_graph(const Graph& graph, ConstantStore* store) { return Printer(graph, store).print(); }
+
+std::string print_type(const TensorType& type, ConstantStore* store) { return TypePrinter(store).type(type); }
 
 std::string print_constants(const ConstantStore& store) {
   std::string out = "cupel constants 1\n";

@@ -1,16 +1,13 @@
 // Graph text: parse(print(g)) == g. Constants of more than 16 elements are named by content hash and kept in a store.
 #pragma once
 
-#include <map>
 #include <string>
 #include <string_view>
 
 #include "ir/graph.h"
+#include "ir/type_text.h"
 
 namespace cupel {
-
-// Large constants by content hash (base/hash.h content_hash).
-using ConstantStore = std::map<std::string, Tensor, std::less<>>;
 
 // Adds the large constants to `store` when it is not null.
 std::string print_graph(const Graph& graph, ConstantStore* store = nullptr);

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "kernel/check_program.h"
 #include "runtime/routines.h"
 
 namespace cupel {
@@ -32,6 +33,7 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
     return bad_input(
         "inputs", fmt::format("{} tensors are given, the program has {} inputs", inputs.size(), program.inputs.size()),
         "give one tensor for each input");
+  CUPEL_TRY(check_program(program));
   int64_t items = inputs.empty() ? 1 : inputs[0].dims()[0];
   if (!inputs.empty() && program.fixed_batch == 0) items /= program.inputs[0].type.shape[0].factor;
   std::vector<std::byte> arena(static_cast<size_t>(program.arena_bytes * items + 64));
@@ -54,8 +56,6 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
     }
   }
   for (const Step& step : program.steps) {
-    if (Status status = check_kernel(step.kernel); !status)
-      return std::unexpected(std::move(status).error().within("step " + step.name));
     std::vector<std::byte*> buffers;
     for (int64_t b : step.buffers) buffers.push_back(places[static_cast<size_t>(b)]);
     evaluate_kernel(step.kernel, buffers, items);

@@ -53,6 +53,7 @@
 #include "base/hash.h"
 #include "kernel/kernel.h"
 #include "kernel/routines.h"
+#include "kernel/text_lines.h"
 
 namespace cupel {
 namespace {
@@ -206,17 +207,10 @@ class Printer {
 // ---- Parsing
 // ----------------------------------------------------------------------------------------------------------
 
-class Parser {
+class Parser : public TextLines {
  public:
-  explicit Parser(std::string_view text) : text_(text) { next_line(); }
+  explicit Parser(const TextLines& lines) : TextLines(lines) {}
 
-  Result<Kernel> parse() {
-    Kernel kernel = CUPEL_TRY(this->kernel(true));
-    if (!at_end_) return error("text after the kernel");
-    return kernel;
-  }
-
- private:
   Result<Kernel> kernel(bool may_be_chain) {
     CUPEL_TRY(keyword("kernel"));
     const size_t form = CUPEL_TRY(one_of(kForms, "a form"));
@@ -233,91 +227,7 @@ class Parser {
     return kernel;
   }
 
-  std::unexpected<Error> error(std::string cause) const {
-    return bad_input(fmt::format("kernel text:{}", line_), std::move(cause), "correct the kernel text");
-  }
-
-  // The next line that is not empty becomes the current one.
-  void next_line() {
-    do {
-      if (text_.empty()) {
-        at_end_ = true;
-        rest_ = {};
-        return;
-      }
-      const size_t newline = text_.find('\n');
-      rest_ = text_.substr(0, newline);
-      text_ = newline == std::string_view::npos ? std::string_view() : text_.substr(newline + 1);
-      ++line_;
-    } while (rest_.find_first_not_of(" \t\r") == std::string_view::npos);
-  }
-  // The next word of the line, empty at its end.
-  std::string_view peek() {
-    const size_t begin = rest_.find_first_not_of(" \t\r");
-    if (begin == std::string_view::npos) return {};
-    rest_ = rest_.substr(begin);
-    return rest_.substr(0, rest_.find_first_of(" \t\r"));
-  }
-  std::string_view word() {
-    const std::string_view found = peek();
-    rest_ = rest_.substr(found.size());
-    return found;
-  }
-  std::string found_text() {
-    if (at_end_) return "the end of the text";
-    const std::string_view found = peek();
-    return found.empty() ? "the end of the line" : printable(found, 60);
-  }
-  std::unexpected<Error> unexpected_word(std::string_view expected) {
-    return error(fmt::format("found {}, expected {}", found_text(), expected));
-  }
-  Status keyword(std::string_view key) {
-    if (peek() != key) return unexpected_word(key);
-    word();
-    return {};
-  }
-  Status end_line() {
-    if (!peek().empty()) return unexpected_word("the end of the line");
-    next_line();
-    return {};
-  }
-  template <size_t n>
-  Result<size_t> one_of(const std::string_view (&names)[n], std::string_view what) {
-    const std::string_view found = peek();
-    for (size_t i = 0; i < n; ++i)
-      if (names[i] == found) {
-        word();
-        return i;
-      }
-    return unexpected_word(what);
-  }
-  template <class T>
-  Result<T> integer() {
-    const std::string_view found = peek();
-    T value{};
-    const auto [end, code] = std::from_chars(found.data(), found.data() + found.size(), value);
-    if (found.empty() || code != std::errc{} || end != found.data() + found.size())
-      return unexpected_word(sizeof(T) == 4 ? "an integer of 32 bits" : "an integer of 64 bits");
-    word();
-    return value;
-  }
-  template <class T = int64_t>
-  Result<T> field(std::string_view key) {
-    CUPEL_TRY(keyword(key));
-    return integer<T>();
-  }
-  Result<int64_t> field_line(std::string_view key) {
-    const int64_t value = CUPEL_TRY(field(key));
-    CUPEL_TRY(end_line());
-    return value;
-  }
-  Result<std::vector<int64_t>> numbers(std::string_view key) {
-    CUPEL_TRY(keyword(key));
-    std::vector<int64_t> values;
-    while (!peek().empty()) values.push_back(CUPEL_TRY(integer<int64_t>()));
-    CUPEL_TRY(end_line());
-    return values;
-  }
+ private:
   Result<float> real() {
     const std::string_view found = peek();
     std::string_view digits = found;
@@ -544,16 +454,23 @@ class Parser {
   static Result<RowSchedule> schedule(RowSchedule s) { return s; }
   static Result<ChainSchedule> schedule(ChainSchedule s) { return s; }
   static Result<CallSchedule> schedule(CallSchedule s) { return s; }
-
-  std::string_view text_, rest_;
-  int64_t line_ = 0;
-  bool at_end_ = false;
 };
 
 }  // namespace
 
 std::string print_kernel(const Kernel& kernel) { return Printer().print(kernel); }
-Result<Kernel> parse_kernel(std::string_view text) { return Parser(text).parse(); }
+Result<Kernel> take_kernel(TextLines& lines) {
+  Parser parser(lines);
+  auto kernel = parser.kernel(true);
+  lines = parser;
+  return kernel;
+}
+Result<Kernel> parse_kernel(std::string_view text) {
+  TextLines lines(text, "kernel text");
+  Kernel kernel = CUPEL_TRY(take_kernel(lines));
+  if (!lines.at_end()) return lines.error("text after the kernel");
+  return kernel;
+}
 std::string kernel_hash(const Kernel& kernel) { return to_hex(sha256(print_kernel(kernel))); }
 
 }  // namespace cupel

@@ -20,6 +20,7 @@ struct Buffer {
   int64_t item_bytes = 0;  // of one batch item; constants: all bytes
   int64_t index = 0;       // which input or output
   int64_t offset = 0;      // arena: bytes for one batch item, to be multiplied by their number; constant: in the block
+  bool operator==(const Buffer&) const = default;
 };
 
 // How a value of the graph lies in its buffer: element i at offset + Σ strides[d]·i[d] bytes, dimension order of the
@@ -30,6 +31,7 @@ struct ValueLayout {
   Dims dims;
   int64_t offset = 0;
   std::vector<int64_t> strides;
+  bool operator==(const ValueLayout&) const = default;
 };
 
 struct Step {
@@ -41,6 +43,7 @@ struct Step {
   std::optional<ValueLayout> result;
   std::string value_name;  // of the graph, for taps
   TensorType type;         // of that value, with the batch and its quantization
+  bool operator==(const Step&) const = default;
 };
 
 // A named input or output of the Image: row-major in the graph's dimension order, leading batch where `batched`.
@@ -48,7 +51,11 @@ struct Port {
   std::string name;
   TensorType type;
   bool batched = true;
+  bool operator==(const Port&) const = default;
 };
+
+// Bytes of one batch item of a port.
+int64_t item_bytes(const Port& port);
 
 struct Program {
   std::string model;
@@ -59,6 +66,7 @@ struct Program {
   std::vector<Step> steps;
   // The batch size the model fixes; 0 when it is symbolic.
   int64_t fixed_batch = 0;
+  bool operator==(const Program&) const = default;
 };
 
 }  // namespace cupel

@@ -13,6 +13,11 @@ constexpr DType kIndices[] = {DType::s64, DType::s32};
 constexpr RoutineRow::Operand kGatherOperands[] = {{"data", kMoved}, {"indices", kIndices}};
 constexpr std::string_view kGatherIntegers[] = {"extent", "step"};
 
+std::vector<ByteAxis> gather_moves(const CallSpec& s, size_t operand) {
+  if (operand != 0) return {};
+  return {{s.integers[1], s.integers[0]}};
+}
+
 std::string broken_gather(const CallSpec& s) {
   const Access& data = s.operands[0];
   const int64_t extent = s.integers[0], step = s.integers[1], size = dtype_bits(data.dtype) / 8;
@@ -31,7 +36,8 @@ std::string broken_gather(const CallSpec& s) {
 }
 
 const RoutineRow kRows[] = {
-    {"gather", "cupel_call_gather", cupel_call_gather, kGatherOperands, kGatherIntegers, kMoved, broken_gather},
+    {"gather", "cupel_call_gather", cupel_call_gather, kGatherOperands, kGatherIntegers, kMoved, gather_moves,
+     broken_gather},
 };
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "kernel/byte_runs.h"
 #include "kernel/kernel.h"
 #include "runtime/routines.h"
 
@@ -21,6 +23,8 @@ struct RoutineRow {
   std::span<const Operand> operands;
   std::span<const std::string_view> integers;  // their names
   std::span<const DType> results;
+  // Steps that an operand is moved by beside its strides, as far as data can choose them.
+  std::vector<ByteAxis> (*moves)(const CallSpec&, size_t operand);
   // What types, spaces and strides do not say; empty when the spec is sound.
   std::string (*broken)(const CallSpec&);
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "ir/type_text.h"
 #include "runtime/thread_pool.h"
 
 namespace cupel {
@@ -55,5 +56,8 @@ Result<Graph> run_passes(Graph graph, std::span<const std::string_view> names, c
                          PassOptions& options);
 // Writes a dump of a graph that did not come from a pass (import, calibration).
 Status dump_graph(const Graph& graph, std::string_view label, PassOptions& options);
+// Writes a dump of anything with a text: NN-<file>, and what its `print` adds to the constants of all dumps. Nothing
+// where no dumps are asked for.
+Status dump_text(const std::function<std::string(ConstantStore&)>& print, std::string_view file, PassOptions& options);
 
 }  // namespace cupel

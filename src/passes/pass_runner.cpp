@@ -31,6 +31,11 @@ const Pass* find_pass(std::string_view name) {
 }
 
 Status dump_graph(const Graph& graph, std::string_view label, PassOptions& options) {
+  return dump_text([&](ConstantStore& store) { return print_graph(graph, &store); }, fmt::format("{}.graph", label),
+                   options);
+}
+
+Status dump_text(const std::function<std::string(ConstantStore&)>& print, std::string_view file, PassOptions& options) {
   if (options.dump_folder.empty()) return {};
   CUPEL_TRY(make_folder(options.dump_folder));
   const auto side_file = options.dump_folder / "constants.bin";
@@ -40,8 +45,8 @@ Status dump_graph(const Graph& graph, std::string_view label, PassOptions& optio
     store = CUPEL_TRY(parse_constants({reinterpret_cast<const char*>(old.data()), old.size()}, side_file.string()));
   }
   const size_t before = store.size();
-  const std::string text = print_graph(graph, &store);
-  CUPEL_TRY(write_file(options.dump_folder / fmt::format("{:02}-{}.graph", options.dump_number, label), text));
+  const std::string text = print(store);
+  CUPEL_TRY(write_file(options.dump_folder / fmt::format("{:02}-{}", options.dump_number, file), text));
   if (options.dump_number == 0 || store.size() != before) CUPEL_TRY(write_file(side_file, print_constants(store)));
   ++options.dump_number;
   return {};

@@ -10,6 +10,7 @@
 #include "emit/image_builder.h"
 #include "ir/text.h"
 #include "kernel/evaluate_program.h"
+#include "kernel/program_text.h"
 #include "lower/lower.h"
 #include "reference/interpreter.h"
 
@@ -89,6 +90,10 @@ TEST(LoweredSamples, MeanTheSameAsInterpreted) {
         continue;
       }
       ++lowered_count;
+      ConstantStore store;
+      const auto again = parse_program(print_program(lowered->program, &store), store);
+      ASSERT_TRUE(again.has_value()) << text << again.error().message();
+      EXPECT_EQ(*again, lowered->program) << text;
       const auto inputs = random_inputs(*graph);
       const auto expected = interpret(*graph, inputs, threads);
       ASSERT_TRUE(expected.has_value()) << expected.error().message();

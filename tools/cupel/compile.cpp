@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "driver/compile.h"
 #include "emit/image_builder.h"
 #include "tools/cupel/verb.h"
 
@@ -28,22 +30,36 @@ std::string header_text(const std::string& prefix, const std::string& library) {
       library, prefix.substr(std::string_view("cupel_").size()));
 }
 
+// The kernels of the model, or those of a dump; none when --stop-after ended the work.
+Result<std::optional<Program>> program_of(const Flags& flags, const EmitTarget& target, Work& work) {
+  const std::filesystem::path path = flags.model;
+  if (path.extension() == ".program") return CUPEL_TRY(load_program(path));
+  const Model model = CUPEL_TRY(load_model(path, work.context()));
+  PassOptions& passes = work.context().passes;
+  if (passes.stopped) return std::nullopt;
+  LowerOptions options;
+  options.fuse = !flags.no_fusion;
+  if (flags.chains_above_bytes >= 0) options.chains_above_bytes = flags.chains_above_bytes;
+  auto program = lower_model(model.program, path.stem().string(), target, options, passes);
+  if (!program) return std::unexpected(std::move(program).error().within(printable(flags.model)));
+  if (passes.stopped) return std::nullopt;
+  return std::move(*program);
+}
+
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   CUPEL_TRY(check_place(flags.output));
   Work work(common);
   const EmitTarget target = CUPEL_TRY(find_emit_target(flags.target));
-  const Model model = CUPEL_TRY(load_model(flags.model, work.context()));
-  if (work.context().passes.stopped) {
+  const auto program = CUPEL_TRY(program_of(flags, target, work));
+  if (!program) {
     work.finish();
     return 0;
   }
-  const std::string name = model.path.stem().string();
+  const std::string& name = program->model;
   WorkerPool workers;
-  ImageOptions options;
-  options.lower.fuse = !flags.no_fusion;
-  if (flags.chains_above_bytes >= 0) options.lower.chains_above_bytes = flags.chains_above_bytes;
-  options.build.code_generation_level = flags.code_level;
-  auto image = compile_image(model.program, name, target, workers, options);
+  BuildOptions options;
+  options.code_generation_level = flags.code_level;
+  auto image = build_image(*program, target, workers, options);
   work.finish();
   if (!image) return std::unexpected(std::move(image).error().within(printable(flags.model)));
   const auto header = std::filesystem::path(flags.output).replace_extension(".h");
@@ -68,7 +84,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
 
 Run setup_compile(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("MODEL", flags->model, "Model (.onnx, float or with Q/DQ nodes)")->required();
+  command.add_option("MODEL", flags->model, "Model (.onnx, float or with Q/DQ nodes), or a dump of --dump-ir (.graph, .program)")->required();
   command.add_option("-o,--output", flags->output, "The shared library; its header is written beside it")->required();
   command.add_option("--target", flags->target, "host, x86-64-v3, x86-64-v4, … with +avxvnni or +avx512vnni")
       ->capture_default_str();

@@ -77,8 +77,8 @@ void add_engine(CLI::App& command, std::string& engine);
 // NAME=FILE.npy words as a map; usage error for another form or a name that is given twice.
 Result<std::map<std::string, std::filesystem::path>> input_files(const std::vector<std::string>& words);
 
-// usage error when --stop-after names no pass, or the --json place cannot be written.
-Status check_flags(const CommonFlags& flags);
+// usage error when --stop-after names no pass (or, of `compile`, stage "lower"), or the --json place cannot be written.
+Status check_flags(const CommonFlags& flags, std::string_view verb);
 // Writes `text` to the --json place; nothing when there is none.
 Status write_json(const CommonFlags& flags, const std::string& text);
 // usage error when no file can be made at `path`: what is known before the work is done. Writes nothing.

@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "base/file.h"
+#include "driver/compile.h"
 #include "profile/peaks.h"
 #include "target/machine.h"
 #include "tools/cupel/verb.h"
@@ -125,13 +126,17 @@ Result<std::map<std::string, std::filesystem::path>> input_files(const std::vect
   return files;
 }
 
-Status check_flags(const CommonFlags& flags) {
+Status check_flags(const CommonFlags& flags, std::string_view verb) {
   if (!flags.json.empty() && flags.json != "-") CUPEL_TRY(check_place(flags.json));
   if (flags.stop_after.empty() || find_pass(flags.stop_after)) return {};
+  if (flags.stop_after == kLowerStage) {
+    if (verb == "compile") return {};
+    return usage_error("--stop-after", fmt::format("{} lowers no model by itself", verb), "use it with compile");
+  }
   std::string names;
   for (const Pass& pass : all_passes()) names += (names.empty() ? "" : ", ") + std::string(pass.name);
   return usage_error("--stop-after", fmt::format("there is no pass {}", printable(flags.stop_after)),
-                     "passes: " + names);
+                     "passes: " + names + ", " + std::string(kLowerStage));
 }
 
 Status write_json(const CommonFlags& flags, const std::string& text) {

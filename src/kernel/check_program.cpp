@@ -1,0 +1,298 @@
+#include "kernel/check_program.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "kernel/byte_runs.h"
+#include "kernel/footprint.h"
+
+namespace cupel {
+namespace {
+
+__extension__ using Wide = __int128;
+
+constexpr int64_t kSpare = 64;  // bytes behind every buffer of the arena
+constexpr int64_t kMostBytes = int64_t{1} << 40;
+constexpr int64_t kMostRuns = int64_t{1} << 22;
+
+// One kernel of a step: the step's own, or a part of its chain.
+struct Part {
+  const KernelSpec* spec;
+  std::vector<int64_t> buffers;
+};
+
+std::vector<Part> parts_of(const Step& step) {
+  const auto* chain = std::get_if<ChainSpec>(&step.kernel.spec);
+  if (chain == nullptr) return {{&step.kernel.spec, step.buffers}};
+  std::vector<Part> parts;
+  for (size_t i = 0; i < chain->parts.size(); ++i) {
+    const KernelSpec& spec = chain->parts[i].kernel.spec;
+    const auto first = step.buffers.begin() + static_cast<int64_t>(first_buffer(*chain, i));
+    parts.push_back({&spec, {first, first + static_cast<int64_t>(accesses_of(spec).size())}});
+  }
+  return parts;
+}
+
+bool is_written(TouchKind kind) { return kind == TouchKind::writes || kind == TouchKind::writes_beyond; }
+
+// Whether a map writes each element where it reads operand `operand` (in the order of accesses_of).
+bool writes_in_place(const KernelSpec& spec, size_t operand) {
+  const auto* map = std::get_if<MapSpec>(&spec);
+  if (map == nullptr || operand == 0) return false;
+  const Access &read = map->operands[operand - 1], &write = map->out;
+  return dtype_bits(read.dtype) == dtype_bits(write.dtype) && read.offset == write.offset &&
+         read.item_stride == write.item_stride && read.strides == write.strides;
+}
+
+class Checker {
+ public:
+  explicit Checker(const Program& program) : program_(program) {}
+
+  Status run() {
+    CUPEL_TRY(check_buffers());
+    for (size_t s = 0; s < program_.steps.size(); ++s)
+      if (Status status = check_structure(program_.steps[s]); !status) return at_step(s, std::move(status));
+    find_lives();
+    CUPEL_TRY(check_arena());
+    written_.resize(program_.buffers.size());
+    for (size_t s = 0; s < program_.steps.size(); ++s)
+      if (Status status = check_step(program_.steps[s]); !status) return at_step(s, std::move(status));
+    return check_outputs();
+  }
+
+ private:
+  struct Life {
+    size_t first = SIZE_MAX, last = 0;  // steps
+    bool used() const { return first != SIZE_MAX; }
+  };
+
+  const Buffer& buffer(int64_t id) const { return program_.buffers[static_cast<size_t>(id)]; }
+  std::string name_of(int64_t id) const { return "buffer " + printable(buffer(id).name); }
+
+  static std::unexpected<Error> broken(std::string cause) { return internal_error("", std::move(cause)); }
+  Status at_step(size_t step, Status status) const {
+    return std::unexpected(std::move(status).error().within("step " + program_.steps[step].name));
+  }
+
+  // Buffers by themselves: places, sizes, ports.
+  Status check_buffers() const {
+    for (size_t b = 0; b < program_.buffers.size(); ++b) {
+      if (Status status = check_buffer(program_.buffers[b]); !status)
+        return std::unexpected(std::move(status).error().within(name_of(static_cast<int64_t>(b))));
+    }
+    return {};
+  }
+
+  Status check_buffer(const Buffer& b) const {
+    if (b.item_bytes < 0 || b.item_bytes >= kMostBytes) return broken(fmt::format("has {} bytes", b.item_bytes));
+    switch (b.place) {
+      case BufferPlace::input: return check_port(b, program_.inputs);
+      case BufferPlace::output: return check_port(b, program_.outputs);
+      case BufferPlace::constant:
+        if (b.offset >= 0 && b.offset <= static_cast<int64_t>(program_.constants.size()) - b.item_bytes) return {};
+        return broken(fmt::format("lies at {} with {} bytes, outside the {} bytes of constants", b.offset, b.item_bytes,
+                                  program_.constants.size()));
+      case BufferPlace::arena:
+      case BufferPlace::fault: return {};
+    }
+    return broken("lies nowhere");
+  }
+
+  static Status check_port(const Buffer& b, const std::vector<Port>& ports) {
+    if (b.index < 0 || b.index >= static_cast<int64_t>(ports.size()))
+      return broken(fmt::format("is port {} of {}", b.index, ports.size()));
+    const int64_t bytes = item_bytes(ports[static_cast<size_t>(b.index)]);
+    if (b.item_bytes != bytes)
+      return broken(fmt::format("has {} bytes for one item, its port {}", b.item_bytes, bytes));
+    return {};
+  }
+
+  // A step by itself: its kernel's rules, and buffers that fit its accesses.
+  Status check_structure(const Step& step) const {
+    CUPEL_TRY(check_kernel(step.kernel));
+    if (step.buffers.size() != buffer_count(step.kernel.spec))
+      return broken(fmt::format("has {} buffers, its kernel {}", step.buffers.size(), buffer_count(step.kernel.spec)));
+    for (int64_t id : step.buffers)
+      if (id < 0 || id >= static_cast<int64_t>(program_.buffers.size()))
+        return broken(fmt::format("names buffer {} of {}", id, program_.buffers.size()));
+    const std::vector<const Access*> accesses = accesses_of(step.kernel.spec);
+    for (size_t i = 0; i < step.buffers.size(); ++i) {
+      const bool is_fault = buffer(step.buffers[i]).place == BufferPlace::fault;
+      if (is_fault != (i >= accesses.size()))
+        return broken(name_of(step.buffers[i]) + (is_fault ? " holds faults alone" : " cannot hold a fault"));
+      if (i < accesses.size()) CUPEL_TRY(check_items(*accesses[i], step.buffers[i]));
+    }
+    for (const Part& part : parts_of(step))
+      for (const Touch& touch : touches_of(*part.spec)) CUPEL_TRY(check_inside(part, touch));
+    return {};
+  }
+
+  // Items of a buffer lie item_bytes apart, in every access.
+  Status check_items(const Access& access, int64_t id) const {
+    const bool constant = buffer(id).place == BufferPlace::constant;
+    if (access.constant != constant)
+      return broken(fmt::format("{} is {}, its access {}", name_of(id), constant ? "constant" : "computed",
+                                access.constant ? "constant" : "not"));
+    if (!constant && access.item_stride != buffer(id).item_bytes)
+      return broken(fmt::format("{} has {} bytes for one item, its access steps {}", name_of(id), buffer(id).item_bytes,
+                                access.item_stride));
+    return {};
+  }
+
+  // Whatever is written or counts lies within one item. What is read beyond may reach what follows: further items, and
+  // the spare bytes behind the last one.
+  Status check_inside(const Part& part, const Touch& touch) const {
+    const int64_t id = part.buffers[touch.operand];
+    const Buffer& b = buffer(id);
+    if (is_written(touch.kind) && b.place != BufferPlace::arena && b.place != BufferPlace::output)
+      return broken(name_of(id) + " is written, expected one of the arena or an output");
+    Wide least = touch.first, end = Wide{touch.first} + touch.bytes;
+    for (const ByteAxis& axis : touch.axes)
+      (axis.stride < 0 ? least : end) += Wide{axis.stride} * (std::max<int64_t>(axis.count, 1) - 1);
+    const bool spare = touch.kind == TouchKind::reads_beyond && b.place == BufferPlace::arena;
+    if (least >= 0 && end <= b.item_bytes + (spare ? kSpare : 0)) return {};
+    const auto number = [](Wide w) { return static_cast<int64_t>(std::clamp<Wide>(w, INT64_MIN, INT64_MAX)); };
+    return broken(fmt::format("bytes [{}, {}) of {} are {}, which has {} for one item", number(least), number(end),
+                              name_of(id), is_written(touch.kind) ? "written" : "read", b.item_bytes));
+  }
+
+  void find_lives() {
+    lives_.resize(program_.buffers.size());
+    for (size_t s = 0; s < program_.steps.size(); ++s)
+      for (int64_t id : program_.steps[s].buffers) {
+        Life& life = lives_[static_cast<size_t>(id)];
+        life.first = std::min(life.first, s);
+        life.last = s;
+      }
+  }
+
+  // Places in the arena. They hold for one item; for more of them every offset and size grows alike.
+  Status check_arena() const {
+    std::vector<size_t> order;
+    for (size_t b = 0; b < program_.buffers.size(); ++b) {
+      const Buffer& buffer = program_.buffers[b];
+      if (buffer.place != BufferPlace::arena || !lives_[b].used()) continue;
+      if (buffer.offset < 0 || buffer.offset % 64 != 0 || buffer.offset > program_.arena_bytes ||
+          buffer.item_bytes + kSpare > program_.arena_bytes - buffer.offset)
+        return internal_error(name_of(static_cast<int64_t>(b)),
+                              fmt::format("lies at {} with {} bytes, outside the {} bytes of the arena or not on a "
+                                          "multiple of 64",
+                                          buffer.offset, buffer.item_bytes, program_.arena_bytes));
+      order.push_back(b);
+    }
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return program_.buffers[a].offset < program_.buffers[b].offset; });
+    for (size_t i = 0; i < order.size(); ++i) {
+      const Buffer& lower = program_.buffers[order[i]];
+      for (size_t j = i + 1; j < order.size(); ++j) {
+        if (program_.buffers[order[j]].offset >= lower.offset + lower.item_bytes + kSpare) break;
+        CUPEL_TRY(check_shared(order[i], order[j]));
+      }
+    }
+    return {};
+  }
+
+  // Two buffers with bytes in common: one ends where the other begins, in a map that goes element by element.
+  Status check_shared(size_t a, size_t b) const {
+    if (lives_[b].first < lives_[a].first) std::swap(a, b);
+    if (lives_[a].last < lives_[b].first) return {};
+    const size_t s = lives_[b].first;
+    if (lives_[a].last == s && lives_[a].first < s && program_.buffers[a].offset == program_.buffers[b].offset &&
+        program_.buffers[a].item_bytes == program_.buffers[b].item_bytes) {
+      const Step& step = program_.steps[s];
+      bool in_place = step.buffers[0] == static_cast<int64_t>(b);
+      for (size_t i = 1; i < step.buffers.size(); ++i)
+        if (step.buffers[i] == static_cast<int64_t>(a)) in_place = in_place && writes_in_place(step.kernel.spec, i);
+      if (in_place) return {};
+    }
+    return internal_error("step " + program_.steps[s].name,
+                          fmt::format("{} and {} are both needed and lie in the same bytes",
+                                      name_of(static_cast<int64_t>(a)), name_of(static_cast<int64_t>(b))));
+  }
+
+  Result<ByteRuns> runs(const Touch& touch, int64_t id) const {
+    auto runs = runs_of(touch.first, touch.bytes, touch.axes, kMostRuns);
+    if (runs) return std::move(*runs);
+    return resource_error(name_of(id), "is accessed in more than 2^22 separate runs of bytes",
+                          "compile a smaller model, or one of smaller inputs");
+  }
+
+  // The flow of values through one item of each buffer.
+  Status check_step(const Step& step) {
+    for (const Part& part : parts_of(step)) {
+      const std::vector<Touch> touches = touches_of(*part.spec);
+      ByteRuns meant, beyond;
+      for (const Touch& touch : touches) {
+        if (!is_written(touch.kind)) continue;
+        const ByteRuns bytes = CUPEL_TRY(runs(touch, part.buffers[0]));
+        ByteRuns& all = touch.kind == TouchKind::writes ? meant : beyond;
+        all = united(all, bytes);
+      }
+      for (const Touch& touch : touches)
+        if (!is_written(touch.kind)) CUPEL_TRY(check_read(part, touch, meant, beyond));
+      ByteRuns& written = written_[static_cast<size_t>(part.buffers[0])];
+      written = united(without(written, beyond), meant);
+    }
+    return check_tap(step);
+  }
+
+  Status check_read(const Part& part, const Touch& touch, const ByteRuns& meant, const ByteRuns& beyond) const {
+    const int64_t id = part.buffers[touch.operand];
+    if (touch.kind == TouchKind::reads_beyond) return {};
+    const BufferPlace place = buffer(id).place;
+    if (place == BufferPlace::input || place == BufferPlace::constant) return {};
+    const ByteRuns bytes = CUPEL_TRY(runs(touch, id));
+    if (const auto at = first_missing(written_[static_cast<size_t>(id)], bytes))
+      return broken(fmt::format("byte {} of {} is read, which no step before has left a value in", *at, name_of(id)));
+    if (id != part.buffers[0] || writes_in_place(*part.spec, touch.operand)) return {};
+    auto at = first_common(meant, bytes);
+    if (!at) at = first_common(beyond, bytes);
+    if (at) return broken(fmt::format("byte {} of {} is read and written", *at, name_of(id)));
+    return {};
+  }
+
+  Status check_tap(const Step& step) const {
+    if (!step.result) return {};
+    const ValueLayout& layout = *step.result;
+    if (layout.buffer != step.buffers[0] || layout.dims.size() != layout.strides.size())
+      return broken("its tap shows something else than its result");
+    Touch touch{0, TouchKind::reads, layout.offset, dtype_bits(layout.dtype) / 8, {}};
+    for (size_t d = 0; d < layout.dims.size(); ++d) touch.axes.push_back({layout.strides[d], layout.dims[d]});
+    CUPEL_TRY(check_inside({&step.kernel.spec, step.buffers}, touch));
+    const ByteRuns bytes = CUPEL_TRY(runs(touch, layout.buffer));
+    if (const auto at = first_missing(written_[static_cast<size_t>(layout.buffer)], bytes))
+      return broken(fmt::format("its tap shows byte {} of {}, which is not written", *at, name_of(layout.buffer)));
+    return {};
+  }
+
+  Status check_outputs() const {
+    std::vector<bool> whole(program_.outputs.size(), false);
+    for (size_t b = 0; b < program_.buffers.size(); ++b) {
+      const Buffer& buffer = program_.buffers[b];
+      if (buffer.place != BufferPlace::output) continue;
+      if (!first_missing(written_[b], {{0, buffer.item_bytes}})) whole[static_cast<size_t>(buffer.index)] = true;
+    }
+    for (size_t i = 0; i < whole.size(); ++i)
+      if (!whole[i]) return internal_error("output " + printable(program_.outputs[i].name), "is not written whole");
+    return {};
+  }
+
+  const Program& program_;
+  std::vector<Life> lives_;
+  std::vector<ByteRuns> written_;  // of one item of each buffer: bytes that hold a value
+};
+
+}  // namespace
+
+Status check_program(const Program& program) {
+  Status status = Checker(program).run();
+  if (!status && status.error().kind == ErrorKind::bad_input) {
+    // A kernel that the lowering made.
+    status = internal_error(std::move(status.error().place), std::move(status.error().cause));
+  }
+  return status;
+}
+
+}  // namespace cupel

@@ -1,0 +1,15 @@
+#include "kernel/program.h"
+
+namespace cupel {
+
+int64_t item_bytes(const Port& port) {
+  int64_t elements = 1;
+  for (size_t d = 0; d < port.type.shape.size(); ++d) {
+    const Dim& dim = port.type.shape[d];
+    const bool batch = port.batched && d == 0;
+    elements *= batch && dim.is_constant() ? 1 : dim.factor;
+  }
+  return (elements * dtype_bits(port.type.dtype) + 7) / 8;
+}
+
+}  // namespace cupel
