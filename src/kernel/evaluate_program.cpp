@@ -66,7 +66,8 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
                        "correct the data");
     if (tap && step.result) {
       const auto buffer = static_cast<size_t>(step.result->buffer);
-      CUPEL_TRY(tap(step, gather_value(*step.result, places[buffer], program.buffers[buffer].item_bytes, items)));
+      const Tensor value = gather_value(*step.result, places[buffer], program.buffers[buffer].item_bytes, items);
+      CUPEL_TRY(tap(step, value.reshaped(CUPEL_TRY(bind_shape(step.type.shape, items)))));
     }
   }
   return outputs;
