@@ -35,6 +35,18 @@ std::vector<Part> parts_of(const Step& step) {
   return parts;
 }
 
+// Bytes of several items that lie behind one another, as bytes of one.
+ByteRuns of_one_item(const ByteRuns& runs, int64_t item_bytes) {
+  ByteRuns all;
+  for (const ByteRun& run : runs) {
+    if (run.end - run.begin >= item_bytes) return {{0, item_bytes}};
+    const int64_t begin = run.begin % item_bytes, end = begin + run.end - run.begin;
+    all = united(all, {{begin, std::min(end, item_bytes)}});
+    if (end > item_bytes) all = united(all, {{0, end - item_bytes}});
+  }
+  return all;
+}
+
 bool is_written(TouchKind kind) { return kind == TouchKind::writes || kind == TouchKind::writes_beyond; }
 
 // Whether a map writes each element where it reads operand `operand` (in the order of accesses_of).
@@ -129,13 +141,18 @@ class Checker {
     return {};
   }
 
+  // Of a fixed batch, what stands still from item to item may look into all of them.
+  bool spans_items(const Access& access) const {
+    return !access.constant && access.item_stride == 0 && program_.fixed_batch > 0;
+  }
+
   // Items of a buffer lie item_bytes apart, in every access.
   Status check_items(const Access& access, int64_t id) const {
     const bool constant = buffer(id).place == BufferPlace::constant;
     if (access.constant != constant)
       return broken(fmt::format("{} is {}, its access {}", name_of(id), constant ? "constant" : "computed",
                                 access.constant ? "constant" : "not"));
-    if (!constant && access.item_stride != buffer(id).item_bytes)
+    if (!constant && access.item_stride != buffer(id).item_bytes && !spans_items(access))
       return broken(fmt::format("{} has {} bytes for one item, its access steps {}", name_of(id), buffer(id).item_bytes,
                                 access.item_stride));
     return {};
@@ -152,7 +169,9 @@ class Checker {
     for (const ByteAxis& axis : touch.axes)
       (axis.stride < 0 ? least : end) += Wide{axis.stride} * (std::max<int64_t>(axis.count, 1) - 1);
     const bool spare = touch.kind == TouchKind::reads_beyond && b.place == BufferPlace::arena;
-    if (least >= 0 && end <= b.item_bytes + (spare ? kSpare : 0)) return {};
+    const bool all = !is_written(touch.kind) && spans_items(*accesses_of(*part.spec)[touch.operand]);
+    const Wide items = all ? program_.fixed_batch : 1;
+    if (least >= 0 && end <= items * b.item_bytes + (spare ? kSpare : 0)) return {};
     const auto number = [](Wide w) { return static_cast<int64_t>(std::clamp<Wide>(w, INT64_MIN, INT64_MAX)); };
     return broken(fmt::format("bytes [{}, {}) of {} are {}, which has {} for one item", number(least), number(end),
                               name_of(id), is_written(touch.kind) ? "written" : "read", b.item_bytes));
@@ -243,7 +262,8 @@ class Checker {
     if (touch.kind == TouchKind::reads_beyond) return {};
     const BufferPlace place = buffer(id).place;
     if (place == BufferPlace::input || place == BufferPlace::constant) return {};
-    const ByteRuns bytes = CUPEL_TRY(runs(touch, id));
+    ByteRuns bytes = CUPEL_TRY(runs(touch, id));
+    if (spans_items(*accesses_of(*part.spec)[touch.operand])) bytes = of_one_item(bytes, buffer(id).item_bytes);
     if (const auto at = first_missing(written_[static_cast<size_t>(id)], bytes))
       return broken(fmt::format("byte {} of {} is read, which no step before has left a value in", *at, name_of(id)));
     if (id != part.buffers[0] || writes_in_place(*part.spec, touch.operand)) return {};

@@ -30,6 +30,22 @@ TEST(CheckProgram, PassesASoundProgram) {
   EXPECT_TRUE(evaluate_program(p, std::span(&x, 1)).has_value());
 }
 
+TEST(CheckProgram, OfAFixedBatchAReadMayStandStillOverAllItems) {
+  Program p = sound_program();
+  p.fixed_batch = 2;
+  p.inputs[0].type.shape[0] = Dim(2);
+  p.outputs[0].type.shape[0] = Dim(2);
+  // The first 24 bytes of every pixel row of both items.
+  spec_of<MapSpec>(p, 7).operands[0] = {DType::u8, false, 0, 0, {kRows * kPixels * kPixel / 5, kPixel, 1}};
+  EXPECT_EQ(finding(p), "sound");
+  spec_of<MapSpec>(p, 7).operands[0].strides[0] = 400;
+  EXPECT_EQ(finding(p), "step beside: bytes [0, 2144) of buffer pooled are read, which has 960 for one item");
+  spec_of<MapSpec>(p, 7).operands[0].strides = {192, kPixel, 2};
+  EXPECT_EQ(finding(p), "step beside: byte 20 of buffer pooled is read, which no step before has left a value in");
+  p.fixed_batch = 0;
+  EXPECT_EQ(finding(p), "step beside: buffer pooled has 960 bytes for one item, its access steps 0");
+}
+
 // What each test plants, in the words of the finding.
 struct Planted {
   const char* fault;
