@@ -38,8 +38,8 @@ struct Model {
   bool is_quantized() const { return source.stage == Stage::quantized; }
 };
 
-// import → simplify → (integerize when the file holds Q/DQ nodes). Errors name the file. A dump of a graph, NN-PASS.graph
-// with constants.bin beside it, goes on from its stage.
+// import → simplify → (integerize when the file holds Q/DQ nodes). Errors name the file. A dump of a graph,
+// NN-PASS.graph with constants.bin beside it, goes on from its stage.
 Result<Model> load_model(const std::filesystem::path& path, CompileContext& context);
 
 // calibrate → choose → apply → drop redundant clamps: the Graph with Q/DQ nodes. `model` must be in stage simplified.

@@ -37,7 +37,7 @@ Program scaling(const std::string& model) {
     const auto value = static_cast<float>(i);
     std::memcpy(program.constants.data() + 64 + i * 4, &value, 4);
   }
-  program.arena_bytes = 64 + n * 4;
+  program.arena_bytes = 320;
   const Access moving = {.dtype = DType::f32, .item_stride = n * 4, .strides = {4}};
   const Access fixed = {.dtype = DType::f32, .constant = true, .strides = {4}};
   ExprBuilder product, copy;

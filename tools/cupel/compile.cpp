@@ -1,3 +1,5 @@
+#include "driver/compile.h"
+
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -5,7 +7,6 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "driver/compile.h"
 #include "emit/image_builder.h"
 #include "tools/cupel/verb.h"
 
@@ -84,7 +85,10 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
 
 Run setup_compile(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("MODEL", flags->model, "Model (.onnx, float or with Q/DQ nodes), or a dump of --dump-ir (.graph, .program)")->required();
+  command
+      .add_option("MODEL", flags->model,
+                  "Model (.onnx, float or with Q/DQ nodes), or a dump of --dump-ir (.graph, .program)")
+      ->required();
   command.add_option("-o,--output", flags->output, "The shared library; its header is written beside it")->required();
   command.add_option("--target", flags->target, "host, x86-64-v3, x86-64-v4, … with +avxvnni or +avx512vnni")
       ->capture_default_str();

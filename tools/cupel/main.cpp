@@ -169,7 +169,8 @@ int run_main(int argc, char** argv) {
   std::signal(SIGINT, on_stop);
   std::signal(SIGTERM, on_stop);
   apply_limits(flags);
-  if (Status status = check_flags(flags, app.get_subcommands().front()->get_name()); !status) return report_error(status.error(), flags);
+  if (Status status = check_flags(flags, app.get_subcommands().front()->get_name()); !status)
+    return report_error(status.error(), flags);
   for (size_t i = 0; i < runs.size(); ++i) {
     const auto& [command, run] = runs[i];
     if (!command->parsed()) continue;
