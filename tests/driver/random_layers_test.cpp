@@ -15,8 +15,8 @@
 #include "cupel/cupel.h"
 #include "driver/compile.h"
 #include "driver/shared_library.h"
-#include "driver/target_names.h"
 #include "emit/image_builder.h"
+#include "emit/target_names.h"
 #include "ir/text.h"
 #include "ir/verifier.h"
 #include "lower/lower.h"
@@ -161,12 +161,7 @@ TEST_P(RandomLayers, EqualTheInterpreter) {
   EXPECT_GT(compiled, 2 * without);  // a lowering that is lost shows here
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, RandomLayers, testing::ValuesIn(target_names()), [](const auto& row) {
-  std::string name = row.param;
-  for (char& c : name)
-    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Targets, RandomLayers, testing::ValuesIn(target_names()), test_name);
 
 }  // namespace
 }  // namespace cupel
