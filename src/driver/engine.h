@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/first_exception.h"
 #include "base/tensor.h"
 #include "ir/engine.h"
 #include "runtime/image.h"
@@ -22,7 +23,7 @@ using ImageTimer = std::function<void(const CupelImageStep& step, int64_t time_n
 // pays. Must not outlive its model.
 class ImageRun {
  public:
-  // Computes the outputs anew, over the ones before.
+  // Computes the outputs anew, over the ones before. What the model's timer throws is thrown when the run has ended.
   Status run();
   int64_t batch() const { return batch_; }
   // In the Image's order.
@@ -31,6 +32,7 @@ class ImageRun {
  private:
   friend class CompiledModel;
   CupelSession* session_ = nullptr;
+  FirstException* timer_exception_ = nullptr;
   std::string place_;
   int64_t batch_ = 1;
   std::vector<Tensor> inputs_, outputs_;

@@ -6,9 +6,10 @@
 
 #include <atomic>
 #include <set>
-#include <system_error>
 #include <thread>
 
+#include "base/first_exception.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "emit/constants_object.h"
 #include "kernel/check_program.h"
@@ -31,8 +32,7 @@ class WorkFolder {
   WorkFolder(WorkFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
   WorkFolder& operator=(WorkFolder&&) = delete;
   ~WorkFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+    if (!path_.empty()) remove_with_files(path_);
   }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
@@ -156,22 +156,26 @@ Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels,
   std::vector<Result<Bytes>> results(kernels.size());
   std::atomic<size_t> next = 0;
   std::atomic<bool> failed = false;
+  FirstException exception;
   const auto work = [&] {
-    for (size_t k = next++; k < kernels.size() && !failed; k = next++) {
-      results[k] = one_object(*kernels[k], target, pool, cache, version, options.code_generation_level);
-      if (!results[k]) failed = true;
-    }
+    exception.keep([&] {
+      for (size_t k = next++; k < kernels.size() && !failed && !exception.caught(); k = next++) {
+        results[k] = one_object(*kernels[k], target, pool, cache, version, options.code_generation_level);
+        if (!results[k]) failed = true;
+      }
+    });
   };
   {
     std::vector<std::jthread> threads;
     const size_t count = std::min(static_cast<size_t>(pool.size()), kernels.size());
     try {
       for (size_t i = 1; i < count; ++i) threads.emplace_back(work);
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
       // No memory for a further thread: fewer do the work.
     }
     work();
   }
+  exception.rethrow();
   std::vector<Bytes> objects;
   for (auto& result : results)
     if (!result) return std::unexpected(std::move(result).error());
