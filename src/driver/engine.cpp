@@ -40,7 +40,8 @@ DType dtype_of(int32_t number) { return static_cast<DType>(number); }
 bool is_known(int32_t number) { return number >= 0 && number <= static_cast<int32_t>(DType::boolean); }
 int64_t element_bytes(int32_t dtype) { return dtype_bits(dtype_of(dtype)) / 8; }
 
-// Dimensions of a port for `batch` items; the batch itself is symbolic where batch is 0.
+}  // namespace
+
 Shape port_shape(const CupelPort& port, int64_t batch) {
   Shape shape;
   for (int32_t d = 0; d < port.rank; ++d) {
@@ -53,6 +54,8 @@ Shape port_shape(const CupelPort& port, int64_t batch) {
   }
   return shape;
 }
+
+namespace {
 
 // The bytes of a port's tensor are those that the session reads or writes.
 Status check_port(const CupelPort& port, int64_t fixed_batch, const std::string& place) {
@@ -260,6 +263,8 @@ Result<Tensor> as_value(const Tensor& elements, const TensorType& type, int64_t 
 }
 
 }  // namespace
+
+bool names_compiled_model(const std::filesystem::path& path) { return path.extension() == ".so"; }
 
 struct CompiledModel::State {
   explicit State(SharedLibrary l) : library(std::move(l)) {}

@@ -40,14 +40,21 @@ class ImageRun {
   std::vector<void*> targets_;
 };
 
+// Dimensions of a port for `batch` items; the batch itself is symbolic where batch is 0.
+Shape port_shape(const CupelPort& port, int64_t batch);
+
+// Whether a path is taken for a compiled model: its name ends in ".so". No file of another name is ever loaded as code.
+bool names_compiled_model(const std::filesystem::path& path);
+
 // An Image and a session for it. Models are independent of each other; one call at a time for each. Unloaded by the
 // destructor, after which nothing of image() may be used.
 class CompiledModel {
  public:
-  // The bytes of a shared library with one Image in it, under the symbol cupel_<model>_image. `place` names it in
-  // errors: those of SharedLibrary; bad_input for tables of another version or none; unsupported when the CPU lacks a
-  // feature.
+  // The bytes of a shared library that this process has linked, with one Image in it under the symbol
+  // cupel_<model>_image. `place` names it in errors: those of SharedLibrary; bad_input for tables of another version or
+  // none; unsupported when the CPU lacks a feature.
   static Result<CompiledModel> load(std::span<const std::byte> library, const std::string& place, int threads);
+  // What `cupel compile` wrote: see SharedLibrary::load_file.
   static Result<CompiledModel> load_file(const std::filesystem::path& path, int threads);
   CompiledModel(CompiledModel&&) noexcept;
   CompiledModel& operator=(CompiledModel&&) noexcept;

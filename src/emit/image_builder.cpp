@@ -12,6 +12,7 @@
 #include "base/folder.h"
 #include "base/hash.h"
 #include "emit/constants_object.h"
+#include "emit/image_note.h"
 #include "kernel/check_program.h"
 #include "kernel/work.h"
 
@@ -204,7 +205,9 @@ Result<Bytes> build_image(const Program& program, const EmitTarget& target, Work
   const ImageTables tables = tables_of(program, target);
   objects.push_back(CUPEL_TRY(pool.ask(RequestKind::tables, to_payload(tables), "the image's tables")));
   objects.push_back(constants_object(program.constants, std::string(kConstantsSymbol)));
-  return link_objects(objects, {image_prefix(program.model) + "_*"}, pool, true);
+  Bytes image = CUPEL_TRY(link_objects(objects, {image_prefix(program.model) + "_*"}, pool, true));
+  CUPEL_TRY(stamp_image(image));
+  return image;
 }
 
 }  // namespace cupel

@@ -49,6 +49,9 @@ Result<std::optional<Program>> program_of(const Flags& flags, const EmitTarget& 
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   CUPEL_TRY(check_place(flags.output));
+  if (!names_compiled_model(flags.output))
+    return usage_error(printable(flags.output), "its name does not end in .so, by which `run` and `bench` know a model",
+                       "name it so");
   Work work(common);
   const EmitTarget target = CUPEL_TRY(find_emit_target(flags.target));
   const auto program = CUPEL_TRY(program_of(flags, target, work));

@@ -10,7 +10,6 @@
 #include "driver/batches.h"
 #include "driver/output_folder.h"
 #include "driver/run_array.h"
-#include "driver/shared_library.h"
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
@@ -75,7 +74,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   Model loaded;
   ArrayModel model;
   std::vector<Tensor> inputs;
-  if (SharedLibrary::recognises(flags.model)) {
+  if (names_compiled_model(flags.model)) {
     model = CUPEL_TRY(open_artifact(flags, common, work.context()));
     inputs = CUPEL_TRY(read_inputs(model, files));
   } else {
