@@ -153,7 +153,7 @@ std::string image_prefix(const std::string& model) {
 Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels, const EmitTarget& target,
                                          WorkerPool& pool, const BuildOptions& options) {
   const std::string version = CUPEL_TRY(pool.version());
-  const ObjectCache cache(options.cache_folder);
+  const ObjectCache cache(options.cache_folder, version, options.cache_limit_bytes);
   std::vector<Result<Bytes>> results(kernels.size());
   std::atomic<size_t> next = 0;
   std::atomic<bool> failed = false;
@@ -177,6 +177,7 @@ Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels,
     work();
   }
   exception.rethrow();
+  cache.trim();
   std::vector<Bytes> objects;
   for (auto& result : results)
     if (!result) return std::unexpected(std::move(result).error());

@@ -16,6 +16,7 @@ namespace cupel {
 
 struct BuildOptions {
   std::filesystem::path cache_folder = ObjectCache::default_folder();
+  int64_t cache_limit_bytes = ObjectCache::default_limit_bytes();
   int code_generation_level = 2;  // LLVM's 0 … 3; changes no result
 };
 

@@ -494,6 +494,7 @@ def main():
     check_way_out(cupel, checks)
     check_stop_after(cupel, checks)
     check_planted_links(cupel, checks)
+    check_cache(cupel, checks)
     check_memory_limits(cupel, checks)
     check_interrupt(cupel, checks)
     return checks.finish()

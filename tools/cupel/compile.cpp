@@ -63,6 +63,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   WorkerPool workers;
   BuildOptions options;
   options.code_generation_level = flags.code_level;
+  warn_of_cache();
   auto image = build_image(*program, target, workers, options);
   work.finish();
   if (!image) return std::unexpected(std::move(image).error().within(printable(flags.model)));

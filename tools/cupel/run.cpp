@@ -81,6 +81,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     loaded = CUPEL_TRY(load_model(flags.model, work.context()));
     if (work.finish()) return 0;
     inputs = CUPEL_TRY(read_inputs(array_model(loaded.program, {}), files));
+    if (engine == EngineKind::compiled) warn_of_cache();
     auto run_graph = make_engine(loaded.program, loaded.path.stem().string(), engine, work.context().threads);
     if (!run_graph) return std::unexpected(std::move(run_graph).error().within(printable(flags.model)));
     model = array_model(loaded.program, std::move(*run_graph));
