@@ -115,7 +115,7 @@ bool Work::finish() {
 
 void warn_of_cache() {
   const Status status = ObjectCache::check_folder(ObjectCache::default_folder());
-  if (!status) std::fputs(fmt::format("warning: {}\n", status.error().message()).c_str(), stderr);
+  if (!status) print_warnings({status.error().message()});
 }
 
 Result<std::map<std::string, std::filesystem::path>> input_files(const std::vector<std::string>& words) {
