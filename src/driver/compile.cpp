@@ -142,7 +142,8 @@ LowerTarget lower_target(const EmitTarget& target) {
 Result<Program> lower_model(const Graph& program, const std::string& model, const EmitTarget& target,
                             const LowerOptions& options, PassOptions& passes) {
   CUPEL_TRY(check_names(program));
-  Lowered lowered = CUPEL_TRY(lower_graph(program, model, lower_target(target), options));
+  Lowered lowered = CUPEL_TRY(lower_graph(program, model, lower_target(target), options, &passes));
+  if (passes.stopped) return Program();
   CUPEL_TRY(dump_text([&](ConstantStore& store) { return print_program(lowered.program, &store); },
                       fmt::format("{}.program", kLowerStage), passes));
   if (passes.stop_after == kLowerStage) passes.stopped = true;

@@ -79,6 +79,7 @@ const OpDef kPow{.name = "Pow",
                  .since_opset = 7,
                  .min_inputs = 2,
                  .max_inputs = 2,
+                 .elements = Elements::elementwise,
                  .infer = infer_pow,
                  .reference = reference_pow,
                  .samples = {R"(graph "pow_square" stage imported opset 17 {
