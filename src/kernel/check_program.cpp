@@ -259,7 +259,7 @@ class Checker {
       return broken("its tap shows something else than its result");
     Touch touch{0, TouchKind::reads, layout.offset, dtype_bits(layout.dtype) / 8, {}};
     for (size_t d = 0; d < layout.dims.size(); ++d) touch.axes.push_back({layout.strides[d], layout.dims[d]});
-    CUPEL_TRY(check_inside({&step.kernel.spec, step.buffers}, touch));
+    CUPEL_TRY(check_inside(step, touch));
     const ByteRuns bytes = CUPEL_TRY(runs(touch, layout.buffer));
     if (const auto at = first_missing(written_[static_cast<size_t>(layout.buffer)], bytes))
       return broken(fmt::format("its tap shows byte {} of {}, which is not written", *at, name_of(layout.buffer)));
