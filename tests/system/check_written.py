@@ -15,7 +15,7 @@ import random_networks
 import written_file
 
 
-COMPILED_EACH = 4  # of so many networks one is compiled too
+COMPILED_EACH = 10  # of so many networks one is compiled too
 MOST = "most of what the engines differ by, in hundredths of half of what quantization changes (RMS)"
 
 
