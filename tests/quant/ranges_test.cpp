@@ -213,6 +213,43 @@ output %y)");
 INSTANTIATE_TEST_SUITE_P(Values, PaddedWith,
                          testing::Values("-inf", "-0x1.fffffep+127", "-0x1.dcd65p+29", "-0x1.388p+13"));
 
+// A mask of which the rows above the diagonal may not be seen, added or chosen before the Softmax.
+class MaskedBy : public testing::TestWithParam<const char*> {};
+
+TEST_P(MaskedBy, ProductsAreOnCodesAndTheSoftmaxStaysInFloat) {
+  ThreadPool threads(1);
+  const Graph g = network(std::string(R"(input %x : f32[batch,3,4]
+weights %wq [4,4] 0.5
+weights %wk [4,4] 0.5
+%q = MatMul(%x, %wq)
+%k = MatMul(%x, %wk)
+%kt = Transpose(%k) {perm=[0,2,1]}
+%scores = MatMul(%q, %kt)
+)") + GetParam() + R"(
+%p = Softmax(%masked) {axis=-1}
+%mixed = MatMul(%p, %x)
+weights %wo [4,4] 0.5
+%y = MatMul(%mixed, %wo)
+output %y)");
+  const Selection s = select_values(g);
+  EXPECT_EQ(s.contractions.size(), 5u);
+  EXPECT_TRUE(s.kept.contains("p")) << "Softmax";
+  EXPECT_TRUE(s.kept.contains("masked"));
+  const Tensor x = samples::make_tensor({DType::f32, {Dim(1, "batch"), 3, 4}, {}}, 8, 3, {.low = -1, .high = 1});
+  const Quantized q = quantize(g, {x}, threads);
+  const auto expected = interpret(g, std::vector{x}, threads), found = interpret(q.graph, std::vector{x}, threads);
+  ASSERT_TRUE(expected && found);
+  for (int64_t i = 0; i < (*expected)[0].size(); ++i)
+    EXPECT_NEAR((*found)[0].at(i), (*expected)[0].at(i), 0.05) << "element " << i;
+}
+INSTANTIATE_TEST_SUITE_P(
+    Masks, MaskedBy,
+    testing::Values("constant %mask : f32[3,3] = [0x0p+0, -inf, -inf, 0x0p+0, 0x0p+0, -inf, 0x0p+0, 0x0p+0, 0x0p+0]\n"
+                    "%masked = Add(%scores, %mask)",
+                    "constant %keep : bool[3,3] = [1, 0, 0, 1, 1, 0, 1, 1, 1]\n"
+                    "constant %low : f32[] = [-0x1.fffffep+127]\n"
+                    "%masked = Where(%keep, %scores, %low)"));
+
 TEST(Ranges, APadWithAnOrdinaryNumberSetsTheRange) {
   ThreadPool threads(1);
   const Graph g = network(R"(input %x : f32[batch,2,6]

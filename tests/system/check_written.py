@@ -15,6 +15,7 @@ import random_networks
 import written_file
 
 
+COMPILED_EACH = 10  # of so many networks one is compiled too
 MOST = "most of what the engines differ by, in hundredths of half of what quantization changes (RMS)"
 
 
@@ -53,6 +54,10 @@ def check_network(cupel, checks, seed, counts):
         arrays = sorted((work / name).glob("*.npy"))
         both[name] = outputs(work / name, names)
         checks.equal(len(arrays), len(names), f"{what}: outputs of the {name} model")
+    if seed % COMPILED_EACH == 1:
+        check_external(cupel, checks, work, path, data, feeds, names, written, what)
+    if seed % COMPILED_EACH == 0:
+        check_compiled(cupel, checks, work, path, written, both, counts, what)
     for name, values in expected.items():
         largest = np.abs(values).max(initial=1e-6)
         checks.that(np.abs(both["float"][name] - values).max(initial=0) <= 1e-4 * largest, f"{what}: float results of {name}")
@@ -67,6 +72,28 @@ def check_network(cupel, checks, seed, counts):
     counts["equal in every element" if share == 0 else "within the bound"] += 1
     counts["largest share of the bound, in thousandths"] = max(counts["largest share of the bound, in thousandths"],
                                                                round(1000 * share))
+
+
+def check_external(cupel, checks, work, path, data, feeds, names, written, what):
+    """The same model with its constants beside it."""
+    beside = work / "beside.onnx"
+    cupel.must("quantize", path, "--data", data, "-o", beside, "--external-data")
+    written_file.check(checks, beside, f"{what}: with external data")
+    one, other = (harness.runtime_session(file, False).run(names, feeds) for file in (written, beside))
+    checks.that(all(a.tobytes() == b.tobytes() for a, b in zip(one, other)), f"{what}: external data changes nothing")
+
+
+def check_compiled(cupel, checks, work, path, written, both, counts, what):
+    """Compiled code gives the interpreter's bits, where every node has a compiled form."""
+    for name, file in (("float", path), ("int8", written)):
+        out = work / f"{name}-compiled"
+        result = cupel.run("run", file, "--input", f"x={work}/samples.npy", "-o", out)
+        if result.returncode == 4:
+            counts["not compiled: " + result.stderr.split("): ")[-1].split("\n")[0]] += 1
+        elif checks.equal(result.returncode, 0, f"{what}: compiled {name} model: {result.stderr}"):
+            counts["compiled"] += 1
+            for output, values in outputs(out, list(both[name])).items():
+                checks.that(values.tobytes() == both[name][output].tobytes(), f"{what}: both engines give {output} ({name})")
 
 
 def rms(array):

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 LOWEST = float(np.finfo(np.float32).min)
-OPSETS = (11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22)
+OPSETS = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22)
 
 
 class RandomNetwork:
@@ -35,7 +35,7 @@ class RandomNetwork:
             made = self.layer(source)
             if made is not None:
                 values.append(made)
-                if self.random.random() < 0.08:
+                if self.random.random() < 0.08 and made.replace("'", "").isidentifier():
                     self.outputs.append(made)
         last = self.head(values[-1])
         self.outputs = [*dict.fromkeys(o for o in self.outputs if o != last), last]
@@ -51,6 +51,8 @@ class RandomNetwork:
             other = sorted(self.names)[int(self.random.integers(len(self.names)))]
             wanted = other + str(self.random.choice(
                 ["_QuantizeLinear", "_DequantizeLinear", "_quantized", "_scale", "_zero_point", "_1", "_codes", ".größe"]))
+        elif self.weird and self.random.random() < 0.2:
+            wanted = str(self.random.choice(["a b", "x:0", "//a/", '"q"', "line\nbreak", "größe", "#", "%1", "\\"]))
         while wanted in self.names:
             wanted += "'"
         self.names.add(wanted)
@@ -130,7 +132,7 @@ class RandomNetwork:
         # A square weight may be read along both axes.
         out = d if self.chance(0.4) else int(self.pick(4, 8, 10))
         inputs = [x, self.real((out, d) if transposed else (d, out), 0.4)]
-        if self.chance(0.6):
+        if self.chance(0.6) or self.opset < 11:
             inputs.append(self.real((out,), 0.3, "b"))
         return self.add("Gemm", inputs, (out,), transB=int(transposed))
 
@@ -143,7 +145,7 @@ class RandomNetwork:
         low = self.pick(None, LOWEST, -np.inf, -1e9, -10000.0)
         if low is not None:
             keep = np.tril(np.ones((t, t), bool))
-            if self.chance(0.5):
+            if self.chance(0.5) or self.opset < 9:
                 mask = self.constant(np.where(keep, np.float32(0), np.float32(low)).astype(np.float32), "mask")
                 scores = self.add("Add", [scores, mask], (t, t))
             else:
@@ -200,10 +202,14 @@ class RandomNetwork:
             return self.add("Mul", [x, self.add("Sigmoid", [x], shape)], shape)
         if op == "HardSwish" and self.opset < 14:
             return self.add("Mul", [x, self.add("HardSigmoid", [x], shape, alpha=1 / 6, beta=0.5)], shape)
-        if op == "Gelu" and self.opset < 20:
+        if op == "Gelu" and 9 <= self.opset < 20:
             scaled = self.add("Div", [x, self.constant(np.float32(np.sqrt(2)))], shape)
             gate = self.add("Add", [self.add("Erf", [scaled], shape), self.constant(np.float32(1))], shape)
             return self.add("Mul", [self.add("Mul", [x, gate], shape), self.constant(np.float32(0.5))], shape)
+        if op == "Clip" and self.opset < 11:
+            return self.add("Clip", [x], shape, min=float(self.pick(0, -1)), max=6.0)
+        if op == "Gelu" and self.opset < 9:
+            return None
         if op == "Clip":
             return self.add("Clip", [x, self.constant(np.float32(self.pick(0, -1))), self.constant(np.float32(6))], shape)
         return self.add(op, [x], shape)
@@ -240,7 +246,10 @@ class RandomNetwork:
         wide = (*shape[:-1], shape[-1] + before + after)
         if value is not None:
             inputs.append(self.constant(np.float32(value), "pad"))
-        made = self.add("Pad", inputs, wide, mode="constant")
+        if self.opset < 11:
+            made = self.add("Pad", [x], wide, mode="constant", pads=pads, value=float(value or 0))
+        else:
+            made = self.add("Pad", inputs, wide, mode="constant")
         if value in (LOWEST, -np.inf):
             # Only a maximum over each window brings numbers back.
             if len(shape) == 3 and shape[1] >= 1 and wide[2] >= 3 and max(before, after) < 3:
@@ -250,6 +259,8 @@ class RandomNetwork:
 
     def where(self, x):
         shape = self.shapes[x]
+        if self.opset < 9:
+            return None
         keep = self.random.random(shape[-1]) < 0.7
         keep[0] = True
         low = self.pick(0.0, 0.5, LOWEST, -1e9)
@@ -265,6 +276,9 @@ class RandomNetwork:
             return None
         step = self.pick(1, 2)
         shape[axis] = len(range(1, shape[axis], step))
+        if self.opset < 10:
+            shape[axis] = self.shapes[x][axis] - 1
+            return self.add("Slice", [x], shape, starts=[1], ends=[2**31 - 1], axes=[axis + 1])
         return self.add("Slice", [x, *(self.integers([v]) for v in (1, 2**31 - 1, axis + 1, step))], shape)
 
     def split(self, x):
@@ -292,7 +306,9 @@ class RandomNetwork:
         """[batch, classes]."""
         if len(self.shapes[x]) > 1:
             x = self.add("Flatten", [x], (int(np.prod(self.shapes[x])),))
-        return self.add("Gemm", [x, self.real((5, *self.shapes[x]), 0.4), self.real((5,), 0.3, "b")], (5,), transB=1)
+        inputs = [x, self.real((5, *self.shapes[x]), 0.4), self.real((5,), 0.3, "b")]
+        self.weird = False  # outputs have names that files can have
+        return self.add("Gemm", inputs, (5,), transB=1)
 
     def file(self, shape):
         graph = helper.make_graph(
