@@ -12,6 +12,15 @@
 namespace cupel {
 namespace {
 
+// Q/DQ nodes are told as ops on codes first (pass integerize).
+Status refuse_linear_conversions(const Graph& graph) {
+  for (const Node& node : graph.nodes())
+    if (is_linear_conversion(*node.op))
+      return unsupported(node_place(node), fmt::format("{} has no compiled form yet", node.op->name),
+                         "run the model with --engine reference");
+  return {};
+}
+
 Status refuse_empty_tensors(const Graph& graph) {
   for (const Value& v : graph.values())
     for (const Dim& d : v.type.shape)
@@ -122,6 +131,7 @@ std::vector<FusionDecision> decisions_about(const Graph& source, const Graph& fo
 
 Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options,
                             PassOptions* passes) {
+  CUPEL_TRY(refuse_linear_conversions(graph));
   constexpr std::string_view kForms[] = {"kernel_forms"};
   ThreadPool one(1);
   PassOptions silent;

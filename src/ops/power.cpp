@@ -80,6 +80,7 @@ const OpDef kPow{.name = "Pow",
                  .min_inputs = 2,
                  .max_inputs = 2,
                  .elements = Elements::elementwise,
+                 .parameters_from = 1,
                  .infer = infer_pow,
                  .reference = reference_pow,
                  .samples = {R"(graph "pow_square" stage imported opset 17 {

@@ -84,7 +84,8 @@ std::optional<bool> works_element_by_element(const Sample& s, const NodeRun& run
       operands.push_back(graph.add_constant("p" + std::to_string(i), *run.operands[i], type.quant));
       continue;
     }
-    if (!broadcasts(run.operands[i]->dims(), dims) || (type.quant && !type.quant->per_tensor())) return false;
+    if (type.quant && !type.quant->per_tensor()) return std::nullopt;
+    if (!broadcasts(run.operands[i]->dims(), dims)) return false;
     inputs.push_back(flat(*run.operands[i], dims));
     operands.push_back(
         graph.add_input("x" + std::to_string(i), {type.dtype, to_shape(inputs.back().dims()), type.quant}));
