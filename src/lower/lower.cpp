@@ -11,6 +11,7 @@
 #include "lower/kernel_forms.h"
 #include "lower/lowering.h"
 #include "lower/schedule.h"
+#include "runtime/floating_point.h"
 
 namespace cupel {
 
@@ -478,6 +479,7 @@ Status Lowering::copy_outputs() {
 }
 
 Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options) {
+  const NetworkArithmetic arithmetic;  // of tables of codes and multipliers
   const Graph forms = CUPEL_TRY(kernel_forms(graph));
   Lowered lowered = CUPEL_TRY(Lowering(forms, graph, std::move(model), target, options).run());
   // Decisions are about the nodes of `graph`: those that give the same values, whose names are unique. What is said of

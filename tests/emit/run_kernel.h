@@ -10,6 +10,7 @@
 #include "emit/image_builder.h"
 #include "emit/loaded_library.h"
 #include "kernel/random_kernels.h"
+#include "runtime/floating_point.h"
 #include "runtime/image.h"
 #include "runtime/thread_pool.h"
 
@@ -38,6 +39,7 @@ inline std::string test_name(const testing::TestParamInfo<std::string>& row) {
 
 // The kernel's units, all of them once, by as many threads at the same time.
 inline void run_units(CupelKernel run, RandomKernel& random, int threads) {
+  const NetworkArithmetic arithmetic;  // as sessions set it
   std::vector<uint8_t*> buffers;
   for (std::byte* pointer : random.pointers()) buffers.push_back(reinterpret_cast<uint8_t*>(pointer));
   const int64_t units = random.items * units_per_item(random.kernel);
