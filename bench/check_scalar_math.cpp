@@ -132,8 +132,8 @@ struct Measure {
 };
 
 // Error of `result` in units in the last place of `truth`; infinity where one is NaN or infinite and the other is not,
-// where a NaN is not the canonical one or a zero has the wrong sign, and for subnormal numbers. A zero is right where the
-// true value is subnormal, or within 2 units of it.
+// where a NaN is not the canonical one or a zero has the wrong sign, and for subnormal numbers. A zero is right where
+// the true value is subnormal, or within 2 units of it.
 double error_in_ulps(float result, double truth) {
   constexpr double kOverflow = 0x1.ffffffp+127;  // from here on the nearest binary32 is infinity
   if (std::isnan(truth)) return std::bit_cast<uint32_t>(result) == 0x7fc00000u ? 0.0 : kInfinity;

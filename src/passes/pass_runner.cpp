@@ -7,8 +7,8 @@
 #include "base/file.h"
 #include "ir/text.h"
 #include "ir/verifier.h"
-#include "runtime/floating_point.h"
 #include "passes/pass.h"
+#include "runtime/floating_point.h"
 
 namespace cupel {
 

@@ -90,7 +90,7 @@ int check_features(const char* const* features) {
 // Every index of the tables names something.
 bool tables_are_whole(const CupelImage& image) {
   if (image.input_count < 0 || image.output_count < 0 || image.buffer_count < 0 || image.step_count < 0 ||
-      image.arena_bytes < 0 || image.fixed_batch < 0)
+      image.arena_bytes < 0 || image.fixed_batch < 0 || image.tuned_for == nullptr)
     return false;
   if ((image.input_count > 0 && image.inputs == nullptr) || (image.output_count > 0 && image.outputs == nullptr))
     return false;

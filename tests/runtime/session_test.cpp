@@ -216,7 +216,7 @@ TEST(Session, RefusesTablesItCannotFollow) {
   };
   CupelImage image = cupel_sample_image;
   image.version = 7;
-  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 3");
+  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 4");
 
   const std::string contradiction = "the tables of the image contradict each other";
   const auto with_buffer = [&](CupelImageBuffer buffer) {
@@ -340,6 +340,7 @@ void trace(uint8_t* const*, int64_t begin, int64_t end) {
 CupelImage image_of(const CupelImageStep* steps, int32_t count) {
   CupelImage image = {};
   image.version = kCupelImageVersion;
+  image.tuned_for = "generic";
   image.model = "traced";
   image.steps = steps;
   image.step_count = count;
