@@ -136,7 +136,8 @@ class Verifier {
     for (const Node& node : graph_.nodes()) {
       if (node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear")
         return broken(node_place(node), "a Q/DQ node is left");
-      const bool boundary = node.op->name == "Dequantize" || node.op->name == "Requantize";
+      const bool boundary =
+          node.op->name == "Dequantize" || node.op->name == "Requantize" || node.op->name == "AsCodes";
       for (ValueId id : node.inputs)
         if (id.valid() && graph_.type(id).quant && !boundary && node.op->quant_rule == QuantRule::none)
           return broken(node_place(node), "the op has no integer meaning");

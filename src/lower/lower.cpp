@@ -1,6 +1,7 @@
 #include "lower/lower.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
@@ -29,13 +30,14 @@ bool is_elementwise(const Node& node) {
 }
 
 Lowering::Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target,
-                   LowerOptions options)
+                   LowerOptions options, Batch batch)
     : graph_(graph),
       source_(source),
       target_(target),
       options_(options),
+      batch_(std::move(batch)),
       users_(graph.users()),
-      images_(image_values(graph)),
+      images_(image_values(graph, batch_)),
       taken_(graph.nodes().size(), false) {
   lowered_.program.model = std::move(model);
 }
@@ -44,17 +46,16 @@ Result<Lowered> Lowering::run() {
   for (const Value& v : graph_.values())
     for (const Dim& d : v.type.shape)
       if (d == Dim(0) && !v.constant)
-        return unsupported("value " + printable(v.name),
-                           fmt::format("an empty tensor {} has no compiled form", to_text(v.type.shape)),
-                           "run the model with --engine reference");
+        return not_compiled("value " + printable(v.name),
+                            fmt::format("an empty tensor {} has no compiled form", to_text(v.type.shape)));
   CUPEL_TRY(place_inputs());
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
     const NodeId id{static_cast<int32_t>(n)};
     if (taken(id)) continue;
     if (Status status = lower_node(id); !status) {
-      const std::string place = node_place(graph_.node(id));
-      if (status.error().place.starts_with("node ")) return std::unexpected(std::move(status).error());
-      return std::unexpected(std::move(status).error().within(place));
+      if (!status.error().node.empty()) return std::unexpected(std::move(status).error());
+      const Node& node = graph_.node(id);
+      return std::unexpected(std::move(status).error().at_node(node.name, node_place(node)));
     }
   }
   CUPEL_TRY(copy_outputs());
@@ -77,15 +78,23 @@ Status Lowering::check_sizes() const {
                             fmt::format("it has {} units of work for one batch item; the limit is {}",
                                         units_per_item(step.kernel), kMostUnits),
                             "compile a smaller model, or one of smaller inputs");
+  for (const Step& step : lowered_.program.steps) {
+    const Status status = check_kernel(step.kernel);
+    if (status) continue;
+    if (status.error().kind != ErrorKind::resource) return internal_error("kernel " + step.name, status.error().cause);
+    return resource_error("kernel " + step.name,
+                          fmt::format("for node {}: {}", printable(fmt::format("{}", fmt::join(step.origins, ", "))),
+                                      status.error().cause),
+                          "compile a smaller model, or run it with --engine reference");
+  }
   return {};
 }
 
 Status Lowering::place_inputs() {
+  if (batch_.size.is_constant()) lowered_.program.fixed_batch = batch_.size.factor;
   for (ValueId id : graph_.inputs()) {
     const Value& v = graph_.value(id);
-    const Dims dims = CUPEL_TRY(item_dims(graph_, id));
-    const Dim& lead = v.type.shape[0];
-    if (lead.is_constant()) lowered_.program.fixed_batch = lead.factor;
+    const Dims dims = CUPEL_TRY(item_dims(graph_, batch_, id));
     Placed place;
     place.layout = {add_buffer(v.name, BufferPlace::input, element_count(dims) * element_bytes(v.type.dtype)),
                     v.type.dtype,
@@ -100,7 +109,7 @@ Status Lowering::place_inputs() {
     const TensorType& given = source_.type(source_.inputs()[lowered_.program.inputs.size()]);
     place.layout.dtype = stored_type(given.dtype);
     places_[id] = given.dtype == v.type.dtype ? place : CUPEL_TRY(shifted(id, place));
-    lowered_.program.inputs.push_back({v.name, given, true});
+    lowered_.program.inputs.push_back({v.name, given, batch_.leads});
   }
   return {};
 }
@@ -109,9 +118,22 @@ namespace {
 
 // Whether the lowering of the op knows its operands by the dimensions of an item alone.
 bool works_on_rows(const Node& node) {
-  constexpr std::string_view kNames[] = {"Gemm", "MatMul", "Softmax", "LogSoftmax", "LayerNormalization"};
+  constexpr std::string_view kNames[] = {
+      "Gemm", "MatMul", "Softmax", "LogSoftmax", "Identity", "AsCodes", "LayerNormalization", "Cast"};
   return is_elementwise(node) || changes_shape(node) ||
          std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
+}
+
+}  // namespace
+
+namespace {
+
+// A Cast between binary16 and binary32, which reading and writing does.
+bool converts_reals(const Graph& graph, const Node& node) {
+  const auto is_real = [&](ValueId v) {
+    return graph.type(v).dtype == DType::f32 || graph.type(v).dtype == DType::f16;
+  };
+  return node.op->name == "Cast" && is_real(node.inputs[0]) && is_real(node.outputs[0]);
 }
 
 }  // namespace
@@ -137,11 +159,10 @@ Status Lowering::lower_node(NodeId id) {
   const std::string_view op = node.op->name;
   taken_[static_cast<size_t>(id.index)] = true;
   if (op == "Gather" && !graph_.value(node.inputs[1]).constant) return lower_gather_call(id);
-  if (const auto rows = [&](ValueId v) { return v.valid() && has_rows(graph_.type(v)); };
+  if (const auto rows = [&](ValueId v) { return v.valid() && has_rows(batch_, graph_.type(v)); };
       !works_on_rows(node) && (std::any_of(node.inputs.begin(), node.inputs.end(), rows) ||
                                std::any_of(node.outputs.begin(), node.outputs.end(), rows)))
-    return unsupported("", "on several rows of each batch item it has no compiled form yet",
-                       "run the model with --engine reference");
+    return not_compiled("", "on several rows of each batch item it has no compiled form yet");
   if (op == "Conv") {
     const bool depthwise = graph_.type(node.inputs[1]).shape[1] == Dim(1) &&
                            attr_int(node.attributes, "group", 1) > 1 &&
@@ -157,9 +178,15 @@ Status Lowering::lower_node(NodeId id) {
   if (op == "ArgMax") return lower_arg_max(id);
   if (changes_shape(node) || op == "Transpose" || op == "Slice" || op == "Split" || op == "Gather")
     return lower_view(id);
+  if (op == "Identity" ||
+      (op == "AsCodes" && graph_.type(node.inputs[0]).dtype == graph_.type(node.outputs[0]).dtype)) {
+    places_[node.outputs[0]] = *CUPEL_TRY(place_of(node.inputs[0]));
+    return {};
+  }
   if (op == "Concat") return lower_concat(id);
-  if (is_elementwise(node) || op == "Expand" || op == "ExpandBatch") return lower_map(id);
-  return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
+  if (is_elementwise(node) || op == "AsCodes" || converts_reals(graph_, node) || op == "Expand" || op == "ExpandBatch")
+    return lower_map(id);
+  return not_compiled("", fmt::format("{} has no compiled form yet", op));
 }
 
 int64_t Lowering::add_buffer(std::string name, BufferPlace place, int64_t item_bytes) {
@@ -185,8 +212,7 @@ int64_t Lowering::add_constant(std::span<const std::byte> bytes) {
 Result<const Placed*> Lowering::place_of(ValueId value) {
   const auto found = places_.find(value);
   if (found == places_.end())
-    return unsupported("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here",
-                       "run the model with --engine reference");
+    return not_compiled("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here");
   return &found->second;
 }
 
@@ -229,6 +255,9 @@ Window window_of(const Graph& graph, const Node& node) {
     a.dilation = attr_ints(node.attributes, "dilations", {1, 1})[axis];
     a.pad = pads.begin;
     a.out = graph.type(node.outputs[0]).shape[2 + axis].factor;
+    // Steps that nothing takes may be of any size.
+    if (a.out == 1) a.stride = 1;
+    if (a.kernel == 1) a.dilation = 1;
     (axis == 0 ? w.halo.top : w.halo.left) = pads.begin;
     (axis == 0 ? w.halo.bottom : w.halo.right) = pads.end;
   }
@@ -272,9 +301,17 @@ Halo Lowering::halo_for(ValueId value, HaloFill fill) const {
   return halo;
 }
 
+std::unexpected<Error> Lowering::too_large_padded(ValueId value) const {
+  return resource_error(
+      "value " + printable(graph_.value(value).name),
+      fmt::format("with the padding of its readers it takes more than the {} bytes that one batch item of a buffer may",
+                  kMostBufferBytes),
+      "compile a smaller model, or run it with --engine reference");
+}
+
 Result<Placed> Lowering::planned_place(ValueId value, bool whole_blocks, int64_t& item_bytes) const {
   const TensorType& type = graph_.type(value);
-  const Dims dims = CUPEL_TRY(item_dims(graph_, value));
+  const Dims dims = CUPEL_TRY(item_dims(graph_, batch_, value));
   Placed place;
   BufferShape shape;
   if (images_[static_cast<size_t>(value.index)]) {
@@ -284,6 +321,7 @@ Result<Placed> Lowering::planned_place(ValueId value, bool whole_blocks, int64_t
       if (!place.halo.empty()) place.fill = HaloFill::least;
     }
     const int64_t pixel = whole_blocks || dims[0] > 4 ? round_up(dims[0], 16) : dims[0];
+    if (!fits_as_image(type.dtype, dims, pixel, place.halo)) return too_large_padded(value);
     shape = image_shape(type.dtype, dims, pixel, place.halo);
   } else {
     shape = matrix_shape(type.dtype, dims);
@@ -382,11 +420,9 @@ Result<Placed> Lowering::image_place(ValueId value, const Halo& halo, HaloFill f
                     (halo.empty() || have.fill == fill);
   // Few channels lie without gaps; more of them in whole blocks.
   if (fits && has_room(have)) return have;
-  const int64_t channels = have.layout.dims[0];
-  return copied(
-      value, have,
-      image_shape(have.layout.dtype, have.layout.dims, channels <= 4 ? channels : round_up(channels, 16), halo), halo,
-      fill);
+  const int64_t channels = have.layout.dims[0], blocked = channels <= 4 ? channels : round_up(channels, 16);
+  if (!fits_as_image(have.layout.dtype, have.layout.dims, blocked, halo)) return too_large_padded(value);
+  return copied(value, have, image_shape(have.layout.dtype, have.layout.dims, blocked, halo), halo, fill);
 }
 
 bool Lowering::is_tapped(ValueId value) const {
@@ -415,8 +451,8 @@ Result<Placed> Lowering::operand_place(ValueId value, const Walk& walk) {
     return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
   if (d == 0 && l.dims.size() == 3)
     return copied(value, have, image_shape(l.dtype, l.dims, round_up(extent, 16), {}), {}, HaloFill::zero);
-  return unsupported("value " + printable(graph_.value(value).name),
-                     "an operand that lies so has no compiled form here", "run the model with --engine reference");
+  return not_compiled("value " + printable(graph_.value(value).name),
+                      "an operand that lies so has no compiled form here");
 }
 
 void Lowering::add_step(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
@@ -472,14 +508,19 @@ Status Lowering::copy_outputs() {
       if (std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end())
         origins.insert(node.origin.begin(), node.origin.end());
     add_step({std::move(spec), MapSchedule{}}, {buffer, from.layout.buffer}, origins, std::nullopt, nullptr);
-    lowered_.program.outputs.push_back({v.name, wanted, true});
+    lowered_.program.outputs.push_back({v.name, wanted, batch_.leads});
   }
   return {};
 }
 
 Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options) {
   const Graph forms = CUPEL_TRY(kernel_forms(graph));
-  Lowered lowered = CUPEL_TRY(Lowering(forms, graph, std::move(model), target, options).run());
+  const Batch batch = batch_of(forms);
+  auto first = Lowering(forms, graph, model, target, options, batch).run();
+  // A constant size that leads every value need not be a batch.
+  if (!first && first.error().code == ErrorCode::reference_runs_it && batch.size.is_constant() && batch.leads)
+    if (auto whole = Lowering(forms, graph, model, target, options, Batch()).run()) first = std::move(whole);
+  Lowered lowered = CUPEL_TRY(std::move(first));
   // Decisions are about the nodes of `graph`: those that give the same values, whose names are unique. What is said of
   // a node that only a form has is dropped.
   const auto producers = graph.producers();

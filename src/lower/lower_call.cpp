@@ -28,9 +28,7 @@ struct Source {
 Status Lowering::lower_gather_call(NodeId id) {
   const Node& node = graph_.node(id);
   const ValueId data = node.inputs[0], index = node.inputs[1], result = node.outputs[0];
-  const auto refuse = [](std::string cause) {
-    return unsupported("", std::move(cause), "run the model with --engine reference");
-  };
+  const auto refuse = [](std::string cause) { return not_compiled("", std::move(cause)); };
   const TensorType &td = graph_.type(data), &ti = graph_.type(index);
   const RoutineRow& row = routine_row(Routine::gather);
   const auto& types = row.operands[0].types;
@@ -58,7 +56,7 @@ Status Lowering::lower_gather_call(NodeId id) {
     at = CUPEL_TRY(of_item(index));
     from = constant(data);
   } else {
-    if (has_rows(td)) return refuse("on several rows of each batch item it has no compiled form yet");
+    if (has_rows(batch_, td)) return refuse("on several rows of each batch item it has no compiled form yet");
     if (!is_static(ti.shape))
       return refuse("a Gather from each item by the indices of all items has no compiled form yet");
     if (is_constant && td.shape[0] != Dim(1)) return refuse("a Gather from a constant batch has no compiled form yet");
@@ -72,8 +70,10 @@ Status Lowering::lower_gather_call(NodeId id) {
       at = constant(index);
     } else {
       at = CUPEL_TRY(of_item(index));
-      at.dims.insert(at.dims.begin(), ti.shape[0].factor);
-      at.access.strides.insert(at.access.strides.begin(), at.access.item_stride);
+      if (at.dims.size() < ti.shape.size()) {
+        at.dims.insert(at.dims.begin(), ti.shape[0].factor);
+        at.access.strides.insert(at.access.strides.begin(), at.access.item_stride);
+      }
       at.access.item_stride = 0;
     }
   }
@@ -97,10 +97,11 @@ Status Lowering::lower_gather_call(NodeId id) {
     }
     for (size_t i = 0; i < at.dims.size(); ++i) add(at.dims[i], 0, at.access.strides[i]);
   }
-  if (spec.space.empty()) {
-    add(1, 0, 0);
-    spec.out.strides = {0};
-  }
+  if (spec.space.empty()) add(1, 0, 0);
+  // A leading 1 is no dimension of an item.
+  if (spec.out.strides.size() + 1 == spec.space.size() && spec.space[0] == 1)
+    spec.out.strides.insert(spec.out.strides.begin(), 0);
+  if (spec.out.strides.size() != spec.space.size()) return refuse("a Gather of these shapes has no compiled form");
   from.access.strides = std::move(read);
   at.access.strides = std::move(look);
   spec.operands = {std::move(from.access), std::move(at.access)};

@@ -82,7 +82,7 @@ Result<Placed> Lowering::concat_slice(NodeId id, size_t operand) {
   const auto dim = static_cast<size_t>(joined_dim(graph_, concat));
   for (size_t i = 0; i < operand; ++i)
     slice.layout.offset += graph_.type(concat.inputs[i]).shape[dim + 1].factor * slice.layout.strides[dim];
-  slice.layout.dims = CUPEL_TRY(item_dims(graph_, concat.inputs[operand]));
+  slice.layout.dims = CUPEL_TRY(item_dims(graph_, batch_, concat.inputs[operand]));
   slice.halo = {};
   return slice;
 }
@@ -104,7 +104,7 @@ Status Lowering::lower_concat(NodeId id) {
   const Node& node = graph_.node(id);
   const ValueId result = node.outputs[0];
   const int64_t axis = joined_dim(graph_, node);
-  if (axis < 0) return unsupported("", "a concatenation along the batch", "run the model with --engine reference");
+  if (axis < 0) return not_compiled("", "a concatenation along the batch");
   const auto dim = static_cast<size_t>(axis);
   // All operands one behind the other already, as the first operands of a longer Concat.
   std::vector<const Placed*> operands;
@@ -122,7 +122,7 @@ Status Lowering::lower_concat(NodeId id) {
       if (joined) end += p->layout.dims[dim] * p->layout.strides[dim];
     }
     if (joined) {
-      view.layout.dims = CUPEL_TRY(item_dims(graph_, result));
+      view.layout.dims = CUPEL_TRY(item_dims(graph_, batch_, result));
       view.halo = {};
       places_[result] = view;
       return {};

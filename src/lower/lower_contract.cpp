@@ -119,22 +119,23 @@ Status Lowering::finish_contraction(NodeId id, Contraction c) {
       has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
   if (has_bias && (!bias || (bias->size() != c.columns && bias->size() != 1) ||
                    (bias->size() == c.columns && bias->dims().back() != c.columns)))
-    return unsupported("", "a bias that is not one constant for each output channel",
-                       "run the model with --engine reference");
+    return not_compiled("", "a bias that is not one constant for each output channel");
   Draft draft;
   const int64_t padded = round_up(c.columns, 16);
   int64_t start_buffer = 0;
   const Absorbed nodes = absorbable(id, node.outputs[0]);
   Scalar x = 0.0f;
   if (!tx.quant) {
+    const std::vector<float> values = bias ? floats(*bias, c.columns) : std::vector<float>();
     std::vector<float> start(static_cast<size_t>(padded), 0.0f);
-    if (bias) {
-      const auto values = floats(*bias, c.columns);
-      std::copy(values.begin(), values.end(), start.begin());
-    }
+    if (!c.scales) std::copy(values.begin(), values.end(), start.begin());
     c.spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
     x = draft.expr.accumulator(0, ScalarType::f32);
     if (c.padded) x = x + 0.0f;
+    if (c.scales) {
+      x = x * Scalar(attr_real(node.attributes, "alpha", 1));
+      if (bias) x = fma(column_constant(draft, values, rank), Scalar(attr_real(node.attributes, "beta", 1)), x);
+    }
     x = CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk));
   } else {
     SumScaling scaling = sum_scaling(tx, tw, ty, bias, c.weight_sums);
@@ -168,13 +169,12 @@ Status Lowering::lower_conv(NodeId id) {
   const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]);
   const auto& weights = graph_.value(node.inputs[1]).constant;
   if (tx.shape.size() != 4)
-    return unsupported("", "a convolution over other than one or two dimensions has no compiled form",
-                       "run the model with --engine reference");
-  if (!weights) return unsupported("", "weights computed at run time", "run the model with --engine reference");
+    return not_compiled("", "a convolution over other than one or two dimensions has no compiled form");
+  if (!weights) return not_compiled("", "weights computed at run time");
   if (attr_int(node.attributes, "group", 1) != 1) return lower_grouped_conv(id);
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
-  const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+  const Dims out_dims = CUPEL_TRY(item_dims(graph_, batch_, node.outputs[0]));
   const int64_t channels = x.layout.dims[0], elem = element_bytes(x.layout.dtype), pixel = x.layout.strides[2];
   Contraction c{image_walk(out_dims), {}, x.layout.buffer, 0, out_dims[0], {}};
   c.spec.space = c.walk.space;
@@ -198,19 +198,15 @@ Status Lowering::lower_conv(NodeId id) {
 Status Lowering::lower_gemm(NodeId id) {
   const Node& node = graph_.node(id);
   const auto& weights = graph_.value(node.inputs[1]).constant;
-  if (!weights || attr_int(node.attributes, "transA", 0) != 0 || attr_real(node.attributes, "alpha", 1) != 1 ||
-      attr_real(node.attributes, "beta", 1) != 1)
-    return unsupported("", "a Gemm with computed weights, transA, alpha or beta has no compiled form yet",
-                       "run the model with --engine reference");
+  if (!weights || attr_int(node.attributes, "transA", 0) != 0)
+    return not_compiled("", "a Gemm with computed weights or transA has no compiled form yet");
   const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
   return lower_rows(id, rows);
 }
 
 Status Lowering::lower_matmul(NodeId id) {
   const Tensor& weights = *graph_.value(graph_.node(id).inputs[1]).constant;
-  if (weights.rank() != 2)
-    return unsupported("", fmt::format("a constant operand of rank {}", weights.rank()),
-                       "run the model with --engine reference");
+  if (weights.rank() != 2) return not_compiled("", fmt::format("a constant operand of rank {}", weights.rank()));
   return lower_rows(id, permuted(weights, {1, 0}));
 }
 
@@ -249,6 +245,7 @@ Status Lowering::lower_rows(NodeId id, const Tensor& rows) {
   c.spec.a.strides.push_back(0);
   c.spec.space = c.walk.space;
   c.spec.run = rows.dims()[1];
+  c.scales = attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1;
   c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
   return finish_contraction(id, std::move(c));
 }

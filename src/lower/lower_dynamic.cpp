@@ -40,16 +40,14 @@ Status Lowering::lower_dynamic_matmul(NodeId id) {
   Placed x = *CUPEL_TRY(place_of(node.inputs[0]));
   const Placed w = *CUPEL_TRY(place_of(node.inputs[1]));
   if (x.layout.dims.size() < 2 || w.layout.dims.size() < 2 || x.layout.dims.size() != w.layout.dims.size())
-    return unsupported("", "a product of activations of these ranks has no compiled form yet",
-                       "run the model with --engine reference");
+    return not_compiled("", "a product of activations of these ranks has no compiled form yet");
   if (codes && (tx.dtype != DType::u8 || tw.dtype != DType::u8))
-    return unsupported("", "a product of activations other than u8 codes has no compiled form yet",
-                       "run the model with --engine reference");
+    return not_compiled("", "a product of activations other than u8 codes has no compiled form yet");
   // Without a dot product of bytes the second operand is stored as s16, which holds w − zw itself: then w' = w − zw,
   // zw' = 0.
   const bool bytes = codes && target_.byte_dot_product;
   x = CUPEL_TRY(row_place(node.inputs[0]));
-  const Dims out = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+  const Dims out = CUPEL_TRY(item_dims(graph_, batch_, node.outputs[0]));
   const size_t lead_rank = out.size() - 2;
   const Dims lead(out.begin(), out.end() - 2);
   const int64_t rows = out[lead_rank], columns = out[lead_rank + 1], depth = x.layout.dims.back();

@@ -11,7 +11,7 @@
 namespace cupel {
 
 bool Lowering::same_items(ValueId a, ValueId b) const {
-  const auto x = item_dims(graph_, a), y = item_dims(graph_, b);
+  const auto x = item_dims(graph_, batch_, a), y = item_dims(graph_, batch_, b);
   return x && y && *x == *y;
 }
 
@@ -227,14 +227,13 @@ Result<Scalar> Lowering::operand_scalar(Draft& draft, ValueId value, const Walk&
   if (const auto& constant = graph_.value(value).constant) {
     const DType type = stored_type(constant->dtype());
     if (type != DType::f32 && type != DType::u8 && type != DType::s8)
-      return unsupported("", fmt::format("a constant operand of type {}", dtype_name(type)),
-                         "run the model with --engine reference");
+      return not_compiled("", fmt::format("a constant operand of type {}", dtype_name(type)));
     if (constant->size() == 1)
       return type == DType::f32 ? Scalar(constant->data<float>()[0])
                                 : Scalar(static_cast<int32_t>(constant->int_at(0)));
     if (constant->rank() > static_cast<int64_t>(walk.dims.size()) + 1 ||
         (constant->rank() == static_cast<int64_t>(walk.dims.size()) + 1 && constant->dims()[0] != 1))
-      return unsupported("", "a constant operand that varies along the batch", "run the model with --engine reference");
+      return not_compiled("", "a constant operand that varies along the batch");
     SpreadConstant spread = spread_constant(*constant, walk);
     draft.operands.push_back({type, true, 0, 0, std::move(spread.strides)});
     draft.operand_buffers.push_back(add_constant(spread.values));
@@ -281,10 +280,10 @@ Result<Scalar> Lowering::axis_expression(Draft& draft, const Node& node, Scalar 
   const TensorType& t = graph_.type(quantize ? node.outputs[0] : node.inputs[0]);
   const QuantParams& q = *t.quant;
   const int64_t rank = static_cast<int64_t>(t.shape.size()), axis = q.axis < 0 ? q.axis + rank : q.axis;
-  if (node.op->name == "Requantize" || axis == 0)
-    return unsupported(
-        "", axis == 0 ? "codes with parameters for each batch item" : "a Requantize of codes with parameters per axis",
-        "run the model with --engine reference");
+  const int dim = item_dim(node.inputs[0], axis);
+  if (node.op->name == "Requantize" || dim < 0)
+    return not_compiled(
+        "", dim < 0 ? "codes with parameters for each batch item" : "a Requantize of codes with parameters per axis");
   if (walk.dims.empty()) return x;  // only asked whether there is an expression
   std::vector<float> zeros, factors, low, high;
   for (size_t c = 0; c < q.scale.size(); ++c) {
@@ -293,7 +292,6 @@ Result<Scalar> Lowering::axis_expression(Draft& draft, const Node& node, Scalar 
     low.push_back(static_cast<float>(dtype_min(t.dtype) - q.zero_point[c]));
     high.push_back(static_cast<float>(dtype_max(t.dtype) - q.zero_point[c]));
   }
-  const int dim = static_cast<int>(axis) - 1;
   const auto of_axis = [&](const std::vector<float>& values) { return dimension_constant(draft, values, dim, walk); };
   const Scalar zero = round_s32(of_axis(zeros));
   if (!quantize) return to_f32(x - zero) * of_axis(factors);
@@ -308,10 +306,11 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
   const auto codes = [&](ValueId id) { return id.valid() && graph_.type(id).quant.has_value(); };
   const auto per_tensor = [&](const TensorType& t) { return t.quant->per_tensor(); };
   if (changes_shape(node)) return operands[0];
+  if (op == "Cast") return operands[0];
+  if (op == "AsCodes") return in.dtype == out.dtype ? operands[0] : operands[0] + Scalar(128);
   if (op == "Quantize" || op == "Dequantize" || op == "Requantize") {
     const TensorType& t = op == "Dequantize" ? in : out;
-    if (dtype_bits(t.dtype) != 8)
-      return unsupported("", "codes of other than 8 bits", "run the model with --engine reference");
+    if (dtype_bits(t.dtype) != 8) return not_compiled("", "codes of other than 8 bits");
     if (!per_tensor(t)) return axis_expression(draft, node, operands[0], walk);
     if (op == "Quantize")
       return to_code(operands[0] * Scalar(ops::inverse_scale(t.quant->scale[0])), t.dtype, t.quant->zero_point[0]);
@@ -337,7 +336,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
       return to_code_within(kMostDistance * (static_cast<double>(ma) + static_cast<double>(mb)),
                             fma(to_f32(db), Scalar(mb), to_f32(da) * Scalar(ma)), out.dtype, y.zero_point[0]);
     }
-    return unsupported("", "operands of mixed types", "run the model with --engine reference");
+    return not_compiled("", "operands of mixed types");
   }
   if (op == "Where" && out.dtype == DType::f32) return select(operands[0] > Scalar(0), operands[1], operands[2]);
   if (out.dtype == DType::boolean && in.dtype == out.dtype) {
@@ -346,8 +345,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     if (op == "And") return truth(operands[0]) & truth(operands[1]);
     if (op == "Or") return truth(operands[0]) | truth(operands[1]);
   }
-  if (in.dtype != DType::f32)
-    return unsupported("", fmt::format("{} on {}", op, dtype_name(in.dtype)), "run the model with --engine reference");
+  if (in.dtype != DType::f32) return not_compiled("", fmt::format("{} on {}", op, dtype_name(in.dtype)));
   const Scalar x = operands[0];
   if (out.dtype == DType::boolean) {
     const Scalar holds = op == "Equal" ? x == operands[1] : op == "Greater" ? x > operands[1] : x < operands[1];
@@ -362,8 +360,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     for (size_t i = 1; i < node.inputs.size() && i < 3; ++i) {
       if (!node.inputs[i].valid()) continue;
       const auto& c = graph_.value(node.inputs[i]).constant;
-      if (!c || c->size() != 1)
-        return unsupported("", "a Clip with bounds computed at run time", "run the model with --engine reference");
+      if (!c || c->size() != 1) return not_compiled("", "a Clip with bounds computed at run time");
       bounds[i - 1] = c->data<float>()[0];
     }
     return clip(x, bounds[0], bounds[1]);
@@ -374,8 +371,7 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
     for (size_t i = 1; i < 5; ++i) {
       const auto& c = graph_.value(node.inputs[i]).constant;
       if (!c || c->dtype() != DType::f32)
-        return unsupported("", "a BatchNormalization with parameters computed at run time",
-                           "run the model with --engine reference");
+        return not_compiled("", "a BatchNormalization with parameters computed at run time");
       p.push_back(c->data<float>().data());
       channels = c->size();
     }
@@ -386,10 +382,11 @@ Result<Scalar> Lowering::node_expression(Draft& draft, const Node& node, const s
       b.push_back(__builtin_fmaf(-p[2][c], a.back(), p[1][c]));
     }
     if (walk.dims.empty()) return fma(x, x, x);  // only asked whether there is an expression
-    return fma(x, dimension_constant(draft, a, 0, walk), dimension_constant(draft, b, 0, walk));
+    const int channel = item_dim(node.inputs[0], 1);
+    return fma(x, dimension_constant(draft, a, channel, walk), dimension_constant(draft, b, channel, walk));
   }
   if (const auto function = unary_expression(op, node.attributes, x)) return *function;
-  return unsupported("", fmt::format("{} has no compiled form yet", op), "run the model with --engine reference");
+  return not_compiled("", fmt::format("{} has no compiled form yet", op));
 }
 
 }  // namespace cupel

@@ -15,12 +15,11 @@ Status Lowering::lower_grouped_conv(NodeId id) {
   const Tensor& weights = *graph_.value(node.inputs[1]).constant;
   const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid(), codes = tx.quant.has_value();
   if (has_bias && !graph_.value(node.inputs[2]).constant)
-    return unsupported("", "a bias computed at run time has no compiled form yet",
-                       "run the model with --engine reference");
+    return not_compiled("", "a bias computed at run time has no compiled form yet");
   const Tensor* bias = has_bias ? &*graph_.value(node.inputs[2]).constant : nullptr;
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
-  const Dims dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+  const Dims dims = CUPEL_TRY(item_dims(graph_, batch_, node.outputs[0]));
   const int64_t groups = attr_int(node.attributes, "group", 1), channels = x.layout.dims[0] / groups,
                 columns = dims[0] / groups, padded = round_up(columns, 16), elem = element_bytes(x.layout.dtype);
   const auto item_bytes = [&](int64_t b) { return lowered_.program.buffers[static_cast<size_t>(b)].item_bytes; };

@@ -26,7 +26,7 @@ Status Lowering::finish_map(Draft& draft, Scalar value, ValueId result, const Wa
 Status Lowering::lower_map(NodeId id) {
   const Node& node = graph_.node(id);
   const ValueId own = node.outputs[0];
-  const Dims dims = CUPEL_TRY(item_dims(graph_, own));
+  const Dims dims = CUPEL_TRY(item_dims(graph_, batch_, own));
   const Walk walk = walk_of(own, dims);
   // Operands behind the first that say nothing but a shape.
   const bool repeats = node.op->name == "Expand" || node.op->name == "ExpandBatch";
@@ -101,8 +101,7 @@ Status Lowering::lower_view(NodeId id) {
     std::vector<int64_t> perm = attr_ints(node.attributes, "perm");
     if (perm.empty())
       for (int64_t d = rank; d-- > 0;) perm.push_back(d);
-    if (perm[0] != 0)
-      return unsupported("", "a transpose that moves the batch", "run the model with --engine reference");
+    if (perm[0] != 0) return not_compiled("", "a transpose that moves the batch");
     for (size_t d = 1; d < perm.size(); ++d) {
       view.layout.dims[d - 1] = from.layout.dims[static_cast<size_t>(perm[d]) - 1];
       view.layout.strides[d - 1] = from.layout.strides[static_cast<size_t>(perm[d]) - 1];
@@ -114,9 +113,7 @@ Status Lowering::lower_view(NodeId id) {
     const auto* index = known(1);
     int64_t axis = attr_int(node.attributes, "axis", 0);
     if (axis < 0) axis += rank;
-    if (axis == 0)
-      return unsupported("", "a Gather from the batch has no compiled form yet",
-                         "run the model with --engine reference");
+    if (axis == 0) return not_compiled("", "a Gather from the batch has no compiled form yet");
     if (!index || !graph_.type(node.inputs[1]).shape.empty()) return lower_gather(id, static_cast<size_t>(axis) - 1);
     const auto d = static_cast<size_t>(axis) - 1;
     const int64_t at = (*index)[0].factor < 0 ? (*index)[0].factor + from.layout.dims[d] : (*index)[0].factor;
@@ -134,31 +131,29 @@ Status Lowering::lower_view(NodeId id) {
   if (op == "Slice" || op == "Split") {
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       view.layout = from.layout;
-      view.layout.dims = CUPEL_TRY(item_dims(graph_, node.outputs[i]));
+      view.layout.dims = CUPEL_TRY(item_dims(graph_, batch_, node.outputs[i]));
       if (op == "Split") {
         int64_t axis = attr_int(node.attributes, "axis", 0);
         if (axis < 0) axis += rank;
-        if (axis == 0) return unsupported("", "a split of the batch", "run the model with --engine reference");
+        if (axis == 0) return not_compiled("", "a split of the batch");
         int64_t before = 0;
         for (size_t j = 0; j < i; ++j) before += graph_.type(node.outputs[j]).shape[static_cast<size_t>(axis)].factor;
         view.layout.offset += before * from.layout.strides[static_cast<size_t>(axis) - 1];
       } else {
         const auto *starts = known(1), *axes = known(3), *steps = known(4);
-        if (!starts)
-          return unsupported("", "a slice with bounds computed at run time", "run the model with --engine reference");
+        if (!starts) return not_compiled("", "a slice with bounds computed at run time");
         for (size_t a = 0; a < starts->size(); ++a) {
           int64_t axis = axes ? (*axes)[a].factor : static_cast<int64_t>(a);
           if (axis < 0) axis += rank;
-          const int64_t step = steps ? (*steps)[a].factor : 1;
+          int64_t step = steps ? (*steps)[a].factor : 1;
           if (axis == 0 && view.layout.dims.size() == from.layout.dims.size() && step == 1 && (*starts)[a] == Dim(0))
             continue;
-          if (axis == 0 || step < 1)
-            return unsupported("", "a slice of the batch or with a negative step",
-                               "run the model with --engine reference");
+          if (axis == 0 || step < 1) return not_compiled("", "a slice of the batch or with a negative step");
           const int64_t extent = from.layout.dims[static_cast<size_t>(axis) - 1];
           int64_t start = (*starts)[a].factor;
           start = std::clamp<int64_t>(start < 0 ? start + extent : start, 0, extent);
           view.layout.offset += start * from.layout.strides[static_cast<size_t>(axis) - 1];
+          step = std::min(step, extent + 1);  // a longer one takes the same single index
           view.layout.strides[static_cast<size_t>(axis) - 1] *= step;
         }
       }
@@ -167,7 +162,7 @@ Status Lowering::lower_view(NodeId id) {
     return {};
   }
   // Reshape, Flatten, Squeeze, Unsqueeze keep the row-major order of elements.
-  view.layout.dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+  view.layout.dims = CUPEL_TRY(item_dims(graph_, batch_, node.outputs[0]));
   auto strides = reshaped_strides(from.layout.dims, from.layout.strides, view.layout.dims);
   // Copied at once to where the result's readers want it, if its elements lie there at constant distances in the
   // operand's dimensions.

@@ -97,10 +97,14 @@ Status Lowering::lower_pad(NodeId id) {
     if (axis < 0) axis += static_cast<int64_t>(rank) + 1;
     const int64_t before = pads[i], after = pads[count + i];
     if (before == 0 && after == 0) continue;
-    if (axis == 0) return unsupported("", "padding of the batch", "run the model with --engine reference");
+    if (axis == 0) return not_compiled("", "padding of the batch");
     const auto d = static_cast<size_t>(axis) - 1;
     const int64_t crop = std::max<int64_t>(0, -before),
                   kept = from.layout.dims[d] - crop - std::max<int64_t>(0, -after);
+    // Each repetition of the operand is a piece.
+    if (mode == "wrap" && (std::max<int64_t>(0, before) + std::max<int64_t>(0, after)) / std::max<int64_t>(1, kept) >
+                              static_cast<int64_t>(kMostPieces))
+      return not_compiled("", fmt::format("padding with more than {} repetitions has no compiled form", kMostPieces));
     along[d] = padded_axis(mode, crop, kept, std::max<int64_t>(0, before), std::max<int64_t>(0, after));
   }
   const Placed place = CUPEL_TRY(new_place(result, false));
@@ -110,9 +114,7 @@ Status Lowering::lower_pad(NodeId id) {
     std::optional<int32_t> code;
     if (node.inputs.size() > 2 && node.inputs[2].valid()) {
       const auto& constant = graph_.value(node.inputs[2]).constant;
-      if (!constant)
-        return unsupported("", "padding with a value computed at run time has no compiled form yet",
-                           "run the model with --engine reference");
+      if (!constant) return not_compiled("", "padding with a value computed at run time has no compiled form yet");
       if (constant->dtype() == DType::f32) {
         real = constant->data<float>()[0];
       } else {
@@ -133,9 +135,7 @@ Status Lowering::lower_pad(NodeId id) {
   // Every combination of pieces.
   size_t total = 1;
   for (const auto& pieces : along) total *= std::max<size_t>(1, pieces.size());
-  if (total > kMostPieces)
-    return unsupported("", fmt::format("padding by {} pieces has no compiled form yet", total),
-                       "run the model with --engine reference");
+  if (total > kMostPieces) return not_compiled("", fmt::format("padding by {} pieces has no compiled form yet", total));
   for (size_t n = 0; n < total; ++n) {
     Dims dims(rank);
     std::vector<int64_t> read(rank), write(rank);

@@ -16,18 +16,17 @@ Status Lowering::lower_reduce(NodeId id) {
   const bool codes = tx.quant.has_value(), mean = op == "ReduceMean" || op == "GlobalAveragePool",
              least = op == "ReduceMin", sum = mean || op == "ReduceSum";
   if (tx.dtype != DType::f32 && tx.dtype != DType::u8)
-    return unsupported("", std::string(op) + " of " + std::string(dtype_name(tx.dtype)) + " has no compiled form yet",
-                       "run the model with --engine reference");
-  const Dims in_dims = CUPEL_TRY(item_dims(graph_, operand)), out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+    return not_compiled("", std::string(op) + " of " + std::string(dtype_name(tx.dtype)) + " has no compiled form yet");
+  const Dims in_dims = CUPEL_TRY(item_dims(graph_, batch_, operand)),
+             out_dims = CUPEL_TRY(item_dims(graph_, batch_, node.outputs[0]));
   std::vector<bool> reduced(in_dims.size(), false);
   if (op.starts_with("Reduce")) {
     const bool has_axes = node.inputs.size() > 1 && node.inputs[1].valid();
     if (!has_axes || !graph_.value(node.inputs[1]).contents || graph_.value(node.inputs[1]).contents->empty())
-      return unsupported("", "a reduction over all dimensions has no compiled form",
-                         "run the model with --engine reference");
+      return not_compiled("", "a reduction over all dimensions has no compiled form");
     for (const Dim& d : *graph_.value(node.inputs[1]).contents) {
       const int64_t axis = d.factor < 0 ? d.factor + static_cast<int64_t>(tx.shape.size()) : d.factor;
-      if (axis == 0) return unsupported("", "a reduction over the batch", "run the model with --engine reference");
+      if (axis == 0) return not_compiled("", "a reduction over the batch");
       reduced[static_cast<size_t>(axis) - 1] = true;
     }
   } else {
@@ -140,11 +139,10 @@ Status Lowering::lower_arg_max(NodeId id) {
   const int64_t most = int64_t{1} << 24;  // indices are exact in f32
   const Placed x = *CUPEL_TRY(place_of(operand));
   if (axis == 0 || (tx.dtype != DType::f32 && tx.dtype != DType::u8))
-    return unsupported("", "ArgMax over the batch or of integers has no compiled form",
-                       "run the model with --engine reference");
+    return not_compiled("", "ArgMax over the batch or of integers has no compiled form");
   const auto dim = static_cast<size_t>(axis) - 1;
   const int64_t n = x.layout.dims[dim];
-  if (n > most) return unsupported("", "ArgMax over a dimension this long", "run the model with --engine reference");
+  if (n > most) return not_compiled("", "ArgMax over a dimension this long");
   const bool last = attr_int(node.attributes, "select_last_index", 0) != 0;
   const auto item_bytes = [&](int64_t b) { return lowered_.program.buffers[static_cast<size_t>(b)].item_bytes; };
 

@@ -23,10 +23,9 @@ Status Lowering::lower_row(NodeId id) {
   int64_t axis = attr_int(node.attributes, "axis", -1);
   if (axis < 0) axis += rank;
   if (type.dtype != DType::f32 || axis != rank - 1 || rank < 2)
-    return unsupported("",
-                       fmt::format("{} along axis {} of rank {} has no compiled form yet", node.op->name, axis, rank),
-                       "run the model with --engine reference");
-  const Dims dims = CUPEL_TRY(item_dims(graph_, node.inputs[0]));
+    return not_compiled("",
+                        fmt::format("{} along axis {} of rank {} has no compiled form yet", node.op->name, axis, rank));
+  const Dims dims = CUPEL_TRY(item_dims(graph_, batch_, node.inputs[0]));
   Walk walk{dims, {}, dims};
   for (size_t d = 0; d < dims.size(); ++d) walk.item_dim.push_back(static_cast<int>(d));
   Draft draft;

@@ -61,11 +61,10 @@ Status Lowering::lower_depthwise(NodeId id) {
   const Tensor* bias =
       has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
   if (tx.shape.size() != 4 || !weights || (has_bias && !bias))
-    return unsupported("", "this depthwise convolution has no compiled form yet",
-                       "run the model with --engine reference");
+    return not_compiled("", "this depthwise convolution has no compiled form yet");
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
-  const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+  const Dims out_dims = CUPEL_TRY(item_dims(graph_, batch_, node.outputs[0]));
   const int64_t channels = out_dims[0], padded = round_up(channels, 16), taps = window.h.kernel * window.w.kernel;
   const Walk walk = image_walk(out_dims);
   WindowSpec spec;
@@ -113,20 +112,25 @@ Status Lowering::lower_depthwise(NodeId id) {
 namespace {
 
 // The divisor of an average at each output position: the elements of the image that its window counts, 1 where it
-// counts none.
-std::vector<float> average_counts(const Window& w, int64_t height, int64_t width, bool include_pad) {
+// counts none. Padding counts with count_include_pad; what a window of ceil_mode has beyond the padding never does.
+std::vector<float> average_counts(const Window& w, int64_t height, int64_t width, const Attributes& attributes) {
   std::vector<float> counts;
-  const auto along = [&](const WindowAxis& a, int64_t at, int64_t extent) {
-    int64_t n = 0;
-    for (int64_t k = 0; k < a.kernel; ++k) {
-      const int64_t i = at * a.stride - a.pad + k * a.dilation;
-      n += include_pad || (i >= 0 && i < extent);
-    }
-    return n;
+  const bool include_pad = attr_int(attributes, "count_include_pad", 0) != 0;
+  const std::vector<int64_t> pads = attr_text(attributes, "auto_pad", "NOTSET") == "NOTSET"
+                                        ? attr_ints(attributes, "pads", {0, 0, 0, 0})
+                                        : std::vector<int64_t>{w.h.pad, w.w.pad, w.halo.bottom, w.halo.right};
+  // Taps of window `at` along one axis at or above −pad and below `end`, or from 0 on.
+  const auto along = [&](const WindowAxis& a, int64_t at, int64_t extent, int64_t pad_end) {
+    const int64_t start = at * a.stride - a.pad, end = include_pad ? extent + pad_end : extent;
+    const auto below = [&](int64_t limit) {
+      return start >= limit ? 0 : std::min(a.kernel, (limit - 1 - start) / a.dilation + 1);
+    };
+    return below(end) - (include_pad ? 0 : below(0));
   };
   for (int64_t y = 0; y < w.h.out; ++y)
     for (int64_t x = 0; x < w.w.out; ++x)
-      counts.push_back(static_cast<float>(std::max<int64_t>(1, along(w.h, y, height) * along(w.w, x, width))));
+      counts.push_back(
+          static_cast<float>(std::max<int64_t>(1, along(w.h, y, height, pads[2]) * along(w.w, x, width, pads[3]))));
   return counts;
 }
 
@@ -136,14 +140,12 @@ Status Lowering::lower_pool(NodeId id) {
   const Node& node = graph_.node(id);
   const TensorType &tx = graph_.type(node.inputs[0]), &ty = graph_.type(node.outputs[0]);
   const bool greatest = node.op->name == "MaxPool";
-  if (tx.shape.size() != 4 || (!greatest && attr_int(node.attributes, "ceil_mode", 0) != 0))
-    return unsupported("",
-                       "pooling other than over two dimensions, or an average with ceil_mode, has no compiled form yet",
-                       "run the model with --engine reference");
-  const Dims in_dims = CUPEL_TRY(item_dims(graph_, node.inputs[0]));
+  if (tx.shape.size() != 4)
+    return not_compiled("", "pooling other than over one or two dimensions has no compiled form yet");
+  const Dims in_dims = CUPEL_TRY(item_dims(graph_, batch_, node.inputs[0]));
   const Window window = window_of(graph_, node);
   const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, greatest ? HaloFill::least : HaloFill::zero));
-  const Walk walk = image_walk(CUPEL_TRY(item_dims(graph_, node.outputs[0])));
+  const Walk walk = image_walk(CUPEL_TRY(item_dims(graph_, batch_, node.outputs[0])));
   WindowSpec spec;
   spec.kind = greatest ? WindowKind::max : WindowKind::sum;
   spec.a = window_access(x, window, element_bytes(x.layout.dtype));
@@ -154,8 +156,10 @@ Status Lowering::lower_pool(NodeId id) {
   if (greatest) return finish_window(id, std::move(spec), draft, value, walk, {x.layout.buffer});
 
   // Divisors by position.
-  std::vector<float> factors =
-      average_counts(window, in_dims[1], in_dims[2], attr_int(node.attributes, "count_include_pad", 0) != 0);
+  constexpr int64_t kMostPositions = int64_t{1} << 26;
+  if (walk.space[0] > kMostPositions / walk.space[1])
+    return not_compiled("", fmt::format("an average at more than {} positions has no compiled form", kMostPositions));
+  std::vector<float> factors = average_counts(window, in_dims[1], in_dims[2], node.attributes);
   const bool varies = std::any_of(factors.begin(), factors.end(), [&](float n) { return n != factors[0]; });
   if (codes) {
     value = value - Scalar(static_cast<int32_t>(tx.quant->zero_point[0] * window.h.kernel * window.w.kernel));

@@ -66,7 +66,8 @@ struct Draft {
 class Lowering {
  public:
   // `graph`: the kernel_forms of `source`, which has the inputs, the outputs and the values that taps see.
-  Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target, LowerOptions options);
+  Lowering(const Graph& graph, const Graph& source, std::string model, const LowerTarget& target, LowerOptions options,
+           Batch batch);
   Result<Lowered> run();
 
  private:
@@ -103,6 +104,10 @@ class Lowering {
   Result<Scalar> operand_scalar(Draft& draft, ValueId value, const Walk& walk);
   // One number for each index of the last dimension of the space, padded with `padding` to whole blocks of 16.
   // A constant of one number for each index of item dimension `dim`, at the result's coordinates.
+  // Dimension `axis` of the value among those of its item; −1 for the batch.
+  int item_dim(ValueId value, int64_t axis) const {
+    return static_cast<int>(axis) - (has_rows(batch_, graph_.type(value)) ? 0 : 1);
+  }
   Scalar dimension_constant(Draft& draft, const std::vector<float>& values, int dim, const Walk& walk);
   Scalar column_constant(Draft& draft, std::vector<float> values, size_t rank);
   Access column_access(std::span<const std::byte> bytes, DType type, size_t rank, int64_t& buffer);
@@ -116,6 +121,7 @@ class Lowering {
   // A fresh place for a graph value; whole_blocks: its kernel writes the last dimension of its space in blocks of 16.
   // Fills its halo by steps of its own.
   Result<Placed> new_place(ValueId value, bool whole_blocks);
+  std::unexpected<Error> too_large_padded(ValueId value) const;
   // The same before it has a buffer (index −1), and that buffer's size.
   Result<Placed> planned_place(ValueId value, bool whole_blocks, int64_t& item_bytes) const;
   // The place for a kernel's result, in the result of a Concat where it can lie there: then `x` becomes its code.
@@ -228,6 +234,7 @@ class Lowering {
     int64_t columns;
     std::vector<WeightSum> weight_sums;  // per column; codes only
     bool padded = false;                 // a convolution of which some window reads padding
+    bool scales = false;                 // a Gemm with alpha or beta other than 1
   };
   Status finish_contraction(NodeId id, Contraction c);
   // Packed weights of a constant operand [columns][steps·run]; gives the buffer. Weights that are several parts add the
@@ -241,6 +248,7 @@ class Lowering {
   const Graph& source_;
   LowerTarget target_;
   LowerOptions options_;
+  Batch batch_;
   Lowered lowered_;
   std::vector<std::vector<NodeId>> users_;
   std::vector<bool> images_;

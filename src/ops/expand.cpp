@@ -114,6 +114,7 @@ const OpDef kExpandBatch{.name = "ExpandBatch",
 
 const OpDef kExpand{.name = "Expand",
                     .since_opset = 8,
+                    .operand_types = {{kAnyType}, {kIndexTypes}},
                     .min_inputs = 2,
                     .max_inputs = 2,
                     .quant_rule = QuantRule::same,
@@ -141,6 +142,7 @@ const OpDef kExpand{.name = "Expand",
 })"}};
 
 const OpDef kTile{.name = "Tile",
+                  .operand_types = {{kAnyType}, {kIndexTypes}},
                   .min_inputs = 2,
                   .max_inputs = 2,
                   .quant_rule = QuantRule::same,

@@ -2,8 +2,8 @@
 // becomes Quantize, Dequantize and Requantize.
 //   %a = DequantizeLinear(%x); %w = DequantizeLinear(%k); %c = Conv(%a, %w); %y = QuantizeLinear(%c)     ->     %y =
 //   Conv(%x, %k)
-// First, in repeated rounds, dequantize nodes move behind and quantize nodes before ops that only move or select codes,
-// which is exact; then each group is matched once.
+// First codes get the parameters of their dequantize nodes; then, in repeated rounds, dequantize nodes move behind and
+// quantize nodes before ops that only move or select codes, which is exact; then each group is matched once.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -33,6 +33,27 @@ ValueId codes_of(const Match& m, ValueId v) {
   if (!dq) return {};
   const auto& quant = m.graph().type(dq->inputs[0]).quant;
   return quant && *quant == linear_params(*dq) ? dq->inputs[0] : ValueId{};
+}
+
+// Codes have the parameters that their dequantize node names: a graph input, say, or codes of another quantize node.
+Result<Graph> with_parameters(const Graph& graph) {
+  Patch patch(graph);
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    if (node.op->name != "DequantizeLinear") continue;
+    const ValueId x = node.inputs[0];
+    const QuantParams params = linear_params(node);
+    if (graph.type(x).quant == params) continue;
+    patch.begin_edit();
+    patch.remove({static_cast<int32_t>(n)});
+    const auto& constant = graph.value(x).constant;
+    const ValueId codes = constant ? patch.add_constant(graph.value(x).name + "_codes", *constant, params)
+                                   : patch.add("AsCodes", node.name + "_codes", {x}, {},
+                                               TensorType{graph.type(x).dtype, graph.type(x).shape, params});
+    patch.replace(node.outputs[0], patch.add_named(node.op->name, node.name, graph.value(node.outputs[0]).name, {codes},
+                                                   node.attributes));
+  }
+  return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }
 
 // One round of moving; nullopt when nothing moved.
@@ -359,11 +380,6 @@ class Integerizer {
       }
       return {};
     }
-    const TensorType& codes = graph_.type(node.inputs[0]);
-    if (!codes.quant || !(*codes.quant == linear_params(node)))
-      return unsupported(node_place(node),
-                         "it dequantizes codes with parameters other than those they were quantized with",
-                         "quantize the model again");
     patch_.replace(result, patch_.add_named("Dequantize", node.name, graph_.value(result).name, {node.inputs[0]}));
     return {};
   }
@@ -378,7 +394,7 @@ class Integerizer {
 }  // namespace
 
 Result<Graph> run_integerize(const Graph& graph, const PassContext& context) {
-  Graph current = graph;
+  Graph current = CUPEL_TRY(with_parameters(graph));
   for (;;) {
     auto moved = CUPEL_TRY(move_boundaries(current));
     if (!moved) break;

@@ -76,10 +76,10 @@ class LeadBatch {
         {"DequantizeLinear", &LeadBatch::quantize},
     };
     constexpr std::string_view kElementwise[] = {
-        "Add",      "Sub",         "Mul",        "Div",       "Pow",  "Mod",   "Max",  "Min",       "Equal",
-        "Greater",  "Less",        "Not",        "And",       "Or",   "Where", "Relu", "LeakyRelu", "Clip",
-        "Sigmoid",  "HardSigmoid", "Silu",       "HardSwish", "Gelu", "Tanh",  "Erf",  "Exp",       "Log",
-        "Softplus", "Sqrt",        "Reciprocal", "Neg",       "Abs",  "Floor", "Ceil", "Round",     "Cast"};
+        "Add",  "Sub",       "Mul",   "Div",  "Pow",   "Mod",  "Max",       "Min",      "Equal",   "Greater",
+        "Less", "Not",       "And",   "Or",   "Where", "Relu", "LeakyRelu", "Clip",     "Sigmoid", "HardSigmoid",
+        "Silu", "HardSwish", "Gelu",  "Tanh", "Erf",   "Exp",  "Log",       "Softplus", "Sqrt",    "Reciprocal",
+        "Neg",  "Abs",       "Floor", "Ceil", "Round", "Cast", "Identity"};
     const std::string_view op = node_->op->name;
     if (std::find(std::begin(kElementwise), std::end(kElementwise), op) != std::end(kElementwise)) return elementwise();
     const auto rule =

@@ -158,7 +158,7 @@ const Rule kRules[] = {
     {kContract, "operand f32 constant offset 0 item 0 strides 128 0 0 4",
      "operand f32 constant offset 0 item 0 strides 128 0 0 8",
      "operand 0: steps 8 bytes along the last dimension, expected 0 or 4"},
-    {kContract, "operand f32", "operand f16", "operand 0: is f16, expected u8, s8, s32 or f32"},
+    {kContract, "operand f32", "operand bf16", "operand 0: is bf16, expected u8, s8, s32, f16 or f32"},
     {kContract, "out u8 offset 0 item 2048 strides 1024 192 32 1",
      "out u8 constant offset 0 item 0 strides 1024 192 32 1", "out: is constant"},
     {kContract, "192 32 1", "192 32 2", "out: steps 2 bytes along the last dimension, expected 1"},
