@@ -84,7 +84,7 @@ Result<Bytes> read_file(const std::filesystem::path& path, int64_t max_bytes) {
   const std::string place = printable(path.string());
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) {
-    if (errno == ENOENT) return bad_input(place, "no such file", "check the path");
+    if (errno == ENOENT) return no_such_file(place);
     return bad_input(place, "cannot be opened: " + reason(errno), "check the file and its permissions");
   }
   const int64_t size = CUPEL_TRY(regular_size(fd.get(), place));

@@ -16,6 +16,14 @@ enum class ErrorKind {
   resource,     // a limit was reached (memory, time, disk, size cap): exit 6
 };
 
+// What callers decide on where the kind does not tell. Texts are for people: no code looks into them.
+enum class ErrorCode {
+  none,
+  no_such_file,
+  out_of_memory,      // of the machine or of --max-memory
+  reference_runs_it,  // has no compiled form; the remedy names --engine reference
+};
+
 // place: file, node or flag, as the user knows it. cause: what was found and what was expected.
 // remedy: what to do about it; empty only for internal errors.
 struct Error {
@@ -23,6 +31,8 @@ struct Error {
   std::string place;
   std::string cause;
   std::string remedy;
+  ErrorCode code = ErrorCode::none;
+  std::string node = {};  // the name of the node that it is about; empty when it is about none
 
   // "place: cause\n  remedy" (the last line only when there is a remedy).
   std::string message() const {
@@ -37,14 +47,20 @@ struct Error {
     place = place.empty() ? outer : outer + ": " + place;
     return std::move(*this);
   }
+  // The same error, about the node of that name, whose place encloses it.
+  Error at_node(std::string name, const std::string& node_place) && {
+    node = std::move(name);
+    return std::move(*this).within(node_place);
+  }
 };
 
 template <class T>
 using Result = std::expected<T, Error>;
 using Status = Result<void>;
 
-inline std::unexpected<Error> fail(ErrorKind kind, std::string place, std::string cause, std::string remedy = {}) {
-  return std::unexpected(Error{kind, std::move(place), std::move(cause), std::move(remedy)});
+inline std::unexpected<Error> fail(ErrorKind kind, std::string place, std::string cause, std::string remedy = {},
+                                   ErrorCode code = ErrorCode::none) {
+  return std::unexpected(Error{kind, std::move(place), std::move(cause), std::move(remedy), code});
 }
 inline std::unexpected<Error> bad_input(std::string place, std::string cause, std::string remedy) {
   return fail(ErrorKind::bad_input, std::move(place), std::move(cause), std::move(remedy));
@@ -57,6 +73,17 @@ inline std::unexpected<Error> usage_error(std::string place, std::string cause, 
 }
 inline std::unexpected<Error> resource_error(std::string place, std::string cause, std::string remedy) {
   return fail(ErrorKind::resource, std::move(place), std::move(cause), std::move(remedy));
+}
+inline std::unexpected<Error> no_such_file(std::string place) {
+  return fail(ErrorKind::bad_input, std::move(place), "no such file", "check the path", ErrorCode::no_such_file);
+}
+inline std::unexpected<Error> out_of_memory(std::string place, std::string cause, std::string remedy) {
+  return fail(ErrorKind::resource, std::move(place), std::move(cause), std::move(remedy), ErrorCode::out_of_memory);
+}
+// The reference interpreter runs what the error is about.
+inline std::unexpected<Error> not_compiled(std::string place, std::string cause) {
+  return fail(ErrorKind::unsupported, std::move(place), std::move(cause), "run the model with --engine reference",
+              ErrorCode::reference_runs_it);
 }
 inline std::unexpected<Error> internal_error(std::string place, std::string cause) {
   return fail(ErrorKind::internal, std::move(place), std::move(cause),

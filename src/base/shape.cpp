@@ -61,16 +61,17 @@ Result<int64_t> count_elements(const Dims& dims) {
     return unsupported("shape " + to_text(dims),
                        "rank " + std::to_string(dims.size()) + " exceeds " + std::to_string(kMaxRank),
                        "reshape the tensor to fewer dimensions");
+  // Without the zeros, so that strides stay within limits too.
   int64_t product = 1;
   for (int64_t d : dims) {
     if (d < 0) return bad_input("shape " + to_text(dims), "a dimension is negative", "correct the model's shapes");
-    product = CUPEL_TRY(checked_mul(product, d));
+    if (d > 0) product = CUPEL_TRY(checked_mul(product, d));
   }
   if (product > kMaxElements)
     return resource_error("shape " + to_text(dims),
                           std::to_string(product) + " elements exceed the limit of " + std::to_string(kMaxElements),
                           "use a model with smaller tensors");
-  return product;
+  return std::ranges::find(dims, 0) != dims.end() ? 0 : product;
 }
 
 int64_t element_count(const Dims& dims) {

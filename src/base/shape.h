@@ -41,7 +41,8 @@ Result<Dim> dim_div_exact(const Dim& a, const Dim& b);
 
 // Product of all dimensions; 1 for a scalar.
 Result<Dim> shape_elements(const Shape& shape);
-// Product of constant dimensions, each ≥ 0, checked against kMaxElements and kMaxRank; kind resource or bad_input.
+// Product of constant dimensions, each ≥ 0; that of those above 0 is checked against kMaxElements, their number against
+// kMaxRank; kind resource or bad_input.
 Result<int64_t> count_elements(const Dims& dims);
 // The same without a check, for dimensions that were checked before.
 int64_t element_count(const Dims& dims);

@@ -172,8 +172,8 @@ Result<Dataset> Dataset::open(const std::filesystem::path& toml) try {
   CUPEL_TRY(state->infer_type());
   return Dataset(std::move(state));
 } catch (const std::bad_alloc&) {
-  return resource_error(printable(toml.string()), "the data set does not fit into memory",
-                        "free some memory, or use a format that is read piece by piece (image-folder)");
+  return out_of_memory(printable(toml.string()), "the data set does not fit into memory",
+                       "free some memory, or use a format that is read piece by piece (image-folder)");
 }
 
 Result<Samples> Dataset::load(std::string_view name, int64_t begin, int64_t count) const try {
@@ -208,8 +208,8 @@ Result<Samples> Dataset::load(std::string_view name, int64_t begin, int64_t coun
   }
   return samples;
 } catch (const std::bad_alloc&) {
-  return resource_error(state_->description.place, fmt::format("{} samples do not fit into memory", count),
-                        "use a smaller batch, or free some memory");
+  return out_of_memory(state_->description.place, fmt::format("{} samples do not fit into memory", count),
+                       "use a smaller batch, or free some memory");
 }
 
 Result<std::string> Dataset::content_hash() const {

@@ -102,6 +102,21 @@ Status check_settings(const FormatRow& row, const SourceDescription& description
   return {};
 }
 
+// The package that would bring a file that the settings name and that is not there; empty when there is none.
+std::string missing_package(const FormatRow& row, const SourceDescription& description) {
+  for (const SettingRow& s : row.settings) {
+    if (s.type != SettingType::path && s.type != SettingType::paths) continue;
+    if (!description.settings.contains(std::string(s.key))) continue;
+    const auto paths = s.type == SettingType::path ? std::vector{description.path(std::string(s.key))}
+                                                   : description.paths(std::string(s.key));
+    for (const auto& path : paths)
+      for (const PackageRow& p : kPackages)
+        if (std::error_code none; path.native().starts_with(p.folder) && !std::filesystem::exists(path, none))
+          return std::string(p.package);
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string to_text(const SampleType& type) {
@@ -149,11 +164,10 @@ Result<std::unique_ptr<Source>> open_source(const SourceDescription& description
   auto source = row->open(description);
   if (source) return source;
   Error error = std::move(source).error();
-  for (const PackageRow& p : kPackages)
-    if (error.cause == "no such file" && error.place.starts_with(p.folder))
-      error.remedy = fmt::format("install the Debian package {0}: apt-get install {0}", p.package);
-  if (!error.place.starts_with(description.place)) error = std::move(error).within(description.place);
-  return std::unexpected(std::move(error));
+  if (const std::string package = missing_package(*row, description);
+      error.code == ErrorCode::no_such_file && !package.empty())
+    error.remedy = fmt::format("install the Debian package {0}: apt-get install {0}", package);
+  return std::unexpected(std::move(error).within(description.place));
 }
 
 std::string file_identity(const std::filesystem::path& path) {

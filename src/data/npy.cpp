@@ -206,7 +206,7 @@ Result<Tensor> parse_npy(std::span<const std::byte> file, const std::string& pla
   if (header.fortran_order && header.shape.size() > 1) return from_fortran_order(tensor);
   return tensor;
 } catch (const std::bad_alloc&) {
-  return resource_error(place, "does not fit into memory", "free some memory or store a smaller array");
+  return out_of_memory(place, "does not fit into memory", "free some memory or store a smaller array");
 }
 
 Result<Tensor> read_npy(const std::filesystem::path& path) {
@@ -239,7 +239,7 @@ Result<Bytes> format_npy(const Tensor& tensor, const std::string& place) {
 Status write_npy(const std::filesystem::path& path, const Tensor& tensor) try {
   return write_file(path, CUPEL_TRY(format_npy(tensor, printable(path.string()))));
 } catch (const std::bad_alloc&) {
-  return resource_error(printable(path.string()), "the array does not fit into memory twice", "free some memory");
+  return out_of_memory(printable(path.string()), "the array does not fit into memory twice", "free some memory");
 }
 
 }  // namespace cupel

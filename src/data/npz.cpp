@@ -24,7 +24,7 @@ class Archive {
     const std::string place = printable(path.string());
     std::error_code error;
     const auto kind = std::filesystem::status(path, error).type();
-    if (kind == std::filesystem::file_type::not_found) return bad_input(place, "no such file", "check the path");
+    if (kind == std::filesystem::file_type::not_found) return no_such_file(place);
     if (kind != std::filesystem::file_type::regular) return bad_input(place, "is not a regular file", "name a file");
     int code = 0;
     zip_t* zip = zip_open(path.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code);
@@ -93,7 +93,7 @@ class Archive {
     content.resize(size);
     return parse_npy(content, place);
   } catch (const std::bad_alloc&) {
-    return resource_error(place_, "does not fit into memory", "free some memory or store a smaller array");
+    return out_of_memory(place_, "does not fit into memory", "free some memory or store a smaller array");
   }
 
  private:

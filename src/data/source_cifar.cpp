@@ -13,8 +13,7 @@ Result<std::unique_ptr<Source>> open_cifar(const SourceDescription& description)
   constexpr int64_t kPixels = 3 * 32 * 32;
   const int64_t classes = *description.integer("class_count");
   if (classes != 10 && classes != 100)
-    return bad_input(description.place, fmt::format("class_count is {}", classes),
-                     "class_count is 10 (CIFAR-10) or 100 (CIFAR-100)");
+    return bad_input("", fmt::format("class_count is {}", classes), "class_count is 10 (CIFAR-10) or 100 (CIFAR-100)");
   const int64_t record = kPixels + (classes == 10 ? 1 : 2);
   SourceFacts facts;
   std::vector<Bytes> files;

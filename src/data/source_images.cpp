@@ -32,7 +32,7 @@ class ImageSource final : public Source {
   std::string sample_place(int64_t index) const override { return printable(path(index).string(), 1000); }
   Result<int64_t> content_bytes(int64_t index) const override {
     struct stat st{};
-    if (::stat(path(index).c_str(), &st) != 0) return bad_input(sample_place(index), "no such file", "check the path");
+    if (::stat(path(index).c_str(), &st) != 0) return no_such_file(sample_place(index));
     return static_cast<int64_t>(st.st_size);
   }
   Result<Digest> content_digest(int64_t index) const override {

@@ -164,7 +164,6 @@ Result<Bytes> compile_image(const Graph& program, const std::string& model, cons
 }
 
 Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {
-  constexpr std::string_view kWayOut = "--engine reference";
   const auto load = [&]() -> Result<CompiledModel> {
     const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
     WorkerPool workers;
@@ -172,9 +171,10 @@ Result<CompiledModel> compile_for_host(const Graph& program, const std::string& 
     return CompiledModel::load(image, model, threads);
   };
   auto loaded = load();
-  if (!loaded && loaded.error().kind == ErrorKind::unsupported &&
-      loaded.error().remedy.find(kWayOut) == std::string::npos)
-    loaded.error().remedy += fmt::format(", or run the model with {}", kWayOut);
+  if (!loaded && loaded.error().kind == ErrorKind::unsupported && loaded.error().code != ErrorCode::reference_runs_it) {
+    loaded.error().remedy += ", or run the model with --engine reference";
+    loaded.error().code = ErrorCode::reference_runs_it;
+  }
   return loaded;
 }
 

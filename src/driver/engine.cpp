@@ -19,9 +19,9 @@ struct FreeSession {
   void operator()(CupelSession* session) const { cupel_session_free(session); }
 };
 
-std::unexpected<Error> out_of_memory() {
-  return resource_error("memory", "the model's values do not fit into memory",
-                        "use a smaller batch (--batch) or raise --max-memory");
+std::unexpected<Error> values_do_not_fit() {
+  return out_of_memory("memory", "the model's values do not fit into memory",
+                       "use a smaller batch (--batch) or raise --max-memory");
 }
 
 std::unexpected<Error> from_session(int code, const std::string& place) {
@@ -30,7 +30,7 @@ std::unexpected<Error> from_session(int code, const std::string& place) {
     case kCupelNoFeature: return unsupported(place, cause, "compile the model for a target that this machine runs");
     case kCupelBadImage: return bad_input(place, cause, "compile the model again with this version of Cupel");
     case kCupelBadData: return bad_input(place, cause, "correct the data");
-    case kCupelNoMemory: return resource_error(place, cause, "use a smaller batch (--batch) or raise --max-memory");
+    case kCupelNoMemory: return out_of_memory(place, cause, "use a smaller batch (--batch) or raise --max-memory");
     default: return internal_error(place, cause);
   }
 }
@@ -335,7 +335,7 @@ Result<ImageRun> CompiledModel::bind(std::vector<Tensor> inputs) {
       bound.targets_.push_back(out.empty() ? &nothing : out.mutable_bytes().data());
     }
   } catch (const std::bad_alloc&) {
-    return out_of_memory();
+    return values_do_not_fit();
   }
   return bound;
 }
@@ -350,7 +350,7 @@ Result<std::vector<Tensor>> CompiledModel::run(std::span<const Tensor> inputs, c
   try {
     call.exception.rethrow();
   } catch (const std::bad_alloc&) {
-    return out_of_memory();
+    return values_do_not_fit();
   }
   if (!call.status) return std::unexpected(std::move(call.status).error());
   return std::move(bound.outputs_);

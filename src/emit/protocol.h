@@ -236,16 +236,20 @@ inline Bytes to_payload(const Error& error) {
   PayloadWriter writer;
   writer.add(static_cast<uint32_t>(error.kind));
   writer.add(error.place), writer.add(error.cause), writer.add(error.remedy);
+  writer.add(static_cast<uint32_t>(error.code)), writer.add(error.node);
   return writer.take();
 }
 inline Error error_from_payload(const Bytes& payload) {
   PayloadReader reader(payload);
-  uint32_t kind = 0;
+  uint32_t kind = 0, code = 0;
   Error error;
   reader.read(kind), reader.read(error.place), reader.read(error.cause), reader.read(error.remedy);
-  if (!reader.finished() || kind > static_cast<uint32_t>(ErrorKind::resource))
+  reader.read(code), reader.read(error.node);
+  if (!reader.finished() || kind > static_cast<uint32_t>(ErrorKind::resource) ||
+      code > static_cast<uint32_t>(ErrorCode::reference_runs_it))
     return {ErrorKind::internal, "cupel-emit", "an error message has the wrong size", ""};
   error.kind = static_cast<ErrorKind>(kind);
+  error.code = static_cast<ErrorCode>(code);
   return error;
 }
 

@@ -120,12 +120,21 @@ Result<NodeId> Graph::add_node(const OpDef& op, std::string node_name, std::vect
                                Attributes attributes, std::vector<std::string> output_names,
                                std::vector<std::string> origin, std::vector<TensorType> declared) {
   if (node_name.empty()) node_name = fmt::format("{}_{}", op.name, nodes_.size());
+  auto id = add_unplaced_node(op, node_name, std::move(inputs), std::move(attributes), std::move(output_names),
+                              std::move(origin), std::move(declared));
+  if (id) return id;
   const std::string place = fmt::format("node {} ({})", printable(node_name), op.name);
+  return std::unexpected(std::move(id).error().at_node(std::move(node_name), place));
+}
+
+Result<NodeId> Graph::add_unplaced_node(const OpDef& op, std::string node_name, std::vector<ValueId> inputs,
+                                        Attributes attributes, std::vector<std::string> output_names,
+                                        std::vector<std::string> origin, std::vector<TensorType> declared) {
   while (!inputs.empty() && !inputs.back().valid()) inputs.pop_back();
   const auto count = [](size_t n) { return static_cast<int>(n); };
   if (count(inputs.size()) < op.min_inputs || (op.max_inputs >= 0 && count(inputs.size()) > op.max_inputs))
     return bad_input(
-        place,
+        "",
         fmt::format("{} operands, expected {}", inputs.size(),
                     op.max_inputs < 0                ? fmt::format("at least {}", op.min_inputs)
                     : op.min_inputs == op.max_inputs ? fmt::format("{}", op.min_inputs)
@@ -133,13 +142,12 @@ Result<NodeId> Graph::add_node(const OpDef& op, std::string node_name, std::vect
         "export the model again");
   for (int i = 0; i < op.min_inputs; ++i)
     if (!inputs[static_cast<size_t>(i)].valid())
-      return bad_input(place, fmt::format("operand {} is missing", i), "export the model again");
+      return bad_input("", fmt::format("operand {} is missing", i), "export the model again");
   if (count(output_names.size()) < op.min_outputs ||
       (op.max_outputs >= 0 && count(output_names.size()) > op.max_outputs))
-    return bad_input(place, fmt::format("{} results, expected {}", output_names.size(), op.min_outputs),
+    return bad_input("", fmt::format("{} results, expected {}", output_names.size(), op.min_outputs),
                      "export the model again");
-  if (Status status = check_attributes(op, attributes); !status)
-    return std::unexpected(std::move(status).error().within(place));
+  if (Status status = check_attributes(op, attributes); !status) return std::unexpected(std::move(status).error());
 
   std::vector<const TensorType*> types;
   std::vector<const std::vector<Dim>*> contents;
@@ -151,25 +159,25 @@ Result<NodeId> Graph::add_node(const OpDef& op, std::string node_name, std::vect
     constants.push_back(v && v->constant ? &*v->constant : nullptr);
   }
   const InferContext context{attributes, types, contents, constants, declared};
-  auto inferred = op.infer(context);
-  if (!inferred) return std::unexpected(std::move(inferred).error().within(place));
+  auto inferred = infer_types(op, context);
+  if (!inferred) return std::unexpected(std::move(inferred).error());
   if (inferred->size() < output_names.size())
     return unsupported(
-        place, fmt::format("{} results are asked for, Cupel computes {}", output_names.size(), inferred->size()),
+        "", fmt::format("{} results are asked for, Cupel computes {}", output_names.size(), inferred->size()),
         "remove the unused results");
   std::optional<std::vector<Dim>> known;
   if (op.fold_contents) {
     auto folded = op.fold_contents(context);
-    if (!folded) return std::unexpected(std::move(folded).error().within(place));
+    if (!folded) return std::unexpected(std::move(folded).error());
     known = std::move(*folded);
     if (known && static_cast<int64_t>(known->size()) > kMaxKnownElements) known.reset();
   }
   for (const TensorType& t : *inferred) {
     const auto bound = bind_shape(t.shape, 1);
-    if (!bound) return std::unexpected(Error(bound.error()).within(place));
+    if (!bound) return std::unexpected(bound.error());
     if (t.quant)
       if (Status status = check_quant_params(*t.quant, t.dtype, t.shape); !status)
-        return std::unexpected(std::move(status).error().within(place));
+        return std::unexpected(std::move(status).error());
   }
 
   Node node{&op, std::move(node_name), std::move(inputs), {}, std::move(attributes), std::move(origin)};

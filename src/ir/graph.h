@@ -74,6 +74,10 @@ class Graph {
   Result<NodeId> add_node(const OpDef& op, std::string node_name, std::vector<ValueId> inputs, Attributes attributes,
                           std::vector<std::string> output_names, std::vector<std::string> origin = {},
                           std::vector<TensorType> declared = {});
+  // The same for a node that has a name; errors have an empty place, for callers that know the node by another op.
+  Result<NodeId> add_unplaced_node(const OpDef& op, std::string node_name, std::vector<ValueId> inputs,
+                                   Attributes attributes, std::vector<std::string> output_names,
+                                   std::vector<std::string> origin = {}, std::vector<TensorType> declared = {});
   void add_output(ValueId id) { outputs_.push_back(id); }
   // Renames a value; the name must be free.
   void rename_value(ValueId id, std::string value_name);

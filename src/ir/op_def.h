@@ -87,10 +87,44 @@ enum class Elements {
 // What an op does between numbers and the codes that stand for them.
 enum class Conversion { none, to_codes, to_numbers, between_codes };
 
+// A set of element types.
+class DTypeSet {
+ public:
+  constexpr DTypeSet() = default;
+  constexpr DTypeSet(DType type) : bits_(1U << static_cast<unsigned>(type)) {}  // NOLINT(google-explicit-constructor)
+  constexpr DTypeSet operator|(DTypeSet other) const { return DTypeSet(bits_ | other.bits_); }
+  constexpr bool has(DType type) const { return (bits_ >> static_cast<unsigned>(type) & 1U) != 0; }
+
+ private:
+  explicit constexpr DTypeSet(uint32_t bits) : bits_(bits) {}
+  uint32_t bits_ = 0;
+};
+constexpr DTypeSet operator|(DType a, DType b) { return DTypeSet(a) | b; }
+
+inline constexpr DTypeSet kFloatTypes = DType::f32 | DType::f64 | DType::f16 | DType::bf16;
+inline constexpr DTypeSet kIndexTypes = DType::s32 | DType::s64;
+inline constexpr DTypeSet kWideIntegerTypes = kIndexTypes | DType::u32 | DType::u64;
+inline constexpr DTypeSet kByteTypes = DType::u8 | DType::s8;
+inline constexpr DTypeSet kSignedTypes = kFloatTypes | kIndexTypes | DType::s8 | DType::s16;
+inline constexpr DTypeSet kNumberTypes = kSignedTypes | kWideIntegerTypes | DType::u8 | DType::u16;
+inline constexpr DTypeSet kAnyType =
+    kNumberTypes | DType::boolean | DType::f8e4m3 | DType::f8e5m2 | DType::u4 | DType::s4;
+
+// The element types that ONNX allows for an operand in any opset (of axes and shapes s32 too, which exporters write).
+struct OperandTypes {
+  DTypeSet allowed;
+  int same_as = -1;  // the operand whose type it has
+};
+// Every operand has the type of the first.
+inline std::vector<OperandTypes> same_type(DTypeSet allowed) { return {{allowed}, {kAnyType, 0}}; }
+
 struct OpDef {
   std::string_view name;
   // ONNX opset that introduced it; 0 for ops that ONNX has not (internal, or com.microsoft forms).
   int since_opset = 1;
+  // Of operands that hold no codes; the last row holds for all operands behind it. Empty: any types. What ONNX allows
+  // and Cupel has no meaning for is unsupported by `infer`.
+  std::vector<OperandTypes> operand_types = {};
   int min_inputs = 1;
   int max_inputs = 1;  // −1: any number
   int min_outputs = 1;
@@ -107,7 +141,8 @@ struct OpDef {
   Conversion conversion = Conversion::none;
   // Of a contraction, the axis of its output channels in weights (operand 1) of that rank.
   int64_t (*channel_axis)(const Attributes&, int64_t weight_rank) = nullptr;
-  // Types of all outputs. Errors have an empty place: the caller names the node.
+  // Types of all outputs, for operands of allowed types (see infer_types). Errors have an empty place: the caller names
+  // the node.
   Result<std::vector<TensorType>> (*infer)(const InferContext&) = nullptr;
   // Elements of output 0 when it is integer shape arithmetic with known operands; nullopt otherwise. May be null.
   Result<std::optional<std::vector<Dim>>> (*fold_contents)(const InferContext&) = nullptr;
@@ -118,7 +153,7 @@ struct OpDef {
                std::span<const TensorType> outputs) = nullptr;
   // Name of the spelled-out form in onnx/ for opsets below since_opset; empty when there is none.
   std::string_view spelled_by = {};
-  // True for ops that simplify must have removed (Shape, Size, Identity, Dropout, Constant, ConstantOfShape …).
+  // True for ops that simplify must have removed (Shape, Size, Dropout, Constant, ConstantOfShape …).
   bool removed_by_simplify = false;
   // Graph texts of one node of this op, without types of results: every generated test runs over them (ir/text.h).
   std::vector<std::string_view> samples = {};
@@ -130,6 +165,8 @@ inline bool is_elementwise(const OpDef& op) { return op.elements == Elements::el
 inline bool is_linear_conversion(const OpDef& op) { return op.conversion != Conversion::none && op.since_opset > 0; }
 // Reshape and its kind.
 inline bool changes_shape(const OpDef& op) { return op.elements == Elements::reshaped; }
+// `op.infer` after the check of `op.operand_types`: bad_input with an empty place where ONNX forbids an operand's type.
+Result<std::vector<TensorType>> infer_types(const OpDef& op, const InferContext& context);
 
 // The row of that name; null when Cupel does not know the op. Defined by ops/op_table.cpp.
 const OpDef* find_op(std::string_view name);

@@ -20,6 +20,9 @@ constexpr int64_t kBlock = 16;
 constexpr int64_t kMaxTile = 256, kMaxUnroll = 64, kMaxPrefetch = 4096;
 
 std::unexpected<Error> broken(std::string cause) { return bad_input("kernel", std::move(cause), "correct the kernel"); }
+std::unexpected<Error> beyond(std::string cause) {
+  return resource_error("kernel", std::move(cause), "use smaller tensors");
+}
 
 int64_t size_of(DType type) { return dtype_bits(type) / 8; }
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -32,7 +35,7 @@ struct Span {
 
 Status check_span(std::string_view name, const Span& span) {
   if (span.least < 0) return broken(fmt::format("{}: reaches bytes before its buffer", name));
-  if (span.greatest >= kMaxItemBytes) return broken(fmt::format("{}: spans 2^40 bytes or more", name));
+  if (span.greatest >= kMaxItemBytes) return beyond(fmt::format("{}: spans 2^40 bytes or more", name));
   return {};
 }
 
@@ -44,7 +47,7 @@ Status check_space(const Dims& space, int64_t least_rank) {
   for (const int64_t extent : space) {
     if (extent < 1) return broken(fmt::format("space {} has an extent below 1", to_text(space)));
     elements *= extent;
-    if (elements > kMaxElements) return broken(fmt::format("space {} has more than 2^34 elements", to_text(space)));
+    if (elements > kMaxElements) return beyond(fmt::format("space {} has more than 2^34 elements", to_text(space)));
   }
   return {};
 }
@@ -62,7 +65,7 @@ Status check_access(std::string_view name, const Access& access, const Dims& spa
   if (access.constant && access.item_stride != 0)
     return broken(fmt::format("{}: is constant with item stride {}, expected 0", name, access.item_stride));
   if (access.item_stride < 0) return broken(fmt::format("{}: item stride {} is negative", name, access.item_stride));
-  if (access.item_stride >= kMaxItemBytes) return broken(fmt::format("{}: item stride is 2^40 bytes or more", name));
+  if (access.item_stride >= kMaxItemBytes) return beyond(fmt::format("{}: item stride is 2^40 bytes or more", name));
   const int64_t size = size_of(access.dtype);
   const auto aligned = [&](int64_t bytes) { return bytes % size == 0; };
   if (!aligned(access.offset) || !aligned(access.item_stride) ||
@@ -107,7 +110,7 @@ Status check_loops(const std::vector<ReductionLoop>& loops, std::string_view nam
   int64_t steps = 1;
   for (const ReductionLoop& loop : loops) {
     if (loop.count < 1) return broken(fmt::format("a reduction loop counts {}, expected at least 1", loop.count));
-    if (loop.count > kMaxSteps / steps) return broken("the reduction has more than 2^24 steps");
+    if (loop.count > kMaxSteps / steps) return beyond("the reduction has more than 2^24 steps");
     steps *= loop.count;
     span.step(loop.stride, loop.count);
   }
@@ -118,12 +121,13 @@ Status check_loops(const std::vector<ReductionLoop>& loops, std::string_view nam
 Status check_border(std::string_view name, const Border& b, int64_t taps, int64_t position_bytes, int64_t tap_bytes) {
   if (b.lines == 0 && b == Border{}) return {};
   if (b.taps != taps) return broken(fmt::format("{}: {} taps, the reduction has {}", name, b.taps, taps));
-  const auto fits = [](int64_t value, int64_t least) { return value >= least && value <= kMaxSteps; };
-  if (!fits(b.stride, 1) || !fits(b.dilation, 1) || !fits(b.before, 0) || !fits(b.lines, 1))
-    return broken(
-        fmt::format("{}: stride {}, dilation {}, before {} and lines {} must be at least 1, 1, 0 and 1 and at "
-                    "most 2^24",
-                    name, b.stride, b.dilation, b.before, b.lines));
+  const auto numbers = [&] {
+    return fmt::format(
+        "{}: stride {}, dilation {}, before {} and lines {} must be at least 1, 1, 0 and 1 and at most 2^24", name,
+        b.stride, b.dilation, b.before, b.lines);
+  };
+  if (b.stride < 1 || b.dilation < 1 || b.before < 0 || b.lines < 1) return broken(numbers());
+  if (std::max({b.stride, b.dilation, b.before, b.lines}) > kMaxSteps) return beyond(numbers());
   if (Wide{position_bytes} * b.dilation != Wide{tap_bytes} * b.stride)
     return broken(fmt::format("{}: a position moves {} bytes and a tap {}, which is not as {} to {}", name,
                               position_bytes, tap_bytes, b.stride, b.dilation));
@@ -160,8 +164,8 @@ Status check_tables(const std::vector<Access>& operands, std::span<const ScalarE
 
 constexpr DType kReal[] = {DType::f32};
 constexpr DType kWhole[] = {DType::s32};
-constexpr DType kElements[] = {DType::u8, DType::s8, DType::s32, DType::f32};
-constexpr DType kMapped[] = {DType::u8, DType::s8, DType::s16, DType::s32, DType::f32};  // what maps write
+constexpr DType kElements[] = {DType::u8, DType::s8, DType::s32, DType::f16, DType::f32};
+constexpr DType kMapped[] = {DType::u8, DType::s8, DType::s16, DType::s32, DType::f16, DType::f32};  // what maps write
 
 // Operands and the result. whole_blocks: the last dimension is computed in blocks of 16.
 Status check_operands(const std::vector<Access>& operands, const Access& out, const Dims& space, bool whole_blocks) {
@@ -215,7 +219,8 @@ Status check(const ContractSpec& s, const ContractSchedule& schedule) {
   CUPEL_TRY(check_per_column("start", s.start, s.space, 4));
   CUPEL_TRY(check_span("start", span_of(s.start, s.space, columns)));
 
-  if (s.run < 1 || s.run > kMaxSteps) return broken(fmt::format("run is {}, expected 1 to 2^24", s.run));
+  if (s.run < 1) return broken(fmt::format("run is {}, expected at least 1", s.run));
+  if (s.run > kMaxSteps) return beyond("the reduction has more than 2^24 steps");
   Span a = span_of(s.a, s.space, 1);
   // Up to 3 bytes behind a run are read.
   a.step(size_of(s.a.dtype), real ? s.run : round_up(s.run, 4));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/file.h"
 #include "kernel/byte_runs.h"
@@ -212,22 +213,16 @@ class Checker {
                                       name_of(static_cast<int64_t>(a)), name_of(static_cast<int64_t>(b))));
   }
 
-  Result<ByteRuns> runs(const Touch& touch, int64_t id) const {
-    auto runs = runs_of(touch.first, touch.bytes, touch.axes, kMostRuns);
-    if (runs) return std::move(*runs);
-    return resource_error(name_of(id), "is accessed in more than 2^22 separate runs of bytes",
-                          "compile a smaller model, or one of smaller inputs");
-  }
-
   // The flow of values through one item of each buffer.
   Status check_step(const Step& step) {
     const std::vector<Touch> touches = touches_of(step.kernel.spec);
     ByteRuns meant, beyond;
     for (const Touch& touch : touches) {
       if (!is_written(touch.kind)) continue;
-      const ByteRuns bytes = CUPEL_TRY(runs(touch, step.buffers[0]));
+      const auto bytes = runs_of(touch.first, touch.bytes, touch.axes, kMostRuns);
+      if (!bytes) finely_written_.insert(step.buffers[0]);
       ByteRuns& all = touch.kind == TouchKind::writes ? meant : beyond;
-      all = united(all, bytes);
+      if (bytes) all = united(all, *bytes);
     }
     for (const Touch& touch : touches)
       if (!is_written(touch.kind)) CUPEL_TRY(check_read(step, touch, meant, beyond));
@@ -241,7 +236,12 @@ class Checker {
     if (touch.kind == TouchKind::reads_beyond) return {};
     const BufferPlace place = buffer(id).place;
     if (place == BufferPlace::input || place == BufferPlace::constant) return {};
-    ByteRuns bytes = CUPEL_TRY(runs(touch, id));
+    const auto found = runs_of(touch.first, touch.bytes, touch.axes, kMostRuns);
+    if (!found || finely_written_.contains(id)) {
+      if (id != step.buffers[0] || writes_in_place(step.kernel.spec, touch.operand)) return {};
+      return broken(fmt::format("{} is read and written, in too many places to tell them apart", name_of(id)));
+    }
+    ByteRuns bytes = *found;
     if (spans_items(*accesses_of(step.kernel.spec)[touch.operand])) bytes = of_one_item(bytes, buffer(id).item_bytes);
     if (const auto at = first_missing(written_[static_cast<size_t>(id)], bytes))
       return broken(fmt::format("byte {} of {} is read, which no step before has left a value in", *at, name_of(id)));
@@ -260,8 +260,9 @@ class Checker {
     Touch touch{0, TouchKind::reads, layout.offset, dtype_bits(layout.dtype) / 8, {}};
     for (size_t d = 0; d < layout.dims.size(); ++d) touch.axes.push_back({layout.strides[d], layout.dims[d]});
     CUPEL_TRY(check_inside(step, touch));
-    const ByteRuns bytes = CUPEL_TRY(runs(touch, layout.buffer));
-    if (const auto at = first_missing(written_[static_cast<size_t>(layout.buffer)], bytes))
+    const auto bytes = runs_of(touch.first, touch.bytes, touch.axes, kMostRuns);
+    if (!bytes || finely_written_.contains(layout.buffer)) return {};
+    if (const auto at = first_missing(written_[static_cast<size_t>(layout.buffer)], *bytes))
       return broken(fmt::format("its tap shows byte {} of {}, which is not written", *at, name_of(layout.buffer)));
     return {};
   }
@@ -271,7 +272,8 @@ class Checker {
     for (size_t b = 0; b < program_.buffers.size(); ++b) {
       const Buffer& buffer = program_.buffers[b];
       if (buffer.place != BufferPlace::output) continue;
-      if (!first_missing(written_[b], {{0, buffer.item_bytes}})) whole[static_cast<size_t>(buffer.index)] = true;
+      if (finely_written_.contains(static_cast<int64_t>(b)) || !first_missing(written_[b], {{0, buffer.item_bytes}}))
+        whole[static_cast<size_t>(buffer.index)] = true;
     }
     for (size_t i = 0; i < whole.size(); ++i)
       if (!whole[i]) return internal_error("output " + printable(program_.outputs[i].name), "is not written whole");
@@ -280,7 +282,8 @@ class Checker {
 
   const Program& program_;
   std::vector<Life> lives_;
-  std::vector<ByteRuns> written_;  // of one item of each buffer: bytes that hold a value
+  std::vector<ByteRuns> written_;     // of one item of each buffer: bytes that hold a value
+  std::set<int64_t> finely_written_;  // buffers whose bytes are too many runs to be followed
 };
 
 }  // namespace

@@ -62,6 +62,10 @@ void load(DType type, const std::byte* at, int64_t stride, int count, Lanes& lan
     case DType::u8: return load_as<uint8_t>(at, stride, count, lanes);
     case DType::s8: return load_as<int8_t>(at, stride, count, lanes);
     case DType::s32: return load_as<int32_t>(at, stride, count, lanes);
+    case DType::f16:
+      for (int i = 0; i < count; ++i)
+        lanes[static_cast<size_t>(i)] = std::bit_cast<uint32_t>(f16_to_f32(value_at<uint16_t>(at + i * stride)));
+      return;
     default: return load_as<float>(at, stride, count, lanes);
   }
 }
@@ -71,6 +75,13 @@ void store(DType type, std::byte* at, int64_t stride, int count, const Lanes& la
   // The low bytes, which come first.
   static_assert(std::endian::native == std::endian::little);
   const auto width = static_cast<size_t>(dtype_bits(type) / 8);
+  if (type == DType::f16) {
+    for (int i = 0; i < count; ++i) {
+      const uint16_t rounded = f32_to_f16(std::bit_cast<float>(lanes[static_cast<size_t>(i)]));
+      std::memcpy(at + i * stride, &rounded, width);
+    }
+    return;
+  }
   for (int i = 0; i < count; ++i) std::memcpy(at + i * stride, &lanes[static_cast<size_t>(i)], width);
 }
 

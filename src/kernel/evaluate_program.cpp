@@ -34,8 +34,8 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
         "inputs", fmt::format("{} tensors are given, the program has {} inputs", inputs.size(), program.inputs.size()),
         "give one tensor for each input");
   CUPEL_TRY(check_program(program));
-  int64_t items = inputs.empty() ? 1 : inputs[0].dims()[0];
-  if (!inputs.empty() && program.fixed_batch == 0) items /= program.inputs[0].type.shape[0].factor;
+  int64_t items = program.fixed_batch;
+  if (items == 0) items = inputs.empty() ? 1 : inputs[0].dims()[0] / program.inputs[0].type.shape[0].factor;
   std::vector<std::byte> arena(static_cast<size_t>(program.arena_bytes * items + 64));
   std::vector<std::byte> constants = program.constants;
   constants.resize(constants.size() + 64);

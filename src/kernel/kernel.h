@@ -23,7 +23,7 @@
 namespace cupel {
 
 struct Access {
-  DType dtype = DType::u8;
+  DType dtype = DType::u8;       // f16 is read as f32 and rounded to nearest even when written
   bool constant = false;         // lies in the packed constants; item_stride is 0
   int64_t offset = 0;            // bytes
   int64_t item_stride = 0;       // bytes from one batch item to the next
@@ -203,8 +203,8 @@ ScalarScope scope_of(const KernelSpec& spec);
 // Others: rows of the space (all but the last dimension).
 int64_t units_per_item(const Kernel& kernel);
 
-// bad_input with place "kernel" and the rule that is broken: extents ≥ 1, strides per dimension, node order and types
-// of expressions, schedule within the space, …
+// Errors have place "kernel" and name the rule that is broken: extents ≥ 1, strides per dimension, node order and types
+// of expressions, schedule within the space, …: bad_input; a limit of size: resource.
 Status check_kernel(const Kernel& kernel);
 
 // Text that parses back, and SHA-256 of it: equal kernels have equal text. parse_kernel reads the form only (errors at

@@ -58,6 +58,7 @@ struct Contraction {
   int64_t columns = 0;
   std::vector<WeightSum> weight_sums = {};  // per column; codes only
   bool padded = false;                      // a convolution of which some window reads padding
+  bool scales = false;                      // a Gemm with alpha or beta other than 1
 };
 Status finish_contraction(Lowering& l, NodeId id, Contraction c);
 

@@ -136,14 +136,13 @@ Result<Scalar> Expressions::operand(Draft& draft, ValueId value, const Walk& wal
   if (const auto& constant = graph_.value(value).constant) {
     const DType type = stored_type(constant->dtype());
     if (type != DType::f32 && type != DType::u8 && type != DType::s8)
-      return unsupported("", fmt::format("a constant operand of type {}", dtype_name(type)),
-                         "run the model with --engine reference");
+      return not_compiled("", fmt::format("a constant operand of type {}", dtype_name(type)));
     if (constant->size() == 1)
       return type == DType::f32 ? Scalar(constant->data<float>()[0])
                                 : Scalar(static_cast<int32_t>(constant->int_at(0)));
     if (constant->rank() > static_cast<int64_t>(walk.dims.size()) + 1 ||
         (constant->rank() == static_cast<int64_t>(walk.dims.size()) + 1 && constant->dims()[0] != 1))
-      return unsupported("", "a constant operand that varies along the batch", "run the model with --engine reference");
+      return not_compiled("", "a constant operand that varies along the batch");
     SpreadConstant spread = spread_constant(*constant, walk);
     return draft.add_operand({.dtype = type, .constant = true, .strides = std::move(spread.strides)},
                              steps_.add_constant(spread.values));

@@ -35,6 +35,7 @@ Scalar requantized(Scalar code, const TensorType& from, const TensorType& to);
 
 class Expressions {
  public:
+  const GraphFacts& facts() const { return facts_; }
   Expressions(const GraphFacts& facts, Places& places, Steps& steps, const LowerTarget& target)
       : facts_(facts), graph_(facts.graph), places_(places), steps_(steps), target_(target) {}
 

@@ -5,30 +5,45 @@
 #include <numeric>
 
 #include "base/file.h"
+#include "lower/lower.h"
 #include "lower/op_lowerings.h"
 
 namespace cupel {
 
-Result<Dims> item_dims(const Graph& graph, ValueId value) {
+Batch batch_of(const Graph& graph) {
+  for (ValueId id : graph.inputs())
+    if (const Shape& shape = graph.type(id).shape; !shape.empty() && !shape[0].is_constant())
+      return {Dim(1, shape[0].symbol), true};
+  const Dim* lead = nullptr;
+  for (const Value& v : graph.values()) {
+    if (v.constant) continue;
+    if (v.type.shape.empty() || !v.type.shape[0].is_constant() || (lead && v.type.shape[0] != *lead)) return {};
+    lead = &v.type.shape[0];
+  }
+  return lead ? Batch{*lead, true} : Batch{};
+}
+
+Result<Dims> item_dims(const Graph& graph, const Batch& batch, ValueId value) {
   const Shape& shape = graph.type(value).shape;
-  const auto trouble = [&] {
+  if (!batch.leads && is_static(shape)) {
+    Dims dims = static_dims(shape);
+    if (!dims.empty() && dims[0] == 1) dims.erase(dims.begin());
+    return dims;
+  }
+  if (shape.empty() || shape[0].symbol != batch.size.symbol || (batch.size.is_constant() && shape[0] != batch.size))
     return unsupported("value " + printable(graph.value(value).name),
                        fmt::format("shape {} does not begin with the batch", to_text(shape)),
                        "export the model with the batch as its leading dimension");
-  };
-  if (shape.empty() || graph.inputs().empty() || graph.type(graph.inputs()[0]).shape.empty()) return trouble();
-  const Dim& batch = graph.type(graph.inputs()[0]).shape[0];
-  if (batch.is_constant() ? shape[0] != batch : shape[0].symbol != batch.symbol) return trouble();
   Dims dims = static_dims(Shape(shape.begin() + 1, shape.end()));
-  if (!batch.is_constant() && shape[0].factor > 1) dims.insert(dims.begin(), shape[0].factor);
+  if (has_rows(batch, graph.type(value))) dims.insert(dims.begin(), shape[0].factor);
   return dims;
 }
 
-bool has_rows(const TensorType& type) {
-  return !type.shape.empty() && !type.shape[0].is_constant() && type.shape[0].factor > 1;
+bool has_rows(const Batch& batch, const TensorType& type) {
+  return !type.shape.empty() && type.shape[0].factor > 1 && (!type.shape[0].is_constant() || !batch.leads);
 }
 
-std::vector<bool> image_values(const Graph& graph) {
+std::vector<bool> image_values(const Graph& graph, const Batch& batch) {
   std::vector<int32_t> parent(graph.values().size());
   std::iota(parent.begin(), parent.end(), 0);
   const auto find = [&](int32_t v) {
@@ -38,7 +53,8 @@ std::vector<bool> image_values(const Graph& graph) {
   };
   std::vector<bool> marked(graph.values().size(), false);
   const auto is_rank4 = [&](ValueId id) {
-    return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4 && !has_rows(graph.type(id));
+    return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4 &&
+           !has_rows(batch, graph.type(id));
   };
   for (const Node& node : graph.nodes()) {
     const ImageRule rule = lowering_of(*node.op).images;
@@ -74,6 +90,13 @@ BufferShape image_shape(DType type, const Dims& dims, int64_t pixel, const Halo&
   s.offset = halo.top * row_bytes + halo.left * pixel_bytes;
   s.item_bytes = round_up((dims[1] + halo.top + halo.bottom) * row_bytes, 64);
   return s;
+}
+
+bool fits_as_image(DType type, const Dims& dims, int64_t pixel, const Halo& halo) {
+  int64_t bytes = pixel * element_bytes(type);
+  for (const int64_t lines : {dims[1] + halo.top + halo.bottom, dims[2] + halo.left + halo.right})
+    if (__builtin_mul_overflow(bytes, lines, &bytes)) return false;
+  return bytes <= kMostBufferBytes;
 }
 
 BufferShape matrix_shape(DType type, const Dims& dims) {

@@ -23,15 +23,23 @@ enum class HaloFill { zero, least };
 inline int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 inline int64_t element_bytes(DType type) { return dtype_bits(type) / 8; }
 
+// What a run repeats: the symbolic dimension that leads an input. Where all dimensions are constant, the size that
+// leads every value, or, where they differ, one item that is everything.
+struct Batch {
+  Dim size = 1;
+  bool leads = false;  // it is the leading dimension of the values, alone or with a factor
+};
+Batch batch_of(const Graph& graph);
+
 // Dimensions of one batch item: without the leading batch; a leading f·batch leaves f, which are rows of each item.
 // unsupported for a value whose leading dimension is neither.
-Result<Dims> item_dims(const Graph& graph, ValueId value);
+Result<Dims> item_dims(const Graph& graph, const Batch& batch, ValueId value);
 // Whether the leading dimension is f·batch with f above 1: then an item has as many dimensions as the value.
-bool has_rows(const TensorType& type);
+bool has_rows(const Batch& batch, const TensorType& type);
 
 // Values that lie as NHWC: those that convolutions and pooling windows read or write, and what elementwise ops connect
 // with them. Rank 4 only. Indexed by value.
-std::vector<bool> image_values(const Graph& graph);
+std::vector<bool> image_values(const Graph& graph, const Batch& batch);
 
 // Bytes and strides of a fresh buffer for a value of these dimensions. Images [C,H,W]: NHWC, `pixel` elements from
 // pixel to pixel (≥ C), halo around. Others: row-major, the last dimension padded to a multiple of 16.
@@ -40,7 +48,10 @@ struct BufferShape {
   int64_t offset = 0;
   std::vector<int64_t> strides;
 };
+// Requires fits_as_image.
 BufferShape image_shape(DType type, const Dims& dims, int64_t pixel, const Halo& halo);
+// Whether the image with its halo stays within kMostBufferBytes.
+bool fits_as_image(DType type, const Dims& dims, int64_t pixel, const Halo& halo);
 BufferShape matrix_shape(DType type, const Dims& dims);
 
 // Bytes from one index to the next of each dimension, row-major without gaps.

@@ -1,6 +1,7 @@
 #include "lower/lower.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -17,8 +18,7 @@ namespace {
 Status refuse_linear_conversions(const Graph& graph) {
   for (const Node& node : graph.nodes())
     if (is_linear_conversion(*node.op))
-      return unsupported(node_place(node), fmt::format("{} has no compiled form yet", node.op->name),
-                         "run the model with --engine reference");
+      return not_compiled(node_place(node), fmt::format("{} has no compiled form yet", node.op->name));
   return {};
 }
 
@@ -26,9 +26,8 @@ Status refuse_empty_tensors(const Graph& graph) {
   for (const Value& v : graph.values())
     for (const Dim& d : v.type.shape)
       if (d == Dim(0) && !v.constant)
-        return unsupported("value " + printable(v.name),
-                           fmt::format("an empty tensor {} has no compiled form", to_text(v.type.shape)),
-                           "run the model with --engine reference");
+        return not_compiled("value " + printable(v.name),
+                            fmt::format("an empty tensor {} has no compiled form", to_text(v.type.shape)));
   return {};
 }
 
@@ -46,20 +45,30 @@ Status check_sizes(const Program& program) {
                             fmt::format("it has {} units of work for one batch item; the limit is {}",
                                         units_per_item(step.kernel), kMostUnits),
                             "compile a smaller model, or one of smaller inputs");
+  for (const Step& step : program.steps) {
+    const Status status = check_kernel(step.kernel);
+    if (status) continue;
+    if (status.error().kind != ErrorKind::resource) return internal_error("kernel " + step.name, status.error().cause);
+    return resource_error("kernel " + step.name,
+                          fmt::format("for node {}: {}", printable(fmt::format("{}", fmt::join(step.origins, ", "))),
+                                      status.error().cause),
+                          "compile a smaller model, or run it with --engine reference");
+  }
   return {};
 }
 
 Status place_inputs(Lowering& l) {
+  if (const Dim& size = l.facts.batch.size; size.is_constant()) l.steps.fix_batch(size.factor);
   for (size_t i = 0; i < l.graph.inputs().size(); ++i) {
     const ValueId id = l.graph.inputs()[i];
     const Value& v = l.graph.value(id);
     const Dims dims = CUPEL_TRY(l.facts.item_dims(id));
-    if (const Dim& lead = v.type.shape[0]; lead.is_constant()) l.steps.fix_batch(lead.factor);
     // Codes that the caller gives as s8 are kept as u8.
     const TensorType& given = l.source.type(l.source.inputs()[i]);
     const int64_t elem = element_bytes(v.type.dtype);
     Placed place;
-    place.layout = {.buffer = l.steps.add_input({.name = v.name, .type = given}, element_count(dims) * elem),
+    place.layout = {.buffer = l.steps.add_input({.name = v.name, .type = given, .batched = l.facts.batch.leads},
+                                                element_count(dims) * elem),
                     .dtype = stored_type(given.dtype),
                     .dims = dims,
                     .strides = dense_strides(dims, elem)};
@@ -83,7 +92,7 @@ Status copy_outputs(Lowering& l) {
     MapSpec spec;
     spec.space = from.dims.empty() ? Dims{1} : from.dims;
     const int64_t elem = element_bytes(v.type.dtype), bytes = element_count(spec.space) * elem;
-    const int64_t buffer = l.steps.add_output({.name = v.name, .type = wanted}, bytes);
+    const int64_t buffer = l.steps.add_output({.name = v.name, .type = wanted, .batched = l.facts.batch.leads}, bytes);
     Access read = l.steps.first_element(from);
     read.dtype = stored_type(v.type.dtype);
     read.strides = from.strides;
@@ -103,8 +112,9 @@ Status lower_nodes(Lowering& l) {
     const NodeId id{static_cast<int32_t>(n)};
     if (l.facts.is_taken(id)) continue;
     if (Status status = lower_node(l, id); !status) {
-      if (status.error().place.starts_with("node ")) return std::unexpected(std::move(status).error());
-      return std::unexpected(std::move(status).error().within(node_place(l.graph.node(id))));
+      if (!status.error().node.empty()) return std::unexpected(std::move(status).error());
+      const Node& node = l.graph.node(id);
+      return std::unexpected(std::move(status).error().at_node(node.name, node_place(node)));
     }
   }
   return {};
@@ -128,6 +138,19 @@ std::vector<FusionDecision> decisions_about(const Graph& source, const Graph& fo
   return kept;
 }
 
+// What a run repeats is `batch`.
+Result<Lowered> lower_items(const Graph& graph, const Graph& forms, const std::string& model, const LowerTarget& target,
+                            const LowerOptions& options, const Batch& batch) {
+  Lowering l(forms, graph, model, target, options, batch);
+  CUPEL_TRY(place_inputs(l));
+  CUPEL_TRY(lower_nodes(l));
+  CUPEL_TRY(copy_outputs(l));
+  CUPEL_TRY(check_sizes(l.steps.program()));
+  Lowered lowered{.program = l.steps.take(), .decisions = decisions_about(graph, forms, l.absorption.take_decisions())};
+  plan_memory(lowered.program);
+  return lowered;
+}
+
 }  // namespace
 
 Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options,
@@ -140,13 +163,11 @@ Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTa
   const Graph forms = CUPEL_TRY(run_passes(graph, kForms, {one}, passes ? *passes : silent));
   if (passes && passes->stopped) return Lowered();
   CUPEL_TRY(refuse_empty_tensors(forms));
-  Lowering l(forms, graph, std::move(model), target, options);
-  CUPEL_TRY(place_inputs(l));
-  CUPEL_TRY(lower_nodes(l));
-  CUPEL_TRY(copy_outputs(l));
-  CUPEL_TRY(check_sizes(l.steps.program()));
-  Lowered lowered{.program = l.steps.take(), .decisions = decisions_about(graph, forms, l.absorption.take_decisions())};
-  plan_memory(lowered.program);
+  const Batch batch = batch_of(forms);
+  auto lowered = lower_items(graph, forms, model, target, options, batch);
+  // A constant size that leads every value need not be a batch.
+  if (!lowered && lowered.error().code == ErrorCode::reference_runs_it && batch.size.is_constant() && batch.leads)
+    if (auto whole = lower_items(graph, forms, model, target, options, Batch())) return whole;
   return lowered;
 }
 

@@ -71,8 +71,10 @@ Result<Gathered> from_item(Lowering& l, const Node& node, int64_t axis) {
   // The batch is a dimension of the indices like the others.
   g.indices = CUPEL_TRY(item_source(l, index));
   Access& access = g.indices.access;
-  g.indices.dims.insert(g.indices.dims.begin(), ti.shape[0].factor);
-  access.strides.insert(access.strides.begin(), access.item_stride);
+  if (g.indices.dims.size() < ti.shape.size()) {
+    g.indices.dims.insert(g.indices.dims.begin(), ti.shape[0].factor);
+    access.strides.insert(access.strides.begin(), access.item_stride);
+  }
   access.item_stride = 0;
   return g;
 }

@@ -127,11 +127,17 @@ Status finish_contraction(Lowering& l, NodeId id, Contraction c) {
   int64_t start_buffer = 0;
   Scalar x = 0.0f;
   if (!tx.quant) {
-    std::vector<float> start = bias ? floats(*bias, c.columns) : std::vector<float>();
+    const std::vector<float> values = bias ? floats(*bias, c.columns) : std::vector<float>();
+    std::vector<float> start = c.scales ? std::vector<float>() : values;
     start.resize(padded, 0.0f);
     c.spec.start = l.expressions.column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
     x = draft.expr.accumulator(0, ScalarType::f32);
     if (c.padded) x = x + 0.0f;
+    if (c.scales) {
+      x = x * Scalar(attr_real(node.attributes, "alpha", 1));
+      if (bias)
+        x = fma(l.expressions.column_constant(draft, values, rank), Scalar(attr_real(node.attributes, "beta", 1)), x);
+    }
   } else {
     SumScaling scaling = sum_scaling(tx, tw, ty, bias, c.weight_sums);
     scaling.starts.resize(padded, 0);
@@ -220,6 +226,7 @@ Status lower_rows(Lowering& l, NodeId id, const Tensor& rows) {
   strides.push_back(0);
   c.spec.space = walk.space;
   c.spec.run = rows.dims()[1];
+  c.scales = !ops::is_plain_product(node.attributes);
   c.b_buffer = pack_weights(l, rows, tw, c.spec.run, c.spec, c.weight_sums, 1);
   return finish_contraction(l, id, std::move(c));
 }
@@ -229,8 +236,8 @@ Status lower_rows(Lowering& l, NodeId id, const Tensor& rows) {
 Status lower_gemm(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const auto& weights = l.graph.value(node.inputs[1]).constant;
-  if (!weights || attr_int(node.attributes, "transA", 0) != 0 || !ops::is_plain_product(node.attributes))
-    return no_compiled_form("a Gemm with computed weights, transA, alpha or beta has no compiled form yet");
+  if (!weights || attr_int(node.attributes, "transA", 0) != 0)
+    return no_compiled_form("a Gemm with computed weights or transA has no compiled form yet");
   const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
   return lower_rows(l, id, rows);
 }

@@ -93,6 +93,12 @@ Placed view_of(const Placed& from) { return {.layout = from.layout}; }
 
 }  // namespace
 
+Status lower_identity(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  l.places.set(node.outputs[0], CUPEL_TRY(l.places.at(node.inputs[0])));
+  return {};
+}
+
 Status lower_transpose(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const Placed from = CUPEL_TRY(l.places.at(node.inputs[0]));
@@ -120,7 +126,7 @@ Status lower_slice(Lowering& l, NodeId id) {
   for (size_t a = 0; a < starts->size(); ++a) {
     int64_t axis = axes ? (*axes)[a].factor : static_cast<int64_t>(a);
     if (axis < 0) axis += rank_of(l.graph, node.inputs[0]);
-    const int64_t step = steps ? (*steps)[a].factor : 1;
+    int64_t step = steps ? (*steps)[a].factor : 1;
     if (axis == 0 && view.layout.dims.size() == from.layout.dims.size() && step == 1 && (*starts)[a] == Dim(0))
       continue;
     if (axis == 0 || step < 1) return no_compiled_form("a slice of the batch or with a negative step");
@@ -129,6 +135,7 @@ Status lower_slice(Lowering& l, NodeId id) {
     int64_t start = (*starts)[a].factor;
     start = std::clamp<int64_t>(start < 0 ? start + extent : start, 0, extent);
     view.layout.offset += start * from.layout.strides[d];
+    step = std::min(step, extent + 1);  // a longer one takes the same single index
     view.layout.strides[d] *= step;
   }
   l.places.set(node.outputs[0], view);

@@ -102,6 +102,10 @@ Result<std::vector<std::vector<Piece>>> padded_dimensions(const Graph& graph, co
     if (axis == 0) return no_compiled_form("padding of the batch");
     const auto d = static_cast<size_t>(axis) - 1;
     const int64_t crop = std::max<int64_t>(0, -before), kept = dims[d] - crop - std::max<int64_t>(0, -after);
+    // Each repetition of the operand is a piece.
+    if (mode == "wrap" && (std::max<int64_t>(0, before) + std::max<int64_t>(0, after)) / std::max<int64_t>(1, kept) >
+                              static_cast<int64_t>(kMostPieces))
+      return no_compiled_form(fmt::format("padding with more than {} repetitions has no compiled form", kMostPieces));
     along[d] = padded_axis(mode, crop, kept, std::max<int64_t>(0, before), std::max<int64_t>(0, after));
   }
   return along;

@@ -13,11 +13,11 @@ namespace cupel {
 struct Lowering {
   // `g`: the graph of stage fused of `s`, which has the inputs, the outputs and the values that taps see.
   Lowering(const Graph& g, const Graph& s, std::string model, const LowerTarget& lower_target,
-           const LowerOptions& options)
+           const LowerOptions& options, Batch batch)
       : graph(g),
         source(s),
         target(lower_target),
-        facts(g),
+        facts(g, std::move(batch)),
         steps(g, s, std::move(model)),
         places(facts, steps),
         expressions(facts, places, steps, lower_target),

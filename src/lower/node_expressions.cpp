@@ -23,6 +23,13 @@ Status expect_byte_codes(const TensorType& t) {
   return no_compiled_form("codes of other than 8 bits");
 }
 
+// The dimension of an item along which codes have parameters; −1 for the batch.
+int axis_in_item(const OperandsOfNode& n, const TensorType& codes) {
+  const int64_t axis = codes.quant->axis;
+  return n.expressions.facts().item_dim(n.node.inputs[0],
+                                        axis < 0 ? axis + static_cast<int64_t>(codes.shape.size()) : axis);
+}
+
 // Numbers for each index of the axis of codes with parameters per axis (docs/quantization.md 1).
 class AxisNumbers {
  public:
@@ -34,8 +41,7 @@ class AxisNumbers {
     const QuantParams& q = *codes_.quant;
     std::vector<float> values;
     for (size_t c = 0; c < q.scale.size(); ++c) values.push_back(static_cast<float>(number(c)));
-    const int64_t axis = q.axis < 0 ? q.axis + static_cast<int64_t>(codes_.shape.size()) : q.axis;
-    return n_.expressions.dimension_constant(n_.draft, values, static_cast<int>(axis) - 1, n_.walk);
+    return n_.expressions.dimension_constant(n_.draft, values, axis_in_item(n_, codes_), n_.walk);
   }
   // Zero points are whole numbers of f32, so that rounding gives them as s32.
   Scalar zero_points() const {
@@ -47,15 +53,14 @@ class AxisNumbers {
   const TensorType& codes_;
 };
 
-Status expect_item_axis(const TensorType& codes) {
-  const int64_t axis = codes.quant->axis;
-  if (axis != 0 && axis != -static_cast<int64_t>(codes.shape.size())) return {};
+Status expect_item_axis(const OperandsOfNode& n, const TensorType& codes) {
+  if (axis_in_item(n, codes) >= 0) return {};
   return no_compiled_form("codes with parameters for each batch item");
 }
 
 Result<Scalar> quantize_by_axis(const OperandsOfNode& n) {
   const TensorType& t = n.out();
-  CUPEL_TRY(expect_item_axis(t));
+  CUPEL_TRY(expect_item_axis(n, t));
   if (n.walk.dims.empty()) return n.operands[0];  // only asked whether there is an expression
   const QuantParams& q = *t.quant;
   const AxisNumbers numbers(n, t);
@@ -68,7 +73,7 @@ Result<Scalar> quantize_by_axis(const OperandsOfNode& n) {
 
 Result<Scalar> dequantize_by_axis(const OperandsOfNode& n) {
   const TensorType& t = n.in();
-  CUPEL_TRY(expect_item_axis(t));
+  CUPEL_TRY(expect_item_axis(n, t));
   if (n.walk.dims.empty()) return n.operands[0];  // only asked whether there is an expression
   const AxisNumbers numbers(n, t);
   const Scalar zero = numbers.zero_points(), scale = numbers.operand([&](size_t c) { return t.quant->scale[c]; });
@@ -100,6 +105,18 @@ Result<Scalar> express_quantize(const OperandsOfNode& n) {
   CUPEL_TRY(expect_byte_codes(t));
   if (!t.quant->per_tensor()) return quantize_by_axis(n);
   return to_code(n.operands[0] * Scalar(ops::inverse_scale(t.quant->scale[0])), t.dtype, t.quant->zero_point[0]);
+}
+
+Result<Scalar> express_identity(const OperandsOfNode& n) { return n.operands[0]; }
+
+Result<Scalar> express_cast(const OperandsOfNode& n) {
+  const auto is_real = [](DType t) { return t == DType::f32 || t == DType::f16; };
+  if (is_real(n.in().dtype) && is_real(n.out().dtype)) return n.operands[0];
+  return no_compiled_form(fmt::format("{} has no compiled form yet", n.node.op->name));
+}
+
+Result<Scalar> express_as_codes(const OperandsOfNode& n) {
+  return n.in().dtype == n.out().dtype ? n.operands[0] : n.operands[0] + Scalar(128);
 }
 
 Result<Scalar> express_dequantize(const OperandsOfNode& n) {
@@ -230,8 +247,9 @@ Result<Scalar> express_batch_normalization(const OperandsOfNode& n) {
   }
   const Scalar x = n.operands[0];
   if (n.walk.dims.empty()) return fma(x, x, x);  // only asked whether there is an expression
-  return fma(x, n.expressions.dimension_constant(n.draft, a, 0, n.walk),
-             n.expressions.dimension_constant(n.draft, b, 0, n.walk));
+  const int channel = n.expressions.facts().item_dim(n.node.inputs[0], 1);
+  return fma(x, n.expressions.dimension_constant(n.draft, a, channel, n.walk),
+             n.expressions.dimension_constant(n.draft, b, channel, n.walk));
 }
 
 Result<Scalar> express_unary(const OperandsOfNode& n) {

@@ -20,6 +20,17 @@ bool has_one_index(const Graph& graph, const Node& node) {
   return graph.type(node.inputs[1]).shape.empty() && graph.value(node.inputs[1]).contents;
 }
 
+// A Cast between binary16 and binary32, which reading and writing does.
+bool converts_reals(const Graph& graph, const Node& node) {
+  const auto is_real = [&](ValueId v) {
+    return graph.type(v).dtype == DType::f32 || graph.type(v).dtype == DType::f16;
+  };
+  return is_real(node.inputs[0]) && is_real(node.outputs[0]);
+}
+bool keeps_type(const Graph& graph, const Node& node) {
+  return graph.type(node.inputs[0]).dtype == graph.type(node.outputs[0]).dtype;
+}
+
 constexpr std::string_view kNotYet = "no kernel computes it";
 const std::vector<Way> kMap = {{.lower = lower_map, .several_rows = true}};
 
@@ -42,6 +53,10 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kQuantize, .ways = kMap, .expression = express_quantize},
       {.op = &ops::kDequantize, .ways = kMap, .expression = express_dequantize},
       {.op = &ops::kRequantize, .ways = kMap, .expression = express_requantize},
+      {.op = &ops::kAsCodes,
+       .ways = {{.lower = lower_identity, .applies = keeps_type, .several_rows = true},
+                {.lower = lower_map, .several_rows = true}},
+       .expression = express_as_codes},
 
       {.op = &ops::kAdd, .ways = kMap, .expression = express_add},
       {.op = &ops::kSub, .ways = kMap, .expression = express_sub},
@@ -98,9 +113,13 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kTile, .gap = kNotYet},
       {.op = &ops::kExpandBatch, .ways = {{.lower = lower_repeat}}},
 
-      {.op = &ops::kIdentity},
+      {.op = &ops::kIdentity,
+       .ways = {{.lower = lower_identity, .several_rows = true}},
+       .expression = express_identity},
       {.op = &ops::kDropout},
-      {.op = &ops::kCast, .gap = kNotYet},
+      {.op = &ops::kCast,
+       .ways = {{.lower = lower_map, .applies = converts_reals, .several_rows = true}},
+       .expression = express_cast},
       {.op = &ops::kConstant},
       {.op = &ops::kConstantOfShape},
       {.op = &ops::kRange},
@@ -118,9 +137,7 @@ const OpLowering& lowering_of(const OpDef& op) {
   return *std::find_if(rows().begin(), rows().end(), [&](const OpLowering& row) { return row.op == &op; });
 }
 
-std::unexpected<Error> no_compiled_form(std::string cause) {
-  return unsupported("", std::move(cause), "run the model with --engine reference");
-}
+std::unexpected<Error> no_compiled_form(std::string cause) { return not_compiled("", std::move(cause)); }
 
 Status lower_node(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);

@@ -69,6 +69,7 @@ Status lower_arg_max(Lowering& l, NodeId id);
 Status lower_softmax(Lowering& l, NodeId id);
 Status lower_layer_normalization(Lowering& l, NodeId id);
 Status lower_map(Lowering& l, NodeId id);
+Status lower_identity(Lowering& l, NodeId id);  // the result lies where the operand does
 Status lower_repeat(Lowering& l, NodeId id);
 Status lower_transpose(Lowering& l, NodeId id);
 Status lower_slice(Lowering& l, NodeId id);
@@ -98,6 +99,9 @@ Result<Scalar> express_or(const OperandsOfNode& n);
 Result<Scalar> express_where(const OperandsOfNode& n);
 Result<Scalar> express_clip(const OperandsOfNode& n);
 Result<Scalar> express_batch_normalization(const OperandsOfNode& n);
+Result<Scalar> express_identity(const OperandsOfNode& n);
+Result<Scalar> express_cast(const OperandsOfNode& n);      // between binary16 and binary32
+Result<Scalar> express_as_codes(const OperandsOfNode& n);  // s8 or u8 given as numbers, taken for codes
 Result<Scalar> express_unary(const OperandsOfNode& n);
 
 }  // namespace cupel

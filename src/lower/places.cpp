@@ -1,10 +1,13 @@
 #include "lower/places.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
 #include "base/file.h"
 #include "lower/builder.h"
+#include "lower/lower.h"
 #include "lower/windows.h"
 
 namespace cupel {
@@ -34,8 +37,7 @@ Walk plain_walk(const Dims& dims) {
 Result<Placed> Places::at(ValueId value) const {
   const auto found = places_.find(value);
   if (found == places_.end())
-    return unsupported("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here",
-                       "run the model with --engine reference");
+    return not_compiled("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here");
   return found->second;
 }
 
@@ -53,6 +55,14 @@ Halo Places::halo_for(ValueId value, HaloFill fill) const {
   return halo;
 }
 
+std::unexpected<Error> Places::too_large_padded(ValueId value) const {
+  return resource_error(
+      "value " + printable(graph_.value(value).name),
+      fmt::format("with the padding of its readers it takes more than the {} bytes that one batch item of a buffer may",
+                  kMostBufferBytes),
+      "compile a smaller model, or run it with --engine reference");
+}
+
 Result<PlannedPlace> Places::planned(ValueId value, bool whole_blocks) const {
   const TensorType& type = graph_.type(value);
   const Dims dims = CUPEL_TRY(facts_.item_dims(value));
@@ -65,6 +75,7 @@ Result<PlannedPlace> Places::planned(ValueId value, bool whole_blocks) const {
       if (!place.halo.empty()) place.fill = HaloFill::least;
     }
     const int64_t pixel = whole_blocks || dims[0] > 4 ? round_up(dims[0], 16) : dims[0];
+    if (!fits_as_image(type.dtype, dims, pixel, place.halo)) return too_large_padded(value);
     shape = image_shape(type.dtype, dims, pixel, place.halo);
   } else {
     shape = matrix_shape(type.dtype, dims);
@@ -152,11 +163,9 @@ Result<Placed> Places::image(ValueId value, const Halo& halo, HaloFill fill) {
                     (halo.empty() || have.fill == fill);
   // Few channels lie without gaps; more of them in whole blocks.
   if (fits && has_room(have)) return have;
-  const int64_t channels = have.layout.dims[0];
-  return copied(
-      value, have,
-      image_shape(have.layout.dtype, have.layout.dims, channels <= 4 ? channels : round_up(channels, 16), halo), halo,
-      fill);
+  const int64_t channels = have.layout.dims[0], blocked = channels <= 4 ? channels : round_up(channels, 16);
+  if (!fits_as_image(have.layout.dtype, have.layout.dims, blocked, halo)) return too_large_padded(value);
+  return copied(value, have, image_shape(have.layout.dtype, have.layout.dims, blocked, halo), halo, fill);
 }
 
 Result<Placed> Places::row(ValueId value) {
@@ -180,8 +189,8 @@ Result<Placed> Places::operand(ValueId value, const Walk& walk) {
     return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
   if (d == 0 && l.dims.size() == 3)
     return copied(value, have, image_shape(l.dtype, l.dims, round_up(extent, 16), {}), {}, HaloFill::zero);
-  return unsupported("value " + printable(graph_.value(value).name),
-                     "an operand that lies so has no compiled form here", "run the model with --engine reference");
+  return not_compiled("value " + printable(graph_.value(value).name),
+                      "an operand that lies so has no compiled form here");
 }
 
 Result<Placed> Places::shifted(ValueId value, const Placed& from) {

@@ -10,20 +10,27 @@ namespace cupel {
 
 // What every part of a lowering knows of the graph.
 struct GraphFacts {
-  explicit GraphFacts(const Graph& g)
-      : graph(g), users(g.users()), images(image_values(g)), taken(g.nodes().size(), false) {}
+  GraphFacts(const Graph& g, Batch b)
+      : graph(g),
+        batch(std::move(b)),
+        users(g.users()),
+        images(image_values(g, batch)),
+        taken(g.nodes().size(), false) {}
 
   const std::vector<NodeId>& users_of(ValueId v) const { return users[static_cast<size_t>(v.index)]; }
   bool is_image(ValueId v) const { return images[static_cast<size_t>(v.index)]; }
   bool is_taken(NodeId id) const { return taken[static_cast<size_t>(id.index)]; }
-  Result<Dims> item_dims(ValueId v) const { return cupel::item_dims(graph, v); }
-  bool has_rows(ValueId v) const { return cupel::has_rows(graph.type(v)); }
+  Result<Dims> item_dims(ValueId v) const { return cupel::item_dims(graph, batch, v); }
+  bool has_rows(ValueId v) const { return cupel::has_rows(batch, graph.type(v)); }
+  // Dimension `axis` of the value among those of its item; −1 for the batch.
+  int item_dim(ValueId v, int64_t axis) const { return static_cast<int>(axis) - (has_rows(v) ? 0 : 1); }
   // Sorted names of what reads the value.
   std::set<std::string> origins_of_users(ValueId v) const;
   // Whether items of both values have the same dimensions.
   bool same_items(ValueId a, ValueId b) const;
 
   const Graph& graph;
+  Batch batch;
   std::vector<std::vector<NodeId>> users;
   std::vector<bool> images;
   std::vector<bool> taken;  // nodes that a kernel computes
@@ -103,6 +110,7 @@ class Places {
   // The halo that the windows reading `value` need with that fill.
   Halo halo_for(ValueId value, HaloFill fill) const;
   void fill_halo(ValueId value, const Placed& place);
+  std::unexpected<Error> too_large_padded(ValueId value) const;
   // Whether bytes behind the elements of `place` may be read. The caller's own memory has none.
   bool has_room(const Placed& place) const { return steps_.buffer(place.layout.buffer).place != BufferPlace::input; }
 

@@ -44,6 +44,9 @@ Window window_of(const Graph& graph, const Node& node) {
     a.dilation = attr_ints(node.attributes, "dilations", {1, 1})[axis];
     a.pad = pads.begin;
     a.out = graph.type(node.outputs[0]).shape[2 + axis].factor;
+    // Steps that nothing takes may be of any size.
+    if (a.out == 1) a.stride = 1;
+    if (a.kernel == 1) a.dilation = 1;
     (axis == 0 ? w.halo.top : w.halo.left) = pads.begin;
     (axis == 0 ? w.halo.bottom : w.halo.right) = pads.end;
   }

@@ -138,7 +138,7 @@ Result<FileDraft> Exporter::run() {
   for (const Node& node : graph_.nodes()) file_.opset = std::max(file_.opset, least_opset(graph_, node));
   for (const Node& node : graph_.nodes())
     if (Status status = export_node(node); !status)
-      return std::unexpected(std::move(status).error().within(node_place(node)));
+      return std::unexpected(std::move(status).error().at_node(node.name, node_place(node)));
   for (const ValueId id : graph_.outputs()) {
     const auto found = waiting_.find(graph_.value(id).name);
     if (found == waiting_.end()) continue;

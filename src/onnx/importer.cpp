@@ -13,6 +13,7 @@
 #include "onnx/tensor_proto.h"
 #include "onnx/upgrade.h"
 #include "ops/onnx_dtype.h"
+#include "reference/interpreter.h"
 
 namespace cupel {
 namespace {
@@ -114,12 +115,14 @@ Status Importer::collect_constants() {
     if (!tensor)
       return std::unexpected(std::move(tensor).error().within(fmt::format("initializer {}", printable(fields.name))));
     constants_.emplace(fields.name, Constant{std::move(*tensor), {}});
+    widen_constant(std::string(fields.name));
   }
   for (size_t i = 0; i < file_.nodes.size(); ++i) {
     if (!is_constant_node(file_.nodes[i])) continue;
     auto tensor = constant_node(file_.nodes[i]);
     if (!tensor) return std::unexpected(std::move(tensor).error().within(place_of(i)));
     constants_.emplace(file_.nodes[i].outputs[0], Constant{std::move(*tensor), {}});
+    widen_constant(std::string(file_.nodes[i].outputs[0]));
   }
   return {};
 }
@@ -202,7 +205,7 @@ Status Importer::add_inputs() {
                          "export the model with numeric inputs");
     auto shape = input_shape(input);
     if (!shape) return std::unexpected(std::move(shape).error().within(place));
-    values_.emplace(input.name, graph_.add_input(std::string(input.name), {*type, std::move(*shape), std::nullopt}));
+    CUPEL_TRY(add_input_value(std::string(input.name), {*type, std::move(*shape), std::nullopt}));
   }
   return {};
 }
@@ -217,7 +220,7 @@ Status Importer::add_outputs() {
     if (output.kind && !output.is_tensor())
       return unsupported(place, fmt::format("is {}, expected a tensor", output.kind),
                          "export the model with plain tensors as outputs");
-    const ValueId id = CUPEL_TRY(value(std::string(output.name)));
+    const ValueId id = CUPEL_TRY(output_value(std::string(output.name)));
     const TensorType& type = graph_.type(id);
     if (output.elem_type != 0 && dtype_from_onnx(output.elem_type) != type.dtype)
       return bad_input(place,
@@ -288,14 +291,91 @@ Result<std::string> Importer::add_part(std::string op, const NodeDraft& whole, c
   return result;
 }
 
-Status Importer::add(NodeDraft node, const std::string& origin) {
+Result<std::optional<std::vector<Tensor>>> Importer::folded(const OpDef& op, const NodeDraft& node) const {
+  // Larger ones are left to pass fold_constants, which has all threads.
+  constexpr int64_t kMostElements = int64_t{1} << 20;
+  // Codes belong to their quantize and dequantize nodes.
+  if (!op.reference || node.inputs.empty() || node.op == "QuantizeLinear" || node.op == "DequantizeLinear")
+    return std::nullopt;
+  Graph alone;
+  alone.opset = opset_;
+  std::vector<ValueId> inputs;
+  std::vector<const Tensor*> operands;
+  for (const std::string& name : node.inputs) {
+    const Tensor* t = name.empty() ? nullptr : constant(name);
+    if (!name.empty() && (!t || t->size() > kMostElements)) return std::nullopt;
+    operands.push_back(t);
+    inputs.push_back(t ? alone.add_constant(name, *t) : ValueId{});
+  }
+  const NodeId id =
+      CUPEL_TRY(alone.add_unplaced_node(op, node.name, std::move(inputs), node.attributes, node.outputs, {node.name}));
+  for (const ValueId output : alone.node(id).outputs) {
+    const TensorType& type = alone.type(output);
+    if (type.quant || !is_static(type.shape) || element_count(static_dims(type.shape)) > kMostElements)
+      return std::nullopt;
+  }
+  ThreadPool one(1);
+  operands.resize(alone.node(id).inputs.size());
+  auto results = interpret_node(alone, alone.node(id), operands, one);
+  if (!results) {
+    // The caller names the node.
+    results.error().place.clear();
+    return std::unexpected(std::move(results).error());
+  }
+  return std::optional(std::move(*results));
+}
+
+// Codes are integers to ONNX: what it forbids for these is bad input; what it allows has another meaning than ours.
+Status Importer::expect_no_arithmetic_on_codes(const OpDef& op, const Attributes& attributes,
+                                               std::span<const ValueId> inputs) const {
+  if (op.name == "DequantizeLinear" || op.quant_rule == QuantRule::same) return {};
+  const auto holds_codes = [&](ValueId id) { return id.valid() && graph_.type(id).quant; };
+  const auto found = std::ranges::find_if(inputs, holds_codes);
+  if (found == inputs.end()) return {};
+  std::vector<TensorType> integers;
+  std::vector<const TensorType*> types;
+  integers.reserve(inputs.size());
+  for (const ValueId id : inputs) {
+    if (id.valid()) integers.push_back({graph_.type(id).dtype, graph_.type(id).shape, std::nullopt});
+    types.push_back(id.valid() ? &integers.back() : nullptr);
+  }
+  const std::vector<const std::vector<Dim>*> contents(inputs.size());
+  const std::vector<const Tensor*> constants(inputs.size());
+  if (auto inferred = infer_types(op, {attributes, types, contents, constants, {}});
+      !inferred && inferred.error().kind == ErrorKind::bad_input)
+    return std::unexpected(std::move(inferred).error());
+  return unsupported("",
+                     fmt::format("operand {} holds codes, which it takes as plain integers", found - inputs.begin()),
+                     "put a DequantizeLinear node before it");
+}
+
+void Importer::note_known(const std::string& name, NodeId id) {
+  const Value& v = graph_.value(graph_.node(id).outputs[0]);
+  if (!v.contents || !is_static(v.type.shape) || (v.type.dtype != DType::s64 && v.type.dtype != DType::s32)) return;
+  if (!std::ranges::all_of(*v.contents, [](const Dim& d) { return d.is_constant(); })) return;
+  Tensor t(v.type.dtype, static_dims(v.type.shape));
+  for (size_t i = 0; i < v.contents->size(); ++i) {
+    const int64_t element = (*v.contents)[i].factor;
+    if (t.dtype() == DType::s64)
+      t.mutable_data<int64_t>()[i] = element;
+    else
+      t.mutable_data<int32_t>()[i] = static_cast<int32_t>(element);
+  }
+  constants_.emplace(name, Constant{std::move(t), {}});
+}
+
+Status Importer::add_as_it_is(NodeDraft node, const std::string& origin) {
   const OpDef* op = find_op(node.op);
-  if (!op) return internal_error("", fmt::format("operator {} is not in the op table", node.op));
   // Trailing optional results that nobody reads.
   while (op->max_outputs >= 0 && static_cast<int>(node.outputs.size()) > op->min_outputs &&
          !is_read(node.outputs.back()))
     node.outputs.pop_back();
   drop_harmless(*op, node.attributes);
+  if (auto known = CUPEL_TRY(folded(*op, node))) {
+    for (size_t i = 0; i < known->size(); ++i)
+      if (!node.outputs[i].empty()) constants_.emplace(node.outputs[i], Constant{std::move((*known)[i]), {}});
+    return {};
+  }
   std::vector<ValueId> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const std::string& name = node.inputs[i];
@@ -313,9 +393,14 @@ Status Importer::add(NodeDraft node, const std::string& origin) {
   }
   std::vector<std::string> names;
   for (const std::string& name : node.outputs) names.push_back(name.empty() ? fresh(node.name + "_unused") : name);
-  const NodeId id =
-      CUPEL_TRY(graph_.add_node(*op, node.name, std::move(inputs), std::move(node.attributes), names, {origin}));
+  CUPEL_TRY(expect_no_arithmetic_on_codes(*op, node.attributes, inputs));
+  // import_node names the file's node, by the operator that the file gives it.
+  const NodeId id = CUPEL_TRY(
+      node.name == origin
+          ? graph_.add_unplaced_node(*op, node.name, std::move(inputs), std::move(node.attributes), names, {origin})
+          : graph_.add_node(*op, node.name, std::move(inputs), std::move(node.attributes), names, {origin}));
   for (size_t i = 0; i < names.size(); ++i) values_.emplace(names[i], graph_.node(id).outputs[i]);
+  note_known(names[0], id);
   return {};
 }
 
@@ -353,24 +438,21 @@ Result<NodeDraft> Importer::draft_of(size_t index) const {
 
 Status Importer::import_draft(NodeDraft draft) {
   const std::string origin = draft.name;
+  // Scales become attributes; their type is that of the numbers.
+  const auto numbers =
+      draft.op == "DequantizeLinear" && draft.has_input(1) ? narrow_type(draft.inputs[1]) : std::nullopt;
+  const std::string result = draft.outputs.empty() ? "" : draft.outputs[0];
   CUPEL_TRY(upgrade(*this, draft));
-  return add(std::move(draft), origin);
+  CUPEL_TRY(add(std::move(draft), origin));
+  if (numbers) narrow_.insert_or_assign(result, *numbers);
+  return {};
 }
 
 Status Importer::import_node(size_t index) {
-  const std::string place = place_of(index);
-  auto draft = draft_of(index);
-  if (!draft) return std::unexpected(std::move(draft).error().within(place));
-  const Status status = import_draft(std::move(*draft));
-  if (status) return {};
-  Error error = status.error();
-  // The graph's builder names the node itself, by the operator it was built as.
-  const std::string built = fmt::format("node {} (", printable(node_name(index)));
-  if (error.place.starts_with(built)) {
-    const auto end = error.place.find(')', built.size());
-    error.place = end == std::string::npos ? "" : error.place.substr(std::min(end + 3, error.place.size()));
-  }
-  return std::unexpected(std::move(error).within(place));
+  const auto imported = [&]() -> Status { return import_draft(CUPEL_TRY(draft_of(index))); };
+  Status status = imported();
+  if (!status) return std::unexpected(std::move(status).error().at_node(node_name(index), place_of(index)));
+  return {};
 }
 
 Result<Graph> Importer::run() {

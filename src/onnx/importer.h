@@ -75,6 +75,23 @@ class Importer {
   Status import_node(size_t index);
   Result<NodeDraft> draft_of(size_t index) const;
   Status import_draft(NodeDraft draft);
+  // narrow_floats.cpp
+  std::optional<DType> narrow_type(const std::string& name) const;
+  void widen_constant(const std::string& name);
+  Status add_input_value(const std::string& name, TensorType type);
+  Result<ValueId> output_value(const std::string& name);
+  Status round_operand(NodeDraft& node, const std::string& origin);
+  // bad_input where operands that ONNX wants of one type have several.
+  Status expect_one_width(const OpDef& op, const NodeDraft& node) const;
+  void note_width(const NodeDraft& node);
+  // `add` without regard to the widths of numbers.
+  Status add_as_it_is(NodeDraft node, const std::string& origin);
+  // The results of a node whose operands are constants; nullopt when it is left to the graph.
+  Result<std::optional<std::vector<Tensor>>> folded(const OpDef& op, const NodeDraft& node) const;
+  Status expect_no_arithmetic_on_codes(const OpDef& op, const Attributes& attributes,
+                                       std::span<const ValueId> inputs) const;
+  // Shape arithmetic whose elements are all numbers is a constant to the nodes behind.
+  void note_known(const std::string& name, NodeId id);
   ValueId use(Constant& constant, const std::string& name, const std::optional<QuantParams>& params);
 
   const ModelFields& model_;
@@ -85,6 +102,7 @@ class Importer {
   std::unordered_map<std::string_view, Definition> definitions_;
   std::unordered_map<std::string, Constant> constants_;
   std::unordered_map<std::string, ValueId> values_;
+  std::unordered_map<std::string, DType> narrow_;  // the file's types of values that the graph holds as f32
   std::unordered_set<std::string> read_;
   std::unordered_set<std::string> taken_;
   std::unordered_map<std::string, int> next_suffix_;

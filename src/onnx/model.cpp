@@ -215,7 +215,7 @@ Result<ModelFields> parse_model(std::span<const std::byte> bytes, std::string_vi
   try {
     return parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   } catch (const std::bad_alloc&) {
-    return resource_error(std::string(place), "not enough memory to read the model", "use a smaller model");
+    return out_of_memory(std::string(place), "not enough memory to read the model", "use a smaller model");
   } catch (const WireError& error) {
     if (error.limit()) return resource_error(std::string(place), error.what(), "use a smaller model");
     return bad_input(std::string(place), std::string("is not a readable ONNX file: ") + error.what(),

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <new>
 #include <set>
 
@@ -23,6 +24,9 @@ Result<int> opset_of(const ModelFields& model) {
                        "export the model again");
     version = o.version;
   }
+  const auto is_home = [](const NodeFields& node) { return node.domain.empty() || node.domain == "ai.onnx"; };
+  const auto& nodes = model.graph->nodes;
+  if (!version && !nodes.empty() && std::ranges::none_of(nodes, is_home)) return kNewestOpset;
   if (!version) return bad_input("", "names no opset of ai.onnx", "export the model again");
   if (*version < kOldestOpset || *version > kNewestOpset)
     return unsupported("", fmt::format("has opset {}; Cupel reads {} to {}", *version, kOldestOpset, kNewestOpset),
@@ -48,7 +52,7 @@ Result<Graph> read_onnx_bytes(std::span<const std::byte> bytes, const std::files
   try {
     return build(bytes, folder, place);
   } catch (const std::bad_alloc&) {
-    return resource_error(std::string(place), "not enough memory to read the model", "use a smaller model");
+    return out_of_memory(std::string(place), "not enough memory to read the model", "use a smaller model");
   } catch (const std::exception& error) {
     return internal_error(std::string(place), error.what());
   }

@@ -164,7 +164,7 @@ Result<std::string> onnx_bytes(const Graph& graph) {
           "write the model with external data");
     return write_model(graph, draft, nullptr);
   } catch (const std::bad_alloc&) {
-    return resource_error("ONNX file", "not enough memory to write the model", "use a smaller model");
+    return out_of_memory("ONNX file", "not enough memory to write the model", "use a smaller model");
   } catch (const std::exception& error) {
     return internal_error("ONNX file", error.what());
   }
@@ -180,7 +180,7 @@ Status write_onnx(const Graph& graph, const std::filesystem::path& path, const W
     CUPEL_TRY(write_file(path.string() + ".data", outside.content));
     return write_file(path, model);
   } catch (const std::bad_alloc&) {
-    return resource_error(printable(path.string()), "not enough memory to write the model", "use a smaller model");
+    return out_of_memory(printable(path.string()), "not enough memory to write the model", "use a smaller model");
   } catch (const std::exception& error) {
     return internal_error(printable(path.string()), error.what());
   }

@@ -114,6 +114,7 @@ Status reference_concat(const EvalContext& c) {
 
 namespace ops {
 const OpDef kConcat{.name = "Concat",
+                    .operand_types = same_type(kAnyType),
                     .max_inputs = -1,
                     .attributes = {{"axis", AttributeKind::integer, true}},
                     .quant_rule = QuantRule::concat,

@@ -121,8 +121,8 @@ Result<int64_t> range_count(const Tensor& start, const Tensor& limit, const Tens
 Result<Types> infer_range(const InferContext& c) {
   const DType t = c.type(0).dtype;
   if (t != DType::f32 && t != DType::f64 && t != DType::s16 && t != DType::s32 && t != DType::s64)
-    return bad_input("", fmt::format("a range of {}, expected f32, f64, s16, s32 or s64", dtype_name(t)),
-                     "convert the operands");
+    return unsupported("", fmt::format("a range of {}, expected f32, f64, s16, s32 or s64", dtype_name(t)),
+                       "convert the operands");
   for (size_t i = 1; i < 3; ++i) CUPEL_TRY(expect_dtype(c, i, t));
   if (c.constants[0] && c.constants[1] && c.constants[2])
     return Types{plain(t, {CUPEL_TRY(range_count(*c.constants[0], *c.constants[1], *c.constants[2]))})};
@@ -226,6 +226,7 @@ const OpDef kConstant{.name = "Constant",
 
 const OpDef kConstantOfShape{.name = "ConstantOfShape",
                              .since_opset = 9,
+                             .operand_types = {{kIndexTypes}},
                              .attributes = {{"value", AttributeKind::tensor}},
                              .infer = infer_constant_of_shape,
                              .fold_contents = fold_constant_of_shape,
@@ -245,6 +246,7 @@ const OpDef kConstantOfShape{.name = "ConstantOfShape",
 
 const OpDef kRange{.name = "Range",
                    .since_opset = 11,
+                   .operand_types = same_type(kFloatTypes | DType::s16 | kIndexTypes),
                    .min_inputs = 3,
                    .max_inputs = 3,
                    .infer = infer_range,

@@ -37,14 +37,17 @@ Result<Axis> axis_of(const Attributes& attributes, size_t i, size_t spatial, int
                                  strides.size(), dilations.size(), pads.size(), spatial, spatial, 2 * spatial),
                      "correct the attributes");
   Axis a{in, 0, kernel, strides[i], dilations[i], pads[i], pads[i + spatial]};
-  constexpr int64_t kLimit = int64_t{1} << 31;
-  if (a.kernel < 1 || a.stride < 1 || a.dilation < 1 || a.pad_begin < 0 || a.pad_end < 0 || a.kernel >= kLimit ||
-      a.stride >= kLimit || a.dilation >= kLimit || a.pad_begin >= kLimit || a.pad_end >= kLimit || in >= kLimit)
-    return bad_input("",
-                     fmt::format("kernel {}, stride {}, dilation {}, pads {} and {}: kernel, stride and dilation must "
-                                 "be at least 1, pads at least 0, all below 2^31",
-                                 a.kernel, a.stride, a.dilation, a.pad_begin, a.pad_end),
+  const auto numbers = [&](std::string_view rule) {
+    return fmt::format("kernel {}, stride {}, dilation {}, pads {} and {}: {}", a.kernel, a.stride, a.dilation,
+                       a.pad_begin, a.pad_end, rule);
+  };
+  if (a.kernel < 1 || a.stride < 1 || a.dilation < 1 || a.pad_begin < 0 || a.pad_end < 0)
+    return bad_input("", numbers("kernel, stride and dilation must be at least 1, pads at least 0"),
                      "correct the attributes");
+  constexpr int64_t kLimit = int64_t{1} << 31;
+  if (std::max({a.kernel, a.stride, a.dilation, a.pad_begin, a.pad_end, in}) >= kLimit)
+    return resource_error("", numbers(fmt::format("these and the size {} must be below 2^31", in)),
+                          "use a model with smaller tensors");
   const int64_t span = CUPEL_TRY(checked_mul(a.kernel - 1, a.dilation)) + 1;
   if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
     a.out = (in + a.stride - 1) / a.stride;
@@ -84,7 +87,7 @@ Result<Geometry> geometry_of(const Attributes& attributes, const Shape& x, const
     return unsupported("", fmt::format("weights of symbolic shape {}", to_text(w)), "use constant weights");
   Geometry g{x[1].factor, w[0].factor, attr_int(attributes, "group", 1), {1, 1, 1, 1, 1, 0, 0}, {}};
   if (g.groups < 1 || g.in_channels % g.groups != 0 || g.out_channels % g.groups != 0 ||
-      w[1].factor * g.groups != g.in_channels)
+      CUPEL_TRY(checked_mul(w[1].factor, g.groups)) != g.in_channels)
     return bad_input(
         "", fmt::format("{} input channels, {} groups and weights {} do not fit", g.in_channels, g.groups, to_text(w)),
         "correct the model's shapes");
@@ -238,6 +241,7 @@ int64_t channel_axis(const Attributes&, int64_t) { return 0; }
 namespace ops {
 const OpDef kConv{.name = "Conv",
                   .since_opset = 1,
+                  .operand_types = same_type(kFloatTypes),
                   .min_inputs = 2,
                   .max_inputs = 3,
                   .attributes = {{"auto_pad", AttributeKind::text},

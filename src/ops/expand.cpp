@@ -116,6 +116,7 @@ const OpDef kExpandBatch{.name = "ExpandBatch",
 
 const OpDef kExpand{.name = "Expand",
                     .since_opset = 8,
+                    .operand_types = {{kAnyType}, {kIndexTypes}},
                     .min_inputs = 2,
                     .max_inputs = 2,
                     .quant_rule = QuantRule::same,
@@ -145,6 +146,7 @@ const OpDef kExpand{.name = "Expand",
 })"}};
 
 const OpDef kTile{.name = "Tile",
+                  .operand_types = {{kAnyType}, {kIndexTypes}},
                   .min_inputs = 2,
                   .max_inputs = 2,
                   .quant_rule = QuantRule::same,

@@ -36,10 +36,16 @@ Result<Types> infer_gather(const InferContext& c) {
   if (t != DType::s64 && t != DType::s32)
     return bad_input("", fmt::format("the indices (operand 1) are {}, expected s64 or s32", dtype_name(t)),
                      "convert the indices");
-  if (const std::vector<Dim>* known = contents_of(c, 1); known && data[axis].is_constant())
-    for (size_t i = 0; i < known->size(); ++i)
-      if ((*known)[i].is_constant())
-        CUPEL_TRY(checked_index((*known)[i].factor, static_cast<int64_t>(i), data[axis].factor, axis));
+  if (data[axis].is_constant()) {
+    if (const std::vector<Dim>* known = contents_of(c, 1); known != nullptr) {
+      for (size_t i = 0; i < known->size(); ++i)
+        if ((*known)[i].is_constant())
+          CUPEL_TRY(checked_index((*known)[i].factor, static_cast<int64_t>(i), data[axis].factor, axis));
+    } else if (const Tensor* constant = c.constants[1]; constant != nullptr) {
+      for (int64_t i = 0; i < constant->size(); ++i)
+        CUPEL_TRY(checked_index(constant->int_at(i), i, data[axis].factor, axis));
+    }
+  }
   const auto at = data.begin() + static_cast<std::ptrdiff_t>(axis);
   Shape shape(data.begin(), at);
   shape.insert(shape.end(), indices.begin(), indices.end());
@@ -95,6 +101,7 @@ Status reference_gather(const EvalContext& c) {
 
 namespace ops {
 const OpDef kGather{.name = "Gather",
+                    .operand_types = {{kAnyType}, {kIndexTypes}},
                     .min_inputs = 2,
                     .max_inputs = 2,
                     .attributes = {{"axis", AttributeKind::integer}},

@@ -49,7 +49,6 @@ const OpDef kIdentity{.name = "Identity",
                       .fold_contents = same_contents,
                       .reference = share_elements,
                       .cost = no_cost,
-                      .removed_by_simplify = true,
                       .samples = {R"(graph "identity" stage imported opset 17 {
   input %x : f32[batch,3,5]
   %y = Identity(%x)
@@ -62,6 +61,7 @@ const OpDef kIdentity{.name = "Identity",
 })"}};
 
 const OpDef kDropout{.name = "Dropout",
+                     .operand_types = {{kFloatTypes}, {kFloatTypes}, {DType::boolean}},
                      .max_inputs = 3,
                      .max_outputs = 2,
                      .attributes = {{"seed", AttributeKind::integer}},

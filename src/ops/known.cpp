@@ -21,11 +21,18 @@ Status expect_integers(const InferContext& c, size_t i, std::string_view what, b
 
 Result<std::vector<Dim>> known_dims(const InferContext& c, size_t i, std::string_view what, bool scalar) {
   CUPEL_TRY(expect_integers(c, i, what, scalar));
-  const std::vector<Dim>* elements = contents_of(c, i);
-  if (elements == nullptr)
-    return unsupported("", fmt::format("{} (operand {}) is computed at run time", what, i),
-                       "export the model with constant shapes; only the batch may be symbolic");
-  return *elements;
+  return known_elements(c, i, what);
+}
+
+Result<std::vector<Dim>> known_elements(const InferContext& c, size_t i, std::string_view what) {
+  if (const std::vector<Dim>* elements = contents_of(c, i)) return *elements;
+  if (const Tensor* t = i < c.constants.size() ? c.constants[i] : nullptr; t && is_integer(t->dtype())) {
+    std::vector<Dim> elements;
+    for (int64_t k = 0; k < t->size(); ++k) elements.emplace_back(t->int_at(k));
+    return elements;
+  }
+  return unsupported("", fmt::format("{} (operand {}) is computed at run time", what, i),
+                     "export the model with constant shapes; only the batch may be symbolic");
 }
 
 std::vector<int64_t> integers_of(const Tensor& t) {

@@ -16,6 +16,10 @@ inline const std::vector<Dim>* contents_of(const InferContext& c, size_t i) {
   return i < c.contents.size() ? c.contents[i] : nullptr;
 }
 
+// The elements of operand i: its contents, or those of a constant of any size; unsupported when they are computed at
+// run time.
+Result<std::vector<Dim>> known_elements(const InferContext& c, size_t i, std::string_view what);
+
 // The elements of operand i, which may be symbolic; unsupported when they are not known, bad_input when the operand is
 // no integer tensor of rank 1 (of rank 0 or 1 with `scalar`).
 Result<std::vector<Dim>> known_dims(const InferContext& c, size_t i, std::string_view what, bool scalar = false);

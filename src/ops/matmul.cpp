@@ -240,6 +240,7 @@ Cost cost_gemm(const Attributes& attributes, std::span<const TensorType* const> 
 namespace ops {
 const OpDef kMatMul{.name = "MatMul",
                     .since_opset = 1,
+                    .operand_types = same_type(kFloatTypes | kWideIntegerTypes),
                     .min_inputs = 2,
                     .max_inputs = 2,
                     .quant_rule = QuantRule::contraction,
@@ -281,6 +282,7 @@ const OpDef kMatMul{.name = "MatMul",
 
 const OpDef kGemm{.name = "Gemm",
                   .since_opset = 1,
+                  .operand_types = same_type(kFloatTypes | kWideIntegerTypes),
                   .min_inputs = 2,
                   .max_inputs = 3,
                   .attributes = {{"alpha", AttributeKind::real},

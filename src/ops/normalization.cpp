@@ -169,6 +169,7 @@ namespace ops {
 
 const OpDef kLayerNormalization{.name = "LayerNormalization",
                                 .since_opset = 17,
+                                .operand_types = same_type(kFloatTypes),
                                 .min_inputs = 2,
                                 .max_inputs = 3,
                                 .max_outputs = 3,  // the statistics are refused when asked for
@@ -200,19 +201,21 @@ const OpDef kLayerNormalization{.name = "LayerNormalization",
   output %y
 })"}};
 
-const OpDef kBatchNormalization{.name = "BatchNormalization",
-                                .since_opset = 1,
-                                .min_inputs = 5,
-                                .max_inputs = 5,
-                                .max_outputs = 5,  // the running statistics are refused when asked for
-                                .attributes = {{"epsilon", AttributeKind::real},
-                                               {"momentum", AttributeKind::real},
-                                               {"training_mode", AttributeKind::integer}},
-                                .elements = Elements::elementwise,
-                                .parameters_from = 1,
-                                .infer = infer_batch_normalization,
-                                .reference = reference_batch_normalization,
-                                .samples = {R"(graph "batch_normalization" stage imported opset 17 {
+const OpDef kBatchNormalization{
+    .name = "BatchNormalization",
+    .since_opset = 1,
+    .operand_types = {{kFloatTypes}, {kFloatTypes}, {kFloatTypes, 1}, {kFloatTypes}, {kFloatTypes, 3}},
+    .min_inputs = 5,
+    .max_inputs = 5,
+    .max_outputs = 5,  // the running statistics are refused when asked for
+    .attributes = {{"epsilon", AttributeKind::real},
+                   {"momentum", AttributeKind::real},
+                   {"training_mode", AttributeKind::integer}},
+    .elements = Elements::elementwise,
+    .parameters_from = 1,
+    .infer = infer_batch_normalization,
+    .reference = reference_batch_normalization,
+    .samples = {R"(graph "batch_normalization" stage imported opset 17 {
   input %x : f32[batch,3,5,7]
   input %s : f32[3]
   input %b : f32[3]
@@ -221,7 +224,7 @@ const OpDef kBatchNormalization{.name = "BatchNormalization",
   %y = BatchNormalization(%x, %s, %b, %m, %v)
   output %y
 })",
-                                            R"(graph "batch_normalization_features" stage imported opset 17 {
+                R"(graph "batch_normalization_features" stage imported opset 17 {
   input %x : f32[batch,3]
   input %s : f32[3]
   input %b : f32[3]

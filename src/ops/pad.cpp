@@ -230,6 +230,7 @@ Status reference_pad(const EvalContext& c) {
 
 namespace ops {
 const OpDef kPad{.name = "Pad",
+                 .operand_types = {{kAnyType}, {kIndexTypes}, {kAnyType, 0}, {kIndexTypes}},
                  .min_inputs = 2,
                  .max_inputs = 4,
                  .attributes = {{"mode", AttributeKind::text}},

@@ -98,15 +98,16 @@ Result<Geometry> geometry_of(const Attributes& attributes, const Shape& x) {
   Geometry g;
   for (size_t i = 0; i < spatial; ++i) {
     Axis a{x[2 + i].factor, 0, kernel[i], strides[i], dilations[i], pads[i], pads[i + spatial]};
-    constexpr int64_t kLimit = int64_t{1} << 20;
-    const auto in_limits = [](int64_t value, int64_t least) { return value >= least && value < kLimit; };
-    if (!in_limits(a.kernel, 1) || !in_limits(a.stride, 1) || !in_limits(a.dilation, 1) || !in_limits(a.pad_begin, 0) ||
-        !in_limits(a.pad_end, 0))
-      return bad_input("",
-                       fmt::format("window {}, stride {}, dilation {}, pads {} and {}: window, stride and dilation "
-                                   "must be at least 1, pads at least 0, all below 2^20",
-                                   a.kernel, a.stride, a.dilation, a.pad_begin, a.pad_end),
+    const auto numbers = [&](std::string_view rule) {
+      return fmt::format("window {}, stride {}, dilation {}, pads {} and {}: {}", a.kernel, a.stride, a.dilation,
+                         a.pad_begin, a.pad_end, rule);
+    };
+    if (a.kernel < 1 || a.stride < 1 || a.dilation < 1 || a.pad_begin < 0 || a.pad_end < 0)
+      return bad_input("", numbers("window, stride and dilation must be at least 1, pads at least 0"),
                        "correct the attributes");
+    constexpr int64_t kLimit = int64_t{1} << 20;
+    if (std::max({a.kernel, a.stride, a.dilation, a.pad_begin, a.pad_end}) >= kLimit)
+      return resource_error("", numbers("these must be below 2^20"), "use a model with smaller windows");
     const int64_t span = (a.kernel - 1) * a.dilation + 1;
     if (same) {
       a.out = (a.in + a.stride - 1) / a.stride;
@@ -337,6 +338,7 @@ namespace ops {
 
 const OpDef kMaxPool{.name = "MaxPool",
                      .since_opset = 1,
+                     .operand_types = {{kFloatTypes | kByteTypes}},
                      .max_outputs = 2,  // the second, indices, is refused when asked for
                      .attributes = {{"auto_pad", AttributeKind::text},
                                     {"ceil_mode", AttributeKind::integer},
@@ -379,6 +381,7 @@ const OpDef kMaxPool{.name = "MaxPool",
 
 const OpDef kAveragePool{.name = "AveragePool",
                          .since_opset = 1,
+                         .operand_types = {{kFloatTypes}},
                          .attributes = {{"auto_pad", AttributeKind::text},
                                         {"ceil_mode", AttributeKind::integer},
                                         {"count_include_pad", AttributeKind::integer},
@@ -429,6 +432,7 @@ const OpDef kAveragePool{.name = "AveragePool",
 
 const OpDef kGlobalAveragePool{.name = "GlobalAveragePool",
                                .since_opset = 1,
+                               .operand_types = {{kFloatTypes}},
                                .quant_rule = QuantRule::average,
                                .infer = infer_global_average_pool,
                                .reference = reference_global_average_pool,
@@ -446,6 +450,7 @@ const OpDef kGlobalAveragePool{.name = "GlobalAveragePool",
 
 const OpDef kGlobalMaxPool{.name = "GlobalMaxPool",
                            .since_opset = 1,
+                           .operand_types = {{kFloatTypes}},
                            .quant_rule = QuantRule::same,
                            .infer = infer_global_max_pool,
                            .reference = reference_global_max_pool,

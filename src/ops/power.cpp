@@ -77,6 +77,7 @@ namespace ops {
 
 const OpDef kPow{.name = "Pow",
                  .since_opset = 7,
+                 .operand_types = {{kFloatTypes | DType::s32 | DType::s64}, {kNumberTypes}},
                  .min_inputs = 2,
                  .max_inputs = 2,
                  .elements = Elements::elementwise,

@@ -1,12 +1,13 @@
 // From numbers to codes and back (docs/quantization.md 2 and 3).
 // QuantizeLinear, DequantizeLinear: ONNX's meaning, parameters in attributes. Quantize, Dequantize, Requantize: the
-// integer stage, parameters in the types.
+// integer stage, parameters in the types. AsCodes: what integers of a file stand for, when a dequantize node says so.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "ir/graph.h"
 #include "ops/clones.h"
+#include "ops/move.h"
 #include "ops/op_table.h"
 #include "ops/requantize.h"
 #include "ops/rules.h"
@@ -73,6 +74,23 @@ Result<Types> infer_requantize(const InferContext& c) {
   if (!c.type(0).quant || !c.type(0).quant->per_tensor() || dtype_bits(c.type(0).dtype) != 8)
     return bad_input("", "the operand does not hold 8-bit codes per tensor", "quantize it first");
   return Types{CUPEL_TRY(declared_bytes(c))};
+}
+
+// The operand's integers under the declared parameters; s8 may become u8, each code 128 higher.
+Result<Types> infer_as_codes(const InferContext& c) {
+  const DType t = c.type(0).dtype;
+  TensorType type = CUPEL_TRY(declared_codes(c, c.shape(0)));
+  if (type.dtype != t && !(t == DType::s8 && type.dtype == DType::u8))
+    return bad_input("", fmt::format("{} cannot be codes of {}", dtype_name(t), dtype_name(type.dtype)),
+                     "give the result the operand's type");
+  return Types{std::move(type)};
+}
+
+Status reference_as_codes(const EvalContext& c) {
+  if (c.in(0).dtype() == c.out().dtype()) return share_elements(c);
+  std::ranges::transform(c.in(0).bytes(), c.out().mutable_bytes().begin(),
+                         [](std::byte b) { return b ^ std::byte{0x80}; });
+  return {};
 }
 
 // Calls run(channel, begin, end) over maximal runs of elements with one pair of parameters, on all threads.
@@ -174,6 +192,7 @@ Status reference_requantize(const EvalContext& c) {
 namespace ops {
 const OpDef kQuantizeLinear{.name = "QuantizeLinear",
                             .since_opset = 10,
+                            .operand_types = {{kFloatTypes | DType::s32}},
                             .attributes = {{"axis", AttributeKind::integer},
                                            {"dtype", AttributeKind::text},
                                            {"scale", AttributeKind::reals, true},
@@ -259,6 +278,29 @@ const OpDef kRequantize{.name = "Requantize",
                         .samples = {R"(graph "requantize" stage integer opset 17 {
   input %x : u8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[20])
   %y = Requantize(%x) : u8[batch,3,5] quant(scale=[0x1.2p-4], zero_point=[100])
+  output %y
+})"}};
+
+const OpDef kAsCodes{.name = "AsCodes",
+                     .since_opset = 0,
+                     .elements = Elements::elementwise,
+                     .conversion = Conversion::between_codes,
+                     .infer = infer_as_codes,
+                     .reference = reference_as_codes,
+                     .cost = no_cost,
+                     .samples = {R"(graph "as_codes" stage integer opset 17 {
+  input %x : u8[batch,3,5]
+  %y = AsCodes(%x) : u8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[20])
+  output %y
+})",
+                                 R"(graph "as_codes_signed" stage integer opset 17 {
+  input %x : s8[batch,3,5]
+  %y = AsCodes(%x) : s8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[-20])
+  output %y
+})",
+                                 R"(graph "as_other_codes" stage integer opset 17 {
+  input %x : u8[batch,3,5] quant(scale=[0x1.4p-5], zero_point=[128])
+  %y = AsCodes(%x) : u8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[20])
   output %y
 })"}};
 }  // namespace ops

@@ -179,6 +179,9 @@ Status reference_arg_max(const EvalContext& c) {
   return {};
 }
 
+const std::vector<OperandTypes> kSelectionTypes = {{kFloatTypes | kWideIntegerTypes | kByteTypes | DType::boolean},
+                                                   {kIndexTypes}};
+
 std::vector<AttributeSpec> reduce_attributes() {
   return {{"keepdims", AttributeKind::integer}, {"noop_with_empty_axes", AttributeKind::integer}};
 }
@@ -189,6 +192,7 @@ namespace ops {
 
 const OpDef kReduceMean{.name = "ReduceMean",
                         .since_opset = 1,
+                        .operand_types = {{kFloatTypes | kWideIntegerTypes}, {kIndexTypes}},
                         .min_inputs = 1,
                         .max_inputs = 2,
                         .attributes = reduce_attributes(),
@@ -241,6 +245,7 @@ const OpDef kReduceMean{.name = "ReduceMean",
 
 const OpDef kReduceSum{.name = "ReduceSum",
                        .since_opset = 1,
+                       .operand_types = {{kFloatTypes | kWideIntegerTypes}, {kIndexTypes}},
                        .min_inputs = 1,
                        .max_inputs = 2,
                        .attributes = reduce_attributes(),
@@ -268,6 +273,7 @@ const OpDef kReduceSum{.name = "ReduceSum",
 
 const OpDef kReduceMax{.name = "ReduceMax",
                        .since_opset = 1,
+                       .operand_types = kSelectionTypes,
                        .min_inputs = 1,
                        .max_inputs = 2,
                        .attributes = reduce_attributes(),
@@ -292,6 +298,7 @@ const OpDef kReduceMax{.name = "ReduceMax",
 
 const OpDef kReduceMin{.name = "ReduceMin",
                        .since_opset = 1,
+                       .operand_types = kSelectionTypes,
                        .min_inputs = 1,
                        .max_inputs = 2,
                        .attributes = reduce_attributes(),
@@ -316,6 +323,7 @@ const OpDef kReduceMin{.name = "ReduceMin",
 
 const OpDef kArgMax{.name = "ArgMax",
                     .since_opset = 1,
+                    .operand_types = {{kNumberTypes}},
                     .attributes = {{"axis", AttributeKind::integer},
                                    {"keepdims", AttributeKind::integer},
                                    {"select_last_index", AttributeKind::integer}},

@@ -136,6 +136,7 @@ Result<Types> infer_unsqueeze(const InferContext& c) {
 
 namespace ops {
 const OpDef kReshape{.name = "Reshape",
+                     .operand_types = {{kAnyType}, {kIndexTypes}},
                      .min_inputs = 2,
                      .max_inputs = 2,
                      .attributes = {{"allowzero", AttributeKind::integer}},
@@ -198,6 +199,7 @@ const OpDef kFlatten{.name = "Flatten",
 })"}};
 
 const OpDef kSqueeze{.name = "Squeeze",
+                     .operand_types = {{kAnyType}, {kIndexTypes}},
                      .max_inputs = 2,
                      .quant_rule = QuantRule::same,
                      .codes_since_opset = 1,
@@ -226,6 +228,7 @@ const OpDef kSqueeze{.name = "Squeeze",
 })"}};
 
 const OpDef kUnsqueeze{.name = "Unsqueeze",
+                       .operand_types = {{kAnyType}, {kIndexTypes}},
                        .min_inputs = 2,
                        .max_inputs = 2,
                        .quant_rule = QuantRule::same,

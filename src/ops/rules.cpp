@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "ops/known.h"
+
 namespace cupel::ops {
 
 Result<TensorType> declared_codes(const InferContext& c, Shape shape) {
@@ -13,9 +15,9 @@ Result<TensorType> declared_codes(const InferContext& c, Shape shape) {
 Status expect_dtype(const InferContext& c, size_t i, DType dtype) {
   if (!c.has(i)) return bad_input("", fmt::format("operand {} is missing", i), "give every required operand");
   if (c.type(i).dtype != dtype)
-    return bad_input("",
-                     fmt::format("operand {} is {}, expected {}", i, dtype_name(c.type(i).dtype), dtype_name(dtype)),
-                     "convert the operand");
+    return unsupported("",
+                       fmt::format("operand {} is {}, expected {}", i, dtype_name(c.type(i).dtype), dtype_name(dtype)),
+                       "convert the operand");
   return {};
 }
 
@@ -34,11 +36,9 @@ Result<TensorType> moved_type(const InferContext& c, size_t i, Shape shape) {
 }
 
 Result<std::vector<int64_t>> known_integers(const InferContext& c, size_t i, std::string_view what) {
-  if (!c.has(i) || c.contents[i] == nullptr)
-    return unsupported("", fmt::format("{} (operand {}) is computed at run time", what, i),
-                       "export the model with constant shapes; only the batch may be symbolic");
   std::vector<int64_t> values;
-  for (const Dim& d : *c.contents[i]) {
+  const std::vector<Dim> elements = CUPEL_TRY(known_elements(c, i, what));
+  for (const Dim& d : elements) {
     if (!d.is_constant())
       return unsupported("", fmt::format("{} (operand {}) depends on the symbolic dimension {}", what, i, d.symbol),
                          "export the model with constant shapes; only the batch may be symbolic");

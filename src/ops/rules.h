@@ -17,7 +17,7 @@ inline TensorType plain(DType dtype, Shape shape) { return {dtype, std::move(sha
 // declares none (text or a pass must give it). The caller checks the width it can write.
 Result<TensorType> declared_codes(const InferContext& c, Shape shape);
 
-// bad_input unless operand i has the dtype (or is of float type f32).
+// unsupported unless operand i has the dtype: types that ONNX forbids are refused before (infer_types).
 Status expect_dtype(const InferContext& c, size_t i, DType dtype);
 // bad_input unless operand i has the rank.
 Status expect_rank(const InferContext& c, size_t i, int64_t rank);

@@ -233,6 +233,7 @@ Status reference_split(const EvalContext& c) {
 
 namespace ops {
 const OpDef kSlice{.name = "Slice",
+                   .operand_types = {{kAnyType}, {kIndexTypes}},
                    .min_inputs = 3,
                    .max_inputs = 5,
                    .quant_rule = QuantRule::same,
@@ -285,6 +286,7 @@ const OpDef kSlice{.name = "Slice",
 })"}};
 
 const OpDef kSplit{.name = "Split",
+                   .operand_types = {{kAnyType}, {kIndexTypes}},
                    .max_inputs = 2,
                    .max_outputs = -1,
                    .attributes = {{"axis", AttributeKind::integer}, {"num_outputs", AttributeKind::integer}},

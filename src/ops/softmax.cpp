@@ -83,6 +83,7 @@ namespace ops {
 
 const OpDef kSoftmax{.name = "Softmax",
                      .since_opset = 1,
+                     .operand_types = {{kFloatTypes}},
                      .attributes = {{"axis", AttributeKind::integer}},
                      .infer = infer,
                      .reference = reference<softmax_row>,
@@ -105,6 +106,7 @@ const OpDef kSoftmax{.name = "Softmax",
 
 const OpDef kLogSoftmax{.name = "LogSoftmax",
                         .since_opset = 1,
+                        .operand_types = {{kFloatTypes}},
                         .attributes = {{"axis", AttributeKind::integer}},
                         .infer = infer,
                         .reference = reference<log_softmax_row>,

@@ -102,10 +102,12 @@ Result<Types> infer_clip(const InferContext& c) {
   "}"
 
 // The schema of a function without further operands. `samples`: those that every function has.
-OpDef function(std::string_view name, int since_opset, std::string_view spelled_by, const UnaryParameters& parameters,
-               Status (*meaning)(const EvalContext&), std::vector<std::string_view> samples) {
+OpDef function(std::string_view name, int since_opset, DTypeSet types, std::string_view spelled_by,
+               const UnaryParameters& parameters, Status (*meaning)(const EvalContext&),
+               std::vector<std::string_view> samples) {
   OpDef op{.name = name,
            .since_opset = since_opset,
+           .operand_types = {{types}},
            .quant_rule = QuantRule::unary,
            .elements = Elements::elementwise,
            .infer = infer_function,
@@ -132,14 +134,15 @@ OpDef function(std::string_view name, int since_opset, std::string_view spelled_
 
 namespace ops {
 
-#define CUPEL_UNARY(op, since_opset, spelled_by, ...)                                                      \
-  const OpDef k##op = function(#op, since_opset, spelled_by, unary::op::kParameters, reference<unary::op>, \
+#define CUPEL_UNARY(op, since_opset, types, spelled_by, ...)                                                      \
+  const OpDef k##op = function(#op, since_opset, types, spelled_by, unary::op::kParameters, reference<unary::op>, \
                                {CUPEL_FLOAT_SAMPLE(#op), CUPEL_CODES_SAMPLE(#op)});
 #include "ops/unary_functions.def"
 #undef CUPEL_UNARY
 
 const OpDef kGelu{.name = "Gelu",
                   .since_opset = 20,
+                  .operand_types = {{kFloatTypes}},
                   .attributes = {{"approximate", AttributeKind::text}},
                   .quant_rule = QuantRule::unary,
                   .elements = Elements::elementwise,
@@ -155,6 +158,7 @@ const OpDef kGelu{.name = "Gelu",
 
 const OpDef kClip{.name = "Clip",
                   .since_opset = 6,
+                  .operand_types = same_type(kNumberTypes),
                   .min_inputs = 1,
                   .max_inputs = 3,
                   .quant_rule = QuantRule::unary,

@@ -20,7 +20,7 @@ using UnaryParameters = std::array<UnaryParameter, 2>;
 
 namespace unary {
 
-#define CUPEL_UNARY(op, since_opset, spelled_by, expression, ...)                   \
+#define CUPEL_UNARY(op, since_opset, types, spelled_by, expression, ...)            \
   struct op {                                                                       \
     static constexpr UnaryParameters kParameters = {{__VA_ARGS__}};                 \
     std::array<float, 2> p;                                                         \
@@ -34,8 +34,8 @@ namespace unary {
     }                                                                               \
   };
 #include "ops/unary_functions.def"
-CUPEL_UNARY(GeluErf, 0, "", gelu_sequence(x))
-CUPEL_UNARY(GeluTanh, 0, "", gelu_tanh_sequence(x))
+CUPEL_UNARY(GeluErf, 0, kFloatTypes, "", gelu_sequence(x))
+CUPEL_UNARY(GeluTanh, 0, kFloatTypes, "", gelu_tanh_sequence(x))
 #undef CUPEL_UNARY
 
 }  // namespace unary

@@ -2,7 +2,7 @@
 // Reshape, Squeeze, Unsqueeze, Flatten, Expand or Transpose that changes nothing, adding 0 or multiplying by 1 of the
 // same shape.
 //   %a = Identity(%x); %y = Relu(%a)     ->     %y = Relu(%x)
-// A graph output that is a graph input, or the same value as another output, keeps its Identity.
+// A graph output that is a graph input, a constant, or the same value as another output is an Identity's result.
 #include <algorithm>
 #include <set>
 
@@ -68,7 +68,13 @@ Result<Graph> run_drop_identities(const Graph& graph, const PassContext&) {
     const ValueId operand = repeated(graph, node);
     if (!operand.valid()) continue;
     const ValueId from = source[static_cast<size_t>(operand.index)], result = node.outputs[0];
-    if (graph.is_output(result) && (taken.contains(from) || graph.value(from).constant)) continue;
+    if (graph.is_output(result) && (taken.contains(from) || graph.value(from).constant)) {
+      if (is(node, ops::kIdentity)) continue;
+      patch.begin_edit();
+      patch.remove({static_cast<int32_t>(n)});
+      patch.replace(result, patch.add_named(ops::kIdentity, node.name, graph.value(result).name, {operand}));
+      continue;
+    }
     if (graph.is_output(result)) taken.insert(from);
     source[static_cast<size_t>(result.index)] = from;
     patch.begin_edit();

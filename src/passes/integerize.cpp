@@ -2,8 +2,8 @@
 // becomes Quantize, Dequantize and Requantize.
 //   %a = DequantizeLinear(%x); %w = DequantizeLinear(%k); %c = Conv(%a, %w); %y = QuantizeLinear(%c)     ->     %y =
 //   Conv(%x, %k)
-// First, in repeated rounds, dequantize nodes move behind and quantize nodes before ops that only move or select codes,
-// which is exact; then each group is matched once.
+// First codes get the parameters of their dequantize nodes; then, in repeated rounds, dequantize nodes move behind and
+// quantize nodes before ops that only move or select codes, which is exact; then each group is matched once.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -35,6 +35,27 @@ ValueId codes_of(const Match& m, ValueId v) {
   if (!dq) return {};
   const auto& quant = m.graph().type(dq->inputs[0]).quant;
   return quant && *quant == linear_params(*dq) ? dq->inputs[0] : ValueId{};
+}
+
+// Codes have the parameters that their dequantize node names: a graph input, say, or codes of another quantize node.
+Result<Graph> with_parameters(const Graph& graph) {
+  Patch patch(graph);
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    if (!is(node, ops::kDequantizeLinear)) continue;
+    const ValueId x = node.inputs[0];
+    const QuantParams params = linear_params(node);
+    if (graph.type(x).quant == params) continue;
+    patch.begin_edit();
+    patch.remove({static_cast<int32_t>(n)});
+    const auto& constant = graph.value(x).constant;
+    const ValueId codes = constant ? patch.add_constant(graph.value(x).name + "_codes", *constant, params)
+                                   : patch.add(ops::kAsCodes, node.name + "_codes", {x}, {},
+                                               TensorType{graph.type(x).dtype, graph.type(x).shape, params});
+    patch.replace(node.outputs[0],
+                  patch.add_named(*node.op, node.name, graph.value(node.outputs[0]).name, {codes}, node.attributes));
+  }
+  return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }
 
 // One round of moving; nullopt when nothing moved.
@@ -99,7 +120,7 @@ class Integerizer {
         case QuantRule::unary:
         case QuantRule::concat: on_codes(id); break;
         case QuantRule::none:
-          if (!is_linear_conversion(*node.op)) refuse(node, "the op has no integer meaning");
+          if (node.op->conversion == Conversion::none) refuse(node, "the op has no integer meaning");
           break;
         case QuantRule::same: break;
       }
@@ -347,11 +368,6 @@ class Integerizer {
       }
       return {};
     }
-    const TensorType& codes = graph_.type(node.inputs[0]);
-    if (!codes.quant || !(*codes.quant == linear_params(node)))
-      return unsupported(node_place(node),
-                         "it dequantizes codes with parameters other than those they were quantized with",
-                         "quantize the model again");
     patch_.replace(result, patch_.add_named(ops::kDequantize, node.name, graph_.value(result).name, {node.inputs[0]}));
     return {};
   }
@@ -366,7 +382,7 @@ class Integerizer {
 }  // namespace
 
 Result<Graph> run_integerize(const Graph& graph, const PassContext& context) {
-  Graph current = graph;
+  Graph current = CUPEL_TRY(with_parameters(graph));
   for (;;) {
     auto moved = CUPEL_TRY(move_boundaries(current));
     if (!moved) break;

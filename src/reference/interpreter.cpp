@@ -62,13 +62,13 @@ Result<std::vector<Tensor>> evaluate_node(const Graph& graph, const Node& node, 
     const NetworkArithmetic arithmetic;
     status = node.op->reference(context);
   }
-  if (!status) return std::unexpected(std::move(status).error().within(node_place(node)));
+  if (!status) return std::unexpected(std::move(status).error().at_node(node.name, node_place(node)));
   return outputs;
 }
 
-std::unexpected<Error> out_of_memory() {
-  return resource_error("memory", "the model's values do not fit into memory",
-                        "use a smaller batch (--batch) or raise --max-memory");
+std::unexpected<Error> values_do_not_fit() {
+  return out_of_memory("memory", "the model's values do not fit into memory",
+                       "use a smaller batch (--batch) or raise --max-memory");
 }
 
 }  // namespace
@@ -79,7 +79,7 @@ Result<std::vector<Tensor>> interpret_node(const Graph& graph, const Node& node,
   try {
     return evaluate_node(graph, node, operands, threads, symbol_value);
   } catch (const std::bad_alloc&) {
-    return out_of_memory();
+    return values_do_not_fit();
   }
 }
 

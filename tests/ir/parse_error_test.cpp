@@ -77,7 +77,8 @@ TEST(ParseErrors, OfQuantization) {
   EXPECT_EQ(in_graph("input %x : u8[2] quant(scale=[nan], zero_point=[0])"),
             "t:2:52: scale 0 is nan, expected a finite normal number above 0");
   EXPECT_EQ(in_graph("input %x : f32[2] quant(scale=[1], zero_point=[0])"), "t:2:51: f32 cannot hold quantized codes");
-  EXPECT_EQ(in_graph("input %x : s32[2] quant(scale=[1], zero_point=[1])"), "t:2:51: zero point 0 is 1, outside s32");
+  EXPECT_EQ(in_graph("input %x : s32[2] quant(scale=[1], zero_point=[1])"),
+            "t:2:51: zero point 0 is 1, expected 0 for s32");
   EXPECT_EQ(in_graph("input %x : u8[batch] quant(axis=0, scale=[1], zero_point=[0])"),
             "t:2:62: 1 scales for axis 0 of shape [batch], expected batch");
 }

@@ -129,7 +129,7 @@ const Rule kRules[] = {
     {kContract, "loop 3 128",
      "loop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0\nloop 1 0",
      "9 reduction loops, expected at most 8"},
-    {kContract, "run 13", "run 0", "run is 0, expected 1 to 2^24"},
+    {kContract, "run 13", "run 0", "run is 0, expected at least 1"},
     {kContract, "loop 3 128\n  run 13", "run 13\nrows taps 1 stride 1 dilation 1 before 1 lines 7",
      "rows: the reduction has no loop over them"},
     {kContract, "run 13", "run 13\nrows taps 2 stride 2 dilation 1 before 1 lines 7",
@@ -158,7 +158,7 @@ const Rule kRules[] = {
     {kContract, "operand f32 constant offset 0 item 0 strides 128 0 0 4",
      "operand f32 constant offset 0 item 0 strides 128 0 0 8",
      "operand 0: steps 8 bytes along the last dimension, expected 0 or 4"},
-    {kContract, "operand f32", "operand f16", "operand 0: is f16, expected u8, s8, s32 or f32"},
+    {kContract, "operand f32", "operand bf16", "operand 0: is bf16, expected u8, s8, s32, f16 or f32"},
     {kContract, "out u8 offset 0 item 2048 strides 1024 192 32 1",
      "out u8 constant offset 0 item 0 strides 1024 192 32 1", "out: is constant"},
     {kContract, "192 32 1", "192 32 2", "out: steps 2 bytes along the last dimension, expected 1"},
@@ -243,8 +243,12 @@ TEST(CheckKernel, NamesTheBrokenRule) {
       continue;
     }
     ASSERT_FALSE(status) << rule.to;
-    EXPECT_EQ(status.error().kind, ErrorKind::bad_input);
-    EXPECT_EQ(status.error().message(), "kernel: " + std::string(rule.cause) + "\n  correct the kernel");
+    // A sound kernel that is too large is no broken one.
+    const bool large = rule.cause.find("more than 2^") != std::string_view::npos ||
+                       rule.cause.find("2^40 bytes or more") != std::string_view::npos;
+    EXPECT_EQ(status.error().kind,
+              large && !rule.cause.starts_with("data:") ? ErrorKind::resource : ErrorKind::bad_input);
+    EXPECT_EQ(status.error().place + ": " + status.error().cause, "kernel: " + std::string(rule.cause));
   }
 }
 

@@ -201,9 +201,9 @@ class KernelGenerator : RandomParts {
       const Scalar x = b.operand(static_cast<int32_t>(i), s.operands.back().dtype);
       (x.type() == ScalarType::f32 ? reals : wholes).push_back(x);
     }
-    const DType type = one_of({DType::u8, DType::s8, DType::s16, DType::s32, DType::f32});
+    const DType type = one_of({DType::u8, DType::s8, DType::s16, DType::s32, DType::f16, DType::f32});
     if (operands == 0) {
-      s.value = b.finish(type == DType::f32 ? Scalar(real(3)) : Scalar(static_cast<int32_t>(pick(-128, 255))));
+      s.value = b.finish(is_float(type) ? Scalar(real(3)) : Scalar(static_cast<int32_t>(pick(-128, 255))));
     } else if (operands == 1 && scalar_type_of(type) == scalar_type_of(s.operands[0].dtype) && chance(0.5)) {
       s.value = b.finish(b.operand(0, s.operands[0].dtype));  // a copy
     } else {
@@ -217,7 +217,7 @@ class KernelGenerator : RandomParts {
       }
       const int64_t count = pick(0, 8);
       for (int64_t i = 0; i < count; ++i) grow(reals, wholes);
-      if (type == DType::f32) {
+      if (is_float(type)) {
         s.value = b.finish(reals.back());
       } else if (chance(0.5)) {
         s.value = b.finish(wholes.back());
@@ -335,6 +335,9 @@ class KernelGenerator : RandomParts {
       if (type == DType::f32) {
         const float x = real(magnitude);
         std::memcpy(at + i, &x, 4);
+      } else if (type == DType::f16) {
+        const uint16_t x = f32_to_f16(real(magnitude));
+        std::memcpy(at + i, &x, 2);
       } else if (type == DType::s32) {
         const auto bound = static_cast<int64_t>(magnitude);
         const auto x = static_cast<int32_t>(pick(-bound, bound));

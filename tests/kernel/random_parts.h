@@ -109,7 +109,7 @@ class RandomParts {
   Scalar as_real(Scalar x) { return x.type() == ScalarType::f32 ? x : to_f32(x); }
   // A code for the result's type, or the number itself.
   Scalar to_result(Scalar v, DType type, size_t rank, std::vector<Access>& operands, ExprBuilder& b) {
-    if (type == DType::f32) return v;
+    if (is_float(type)) return v;
     if (type == DType::s32) return round_s32(less(greater(v, -1000000.0f), 1000000.0f));
     const auto zero = static_cast<int32_t>(type == DType::u8 ? pick(0, 255) : pick(-128, 127));
     constexpr double kNear = 1000000;
@@ -133,7 +133,7 @@ class RandomParts {
     };
     Scalar v = as_real(acc);
     if (accumulator == ScalarType::s32 || chance(0.3)) {
-      const auto m = static_cast<float>((type == DType::f32 ? 4.0 : 100.0) / sum_size);
+      const auto m = static_cast<float>((is_float(type) ? 4.0 : 100.0) / sum_size);
       if (chance(0.7)) {
         v = v * operand(per_column(DType::f32, space, true));
         multipliers_.push_back(operands.size() - 1);
@@ -144,9 +144,9 @@ class RandomParts {
     }
     if (chance(0.4)) v = v + operand(per_column(DType::f32, space, true));
     if (chance(0.4)) {  // a residual with its own scale
-      const DType other = one_of({DType::u8, DType::s8, DType::f32, DType::u8});
+      const DType other = one_of({DType::u8, DType::s8, DType::f32, DType::f16});
       Access access = dense(other, space, room);
-      if (other == DType::f32) {
+      if (is_float(other)) {
         v = v + operand(access);
       } else {
         v = fma(to_f32(operand(access) - static_cast<int32_t>(pick(0, 100))), real_scale(), v);
@@ -200,7 +200,7 @@ class RandomParts {
     return order;
   }
   Access map_operand(const Dims& space) {
-    const DType type = one_of({DType::u8, DType::u8, DType::s8, DType::s32, DType::f32, DType::f32});
+    const DType type = one_of({DType::u8, DType::u8, DType::s8, DType::s32, DType::f16, DType::f32});
     Access access = apart(type, space, shuffled(space.size()), space.back(), chance(0.15));
     if (chance(0.3)) broadcast(access, 0.5, 0);
     if (chance(0.1) && !access.constant && access.strides.back() != 0) {  // walked backwards

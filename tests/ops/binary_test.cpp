@@ -161,9 +161,9 @@ TEST(BinaryOps, TypesKeepSymbolsAndRefuseMixtures) {
   const TensorType q = codes_type(DType::u8, {batch, 3}, 0.5f, 0);
   EXPECT_EQ((*infer_op(kAdd, {x, y}))[0].shape, (Shape{batch, 3, 4}));
   EXPECT_EQ(message_of(infer_op(kAdd, {x, integers})),
-            "bad input; operand 1 is s64, expected f32\n  convert the operand");
+            "bad input; operand 1 is s64, operand 0 is f32\n  convert the operand");
   EXPECT_EQ(message_of(infer_op(kAdd, {TensorType{DType::f64, {2}, {}}, y})),
-            "unsupported; operand 0 is f64, expected f32, s32 or s64\n  convert the operands");
+            "bad input; operand 1 is f32, operand 0 is f64\n  convert the operand");
   EXPECT_EQ(message_of(infer_op(kAdd, {TensorType{DType::f32, {2, 3}, {}}, y})),
             "bad input; shapes [2,3] and [4] do not broadcast\n  correct the model's shapes");
   EXPECT_EQ(message_of(infer_op(kAdd, {q, q})),

@@ -78,18 +78,19 @@ TEST(CompareOps, TypesAreChecked) {
       codes = codes_type(DType::u8, {2}, 0.5f, 0);
   EXPECT_EQ((*infer_op(kEqual, {reals, reals}))[0], (TensorType{DType::boolean, {2}, {}}));
   EXPECT_EQ(message_of(infer_op(kGreater, {bools, bools})),
-            "unsupported; operand 0 is bool, expected f32, s8, u8, s32 or s64\n  convert the operands");
+            "bad input; operand 0 is bool, ONNX allows f32, f64, f16, bf16, u8, s8, u16, s16, u32, s32, u64, s64\n  "
+            "convert the operand");
   EXPECT_EQ(message_of(infer_op(kEqual, {TensorType{DType::f64, {2}, {}}, reals})),
-            "unsupported; operand 0 is f64, expected f32, s8, u8, s32, s64 or bool\n  convert the operands");
+            "bad input; operand 1 is f32, operand 0 is f64\n  convert the operand");
   EXPECT_EQ(message_of(infer_op(kAnd, {bools, reals})),
-            "bad input; operand 1 is f32, expected bool\n  convert the operand");
+            "bad input; operand 1 is f32, ONNX allows bool\n  convert the operand");
   EXPECT_EQ(message_of(infer_op(kEqual, {codes, codes})),
             "unsupported; operand 0 holds u8[2] quant(scale=0.5, zero_point=0), which this op does not take as codes\n "
             " keep this op in float");
   EXPECT_EQ(message_of(infer_op(kWhere, {reals, reals, reals})),
-            "bad input; operand 0 is f32, expected bool\n  convert the operand");
+            "bad input; operand 0 is f32, ONNX allows bool\n  convert the operand");
   EXPECT_EQ(message_of(infer_op(kWhere, {bools, reals, bools})),
-            "bad input; operand 2 is bool, expected f32\n  convert the operand");
+            "bad input; operand 2 is bool, operand 1 is f32\n  convert the operand");
   const TensorType nibbles{DType::u4, {2}, {}};
   EXPECT_EQ(message_of(infer_op(kWhere, {bools, nibbles, nibbles})),
             "unsupported; operand 1 is u4, expected a type of at least 8 bits\n  convert the operands");

@@ -61,7 +61,7 @@ TEST(Gather, Types) {
   EXPECT_EQ(shape_of(kGather, {x, known({5})}, {{"axis", int64_t{1}}}),
             "bad input; index 5 (element 0 of the indices) is outside dimension 1 of size 5\n  correct the indices");
   EXPECT_EQ(shape_of(kGather, {x, reals_type({1})}),
-            "bad input; the indices (operand 1) are f32, expected s64 or s32\n  convert the indices");
+            "bad input; operand 1 is f32, ONNX allows s32, s64\n  convert the operand");
   EXPECT_EQ(shape_of(kGather, {x, known({0})}, {{"axis", int64_t{3}}}),
             "bad input; axis 3 is outside a tensor of rank 3\n  correct the attribute");
   EXPECT_EQ(shape_of(kGather, {reals_type({}), known({0})}),

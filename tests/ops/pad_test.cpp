@@ -128,7 +128,7 @@ TEST(Pad, ShapesAndRefusals) {
   EXPECT_EQ(shape_of(kPad, {x, known({0, 0, 0, 0, 0, 0})}, mode("mirror")),
             "bad input; mode is none of constant, reflect, edge and wrap\n  correct the attribute");
   EXPECT_EQ(shape_of(kPad, {x, known({0, 0, 0, 0, 0, 0}), Tensor::scalar<int64_t>(0)}),
-            "bad input; the value (operand 2) is s64[], the operand is f32[batch,3,4]\n  convert the value");
+            "bad input; operand 2 is s64, operand 0 is f32\n  convert the operand");
   EXPECT_EQ(shape_of(kPad, {x, known({0, 0, 0, 0, 0, 0}), reals_type({2})}),
             "bad input; the value (operand 2) has shape [2], expected one element\n  export the model again");
 }

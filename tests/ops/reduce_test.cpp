@@ -144,7 +144,7 @@ TEST(ReduceOps, TypesAreChecked) {
             "unsupported; axes (operand 1) is computed at run time\n  export the model with constant shapes; only the "
             "batch may be symbolic");
   EXPECT_EQ(message_of(infer_op(kReduceMean, {TensorType{DType::s64, {3}, {}}})),
-            "bad input; operand 0 is s64, expected f32\n  convert the operand");
+            "unsupported; operand 0 is s64, expected f32\n  convert the operand");
   EXPECT_EQ(message_of(infer_op(kReduceSum, {codes_type(DType::u8, {3}, 0.5f, 0)})),
             "unsupported; operand 0 is u8[3] quant(scale=0.5, zero_point=0), expected f32, s32 or s64\n  convert the "
             "operand");

@@ -55,7 +55,7 @@ TEST(Reshape, Refusals) {
             "unsupported; the shape (operand 1) is computed at run time\n"
             "  export the model with constant shapes; only the batch may be symbolic");
   EXPECT_EQ(shape_of(kReshape, {fixed, Operand(reals_type({2}))}),
-            "bad input; the shape (operand 1) is f32, expected s64 or s32\n  export the model again");
+            "bad input; operand 1 is f32, ONNX allows s32, s64\n  convert the operand");
   EXPECT_EQ(shape_of(kReshape, {fixed, constant(Tensor::of<int64_t>({1, 2}, {4, 6}))}),
             "bad input; the shape (operand 1) has shape [1,2], expected one dimension\n  export the model again");
   EXPECT_EQ(shape_of(kReshape, {fixed, known({INT64_MAX, 3, -1})}),

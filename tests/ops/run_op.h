@@ -80,7 +80,7 @@ class Inference {
 inline Result<std::vector<TensorType>> infer_op(const OpDef& op, const std::vector<Operand>& operands,
                                                 const Attributes& attributes = {},
                                                 const std::vector<TensorType>& declared = {}) {
-  return op.infer(Inference(operands, attributes, declared).context());
+  return infer_types(op, Inference(operands, attributes, declared).context());
 }
 
 inline Result<std::optional<std::vector<Dim>>> fold_op(const OpDef& op, const std::vector<Operand>& operands,
@@ -93,7 +93,7 @@ inline Result<std::vector<Tensor>> run_op(const OpDef& op, const std::vector<Ope
                                           const Attributes& attributes = {},
                                           const std::vector<TensorType>& declared = {}) {
   const Inference inference(operands, attributes, declared);
-  const std::vector<TensorType> types = CUPEL_TRY(op.infer(inference.context()));
+  const std::vector<TensorType> types = CUPEL_TRY(infer_types(op, inference.context()));
   std::vector<const Tensor*> inputs;
   for (const Operand& operand : operands) inputs.push_back(operand.tensor ? &*operand.tensor : nullptr);
   const Node node{&op, "test", {}, {}, attributes, {"test"}};

@@ -151,14 +151,14 @@ TEST(UnaryOps, ClipTakesEitherBoundOrNone) {
   EXPECT_EQ(message_of(run_op(kClip, {x, low, constant(x)})),
             "bad input; the upper bound (operand 2) has shape [5], expected one element\n  correct the model's shapes");
   EXPECT_EQ(message_of(run_op(kClip, {x, constant(Tensor::scalar<int64_t>(0))})),
-            "bad input; operand 1 is s64, expected f32\n  convert the operand");
+            "bad input; operand 1 is s64, operand 0 is f32\n  convert the operand");
 }
 
 TEST(UnaryOps, TypesAreChecked) {
   const Dim batch(1, "batch");
   EXPECT_EQ((*infer_op(kTanh, {TensorType{DType::f32, {batch, 3}, {}}}))[0], (TensorType{DType::f32, {batch, 3}, {}}));
   EXPECT_EQ(message_of(infer_op(kTanh, {TensorType{DType::s64, {3}, {}}})),
-            "bad input; operand 0 is s64, expected f32\n  convert the operand");
+            "bad input; operand 0 is s64, ONNX allows f32, f64, f16, bf16\n  convert the operand");
   const TensorType x = codes_type(DType::u8, {batch, 3}, 0.5f, 0);
   EXPECT_EQ(message_of(infer_op(kTanh, {x})),
             "bad input; an op on codes has no declared result type\n  give the result a quantized type");

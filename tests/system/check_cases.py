@@ -17,17 +17,7 @@ import written_file
 SKIPPED = 77
 
 # Cases that are not right yet, and why.
-OPEN = {
-    "average_pool_ceil": "an average with ceil_mode has no compiled form",
-    "clip_bound_cast": "a bound behind Cast of a constant is no constant",
-    "fixed_batch_rows": "a fixed leading dimension is taken for a batch",
-    "float16": "operands of type f16",
-    "gather_out_of_range": "constant indices are looked at only when the model runs",
-    "gemm_alpha_beta": "Gemm with alpha or beta has no compiled form",
-    "identity_of_input": "an output that is an input",
-    "pad_exported": "pads computed from constants",
-    "two_outputs_one_value": "two outputs of one value",
-}
+OPEN = {}
 # Refused as bad input by every verb.
 REFUSED = {"gather_out_of_range"}
 # What docs/quantization.md defines and ONNX leaves open: no expected values.

@@ -49,7 +49,7 @@ Result<Kernels> kernels_of(const Graph& program, const std::string& model, const
   if (lowered.error().kind == ErrorKind::internal) return std::unexpected(std::move(lowered).error());
   kernels.unsupported = std::move(lowered).error();
   for (size_t i = program.nodes().size(); i-- > 0;)
-    if (kernels.unsupported->place.starts_with(node_place(program.nodes()[i]))) kernels.unsupported_node = i;
+    if (kernels.unsupported->node == program.nodes()[i].name) kernels.unsupported_node = i;
   return kernels;
 }
 

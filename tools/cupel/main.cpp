@@ -72,9 +72,7 @@ void apply_limits(const CommonFlags& flags) {
 }
 
 int report_error(Error error, const CommonFlags& flags) {
-  const bool memory =
-      error.kind == ErrorKind::resource && (error.cause.find("memory") != std::string::npos || error.place == "memory");
-  if (memory && flags.max_memory_mb > 0 && error.remedy.find("--max-memory") == std::string::npos)
+  if (error.code == ErrorCode::out_of_memory && flags.max_memory_mb > 0)
     error.remedy += fmt::format("; --max-memory is {} MB", flags.max_memory_mb);
   std::fputs(fmt::format("error: {}\n", error.message()).c_str(), stderr);
   return error.exit_code();

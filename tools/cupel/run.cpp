@@ -32,20 +32,28 @@ std::string file_name(std::string_view name, std::set<std::string>& taken) {
   return out + ".npy";
 }
 
-// The model's inputs in its order, each from its file.
-Result<std::vector<Tensor>> read_inputs(const ArrayModel& model, std::map<std::string, std::filesystem::path> files) {
-  std::vector<Tensor> inputs;
+struct Inputs {
+  std::vector<Tensor> arrays;
+  bool has_nan = false;
+};
+
+// The model's inputs in its order, each from its file. ONNX allows NaN, which is warned of: most of the time something
+// went wrong before, and codes have none.
+Result<Inputs> read_inputs(const ArrayModel& model, std::map<std::string, std::filesystem::path> files) {
+  Inputs inputs;
   for (const ArrayModel::Port& port : model.inputs) {
     const auto file = files.find(port.name);
     if (file == files.end())
       return usage_error("--input", fmt::format("input {} has no file", printable(port.name)),
                          fmt::format("add --input {}=FILE.npy", printable(port.name)));
-    inputs.push_back(CUPEL_TRY(read_npy(file->second)));
-    if (const auto nan = first_nan(inputs.back()))
-      return bad_input(printable(file->second.string()),
-                       fmt::format("element {} of {}{} is NaN", *nan, dtype_name(inputs.back().dtype()),
-                                   to_text(inputs.back().dims())),
-                       "give numbers only");
+    const Tensor& array = inputs.arrays.emplace_back(CUPEL_TRY(read_npy(file->second)));
+    if (const auto nan = first_nan(array)) {
+      inputs.has_nan = true;
+      std::fputs(fmt::format("warning: {}: element {} of {}{} is NaN\n", printable(file->second.string()), *nan,
+                             dtype_name(array.dtype()), to_text(array.dims()))
+                     .c_str(),
+                 stderr);
+    }
     files.erase(file);
   }
   if (files.empty()) return inputs;
@@ -73,7 +81,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   Work work(common);
   Model loaded;
   ArrayModel model;
-  std::vector<Tensor> inputs;
+  Inputs inputs;
   if (names_compiled_model(flags.model)) {
     model = CUPEL_TRY(open_artifact(flags, common, work.context()));
     inputs = CUPEL_TRY(read_inputs(model, files));
@@ -86,10 +94,10 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     if (!run_graph) return std::unexpected(std::move(run_graph).error().within(printable(flags.model)));
     model = array_model(loaded.program, std::move(*run_graph));
   }
-  auto outputs = run_array(model, inputs, common.batch, work.progress());
+  auto outputs = run_array(model, inputs.arrays, common.batch, work.progress());
   work.finish();
   if (!outputs) return std::unexpected(std::move(outputs).error());
-  for (size_t i = 0; i < outputs->size(); ++i)
+  for (size_t i = 0; i < outputs->size() && !inputs.has_nan; ++i)
     if (const auto nan = first_nan((*outputs)[i]))
       return bad_input(fmt::format("{}: output {}", printable(flags.model), printable(model.outputs[i].name)),
                        fmt::format("element {} of {} is NaN", *nan, to_text((*outputs)[i].dims())),
@@ -125,8 +133,7 @@ Run setup_run(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option("MODEL", flags->model, "Model (.onnx, float or with Q/DQ nodes; or what `cupel compile` wrote)")
       ->required();
-  command.add_option("--input", flags->inputs, "An input and its array: NAME=FILE.npy")
-      ->required()
+  command.add_option("--input", flags->inputs, "An input and its array: NAME=FILE.npy; every input needs one")
       ->allow_extra_args(false);
   command.add_option("-o,--output", flags->folder, "Folder for the outputs, one .npy each")->required();
   add_engine(command, flags->engine);

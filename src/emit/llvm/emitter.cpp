@@ -40,8 +40,9 @@ Emitter::Emitter(llvm::Module& module, const EmitTarget& target, const std::stri
 void Emitter::finish() { ir.CreateRetVoid(); }
 
 llvm::Type* Emitter::element_type(DType type) {
-  return type == DType::f32 ? f32()
-                            : llvm::Type::getIntNTy(module_.getContext(), static_cast<unsigned>(dtype_bits(type)));
+  return type == DType::f32   ? f32()
+         : type == DType::f16 ? llvm::Type::getHalfTy(module_.getContext())
+                              : llvm::Type::getIntNTy(module_.getContext(), static_cast<unsigned>(dtype_bits(type)));
 }
 
 llvm::AllocaInst* Emitter::variable(llvm::Type* type, Value* start) {
@@ -145,6 +146,7 @@ Value* Emitter::widen(DType type, Value* value) {
   const int64_t lanes = lane_count(value);
   if (type == DType::u8) return ir.CreateZExt(value, vector_type(s32(), lanes));
   if (type == DType::s8 || type == DType::s16) return ir.CreateSExt(value, vector_type(s32(), lanes));
+  if (type == DType::f16) return ir.CreateFPExt(value, vector_type(f32(), lanes));
   return value;
 }
 
@@ -197,6 +199,7 @@ Value* Emitter::load_masked(DType type, Value* from, int64_t stride, Value* mask
 namespace {
 Value* narrow(Builder& ir, llvm::Type* element, Value* value) {
   if (value->getType()->getScalarType() == element) return value;
+  if (element->isHalfTy()) return ir.CreateFPTrunc(value, vector_type(element, lane_count(value)));
   return ir.CreateTrunc(value, vector_type(element, lane_count(value)));
 }
 }  // namespace

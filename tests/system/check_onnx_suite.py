@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""ONNX's backend test suite: no valid model is called bad input, ends Cupel by a signal, or shows a defect of it.
+
+Every model is inspected; what Cupel reads is run by the reference interpreter; what that runs is compiled and run as well.
+Exit 0, 4 (valid, not supported) and 6 (a limit) are true answers of a valid model; 3, 5 and signals are not. Results are
+compared with the suite's. onnx_suite.txt names what has to pass on which engine; --update writes it anew.
+
+And the other way round: a model of one operator on operands of one element type is bad input when ONNX's schema forbids
+that type (onnx_types.txt names those that Cupel still reads or calls unsupported), and never when it allows it.
+"""
+
+import collections
+import concurrent.futures
+import os
+import pathlib
+import re
+import sys
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.backend.test.loader import load_model_tests
+
+import harness
+
+LIST = pathlib.Path(__file__).with_name("onnx_suite.txt")
+LENIENT = pathlib.Path(__file__).with_name("onnx_types.txt")
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
+TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32",
+         "UINT64", "BOOL")
+
+
+def number(path):
+    return int(path.stem.split("_")[1])
+
+
+def array_of(value):
+    """A value of the suite as an array that .npy can hold; None for sequences, texts and the like."""
+    try:
+        if isinstance(value, pathlib.Path):
+            value = onnx.load_tensor(value)
+        if isinstance(value, TensorProto):
+            value = numpy_helper.to_array(value)
+        value = np.asarray(value)
+        return value if value.dtype.kind in "fiub" and value.dtype.isbuiltin == 1 else None
+    except Exception:  # the suite's own values take many forms
+        return None
+
+
+def suite():
+    """(name, model, inputs and outputs of the first data set) of every test that needs no download."""
+    for kind in KINDS:
+        for case in load_model_tests(kind=kind):
+            if case.model is not None:
+                sets = case.data_sets or [([], [])]
+                yield case.name, case.model, list(map(array_of, sets[0][0])), list(map(array_of, sets[0][1]))
+                continue
+            folder = pathlib.Path(case.model_dir)
+            data = folder / "test_data_set_0"
+            values = [list(map(array_of, sorted(data.glob(f"{what}_*.pb"), key=number))) for what in ("input", "output")]
+            yield case.name, onnx.load(folder / "model.onnx"), *values
+
+
+class Suite:
+    def __init__(self, cupel, checks):
+        self.cupel = cupel
+        self.checks = checks
+        self.passes = {"reference": set(), "compiled": set()}
+        self.lenient = set()
+        self.answers = collections.Counter()
+
+    def call(self, name, *words):
+        """The exit code; a false one is a failed check."""
+        result = self.cupel.run(*words, timeout=120)
+        self.answers[f"{words[0]} {result.returncode}"] += 1
+        self.checks.that(result.returncode in (0, 4, 6),
+                         f"{name}: cupel {words[0]} ended with {result.returncode}\n{result.stderr[-600:]}")
+        return result.returncode
+
+    def same(self, folder, outputs):
+        """Whether the folder holds these outputs, in the model's order."""
+        for output, name in outputs:
+            path = folder / (re.sub(r"[/:\\]", "_", name) + ".npy")
+            if output is None or not path.is_file():
+                return False
+            found = np.load(path)
+            if found.dtype != output.dtype or found.shape != output.shape:
+                return False
+            if output.dtype.kind != "f":
+                if not np.array_equal(found, output):
+                    return False
+            elif not np.allclose(found, output, rtol=1e-3, atol=1e-7, equal_nan=True):
+                return False
+        return True
+
+    def test(self, entry):
+        name, model, inputs, outputs = entry
+        folder = self.cupel.folder / name
+        folder.mkdir()
+        path = folder / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        if self.call(name, "inspect", path) != 0:
+            return
+        given = [value.name for value in model.graph.input]
+        named = list(zip(outputs, [value.name for value in model.graph.output]))
+        if any(value is None for value in inputs) or len(inputs) < len(given):
+            return
+        arguments = []
+        for i, (input_name, value) in enumerate(zip(given, inputs)):
+            if not input_name:
+                continue
+            np.save(folder / f"in{i}.npy", value)
+            arguments += ["--input", f"{input_name}={folder}/in{i}.npy"]
+        threads = ("--threads", "1")
+        if self.call(name, "run", path, *arguments, "-o", folder / "reference", "--engine", "reference", *threads) != 0:
+            return
+        if self.same(folder / "reference", named):
+            self.passes["reference"].add(name)
+        if self.call(name, "compile", path, "-o", folder / "model.so", *threads) != 0:
+            return
+        if self.call(name, "run", folder / "model.so", *arguments, "-o", folder / "compiled", *threads) != 0:
+            return
+        for output_file in sorted((folder / "reference").glob("*.npy")):
+            other = folder / "compiled" / output_file.name
+            self.checks.that(other.is_file() and other.read_bytes() == output_file.read_bytes(),
+                             f"{name}: {output_file.name} differs between the engines")
+        if self.same(folder / "compiled", named):
+            self.passes["compiled"].add(name)
+
+    # ---- element types
+
+    def known_operators(self):
+        """Names of the operators that Cupel knows by ONNX's schema."""
+        names = re.findall(r"^CUPEL_OP\((\w+)", (self.cupel.source / "src/ops/op_table.def").read_text(), re.M)
+        names += re.findall(r"^CUPEL_UNARY\((\w+)", (self.cupel.source / "src/ops/unary_functions.def").read_text(), re.M)
+        return [name for name in names if onnx.defs.has(name)]
+
+    def typed_models(self, entries):
+        """(text, model, whether ONNX allows it): one node each, one type parameter at a time."""
+        known, seen = set(self.known_operators()), set()
+        for name, model, inputs, _ in entries:
+            if len(model.graph.node) != 1 or not inputs or any(value is None for value in inputs):
+                continue
+            node = model.graph.node[0]
+            opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
+            if opset is None or node.domain or node.op_type not in known or len(inputs) != len([n for n in node.input if n]):
+                continue
+            schema = onnx.defs.get_schema(node.op_type, opset, "")
+            of = lambda i: schema.inputs[min(i, len(schema.inputs) - 1)].type_str
+            allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+            for parameter in {of(i) for i, n in enumerate(node.input) if n} & set(allowed):
+                if (node.op_type, parameter) in seen:
+                    continue
+                seen.add((node.op_type, parameter))
+                which = [i for i, n in enumerate(node.input) if n and of(i) == parameter]
+                for type_name in TYPES:
+                    type_number = TensorProto.DataType.Value(type_name)
+                    onnx_name = {"FLOAT": "tensor(float)", "DOUBLE": "tensor(double)"}.get(type_name,
+                                                                                             f"tensor({type_name.lower()})")
+                    yield (f"{node.op_type}, {parameter} as {type_name.lower()}",
+                           self.retyped(model, node, inputs, which, type_number),
+                           onnx_name in allowed[parameter])
+
+    @staticmethod
+    def retyped(model, node, inputs, which, type_number):
+        """The model with the type for these operands; operands behind the first are constants."""
+        names = [n for n in node.input if n]
+        places = [i for i, n in enumerate(node.input) if n]
+        graph_inputs, constants = [], []
+        for place, name, value in zip(places, names, inputs):
+            element = type_number if place in which else helper.np_dtype_to_tensor_dtype(value.dtype)
+            if place == 0:
+                graph_inputs.append(helper.make_tensor_value_info(name, element, value.shape))
+            else:
+                constants.append(numpy_helper.from_array(value.astype(helper.tensor_dtype_to_np_dtype(element)), name))
+        graph = helper.make_graph([node], "typed", graph_inputs,
+                                  [onnx.ValueInfoProto(name=name) for name in node.output if name], constants)
+        return helper.make_model(graph, opset_imports=list(model.opset_import), ir_version=10)
+
+    def test_type(self, numbered):
+        i, (text, model, allowed) = numbered
+        path = self.cupel.folder / f"typed_{i}.onnx"
+        path.write_bytes(model.SerializeToString())
+        result = self.cupel.run("inspect", path, timeout=120)
+        self.answers[f"types {result.returncode}"] += 1
+        if not allowed and result.returncode in (0, 4):
+            self.lenient.add(text)
+            return
+        good = result.returncode in (0, 4, 6) if allowed else result.returncode == 3
+        self.checks.that(good, f"{text}, which ONNX {'allows' if allowed else 'forbids'}: exit {result.returncode}\n"
+                               f"{result.stderr[-400:]}")
+
+
+def main():
+    update = "--update" in sys.argv
+    cupel, checks = harness.begin([word for word in sys.argv if word != "--update"])
+    suite_ = Suite(cupel, checks)
+    entries = list(suite())
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(suite_.test, entries))
+        list(pool.map(suite_.test_type, enumerate(suite_.typed_models(entries))))
+    names = {entry[0] for entry in entries}
+    if update:
+        lines = [f"{name} {'both' if name in suite_.passes['compiled'] else 'reference'}"
+                 for name in sorted(suite_.passes["reference"])]
+        LENIENT.write_text("# Written by check_onnx_suite.py --update: types that ONNX forbids and Cupel reads or calls unsupported.\n"
+                           + "\n".join(sorted(suite_.lenient)) + "\n")
+        LIST.write_text("# Written by check_onnx_suite.py --update: tests of ONNX's suite, and the engines they pass on.\n"
+                        + "\n".join(lines) + "\n")
+    for line in LIST.read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        name, engines = line.split()
+        for engine in ("reference", "compiled") if engines == "both" else ("reference",):
+            checks.that(name not in names or name in suite_.passes[engine], f"{name} no longer passes on {engine}")
+    known = {line for line in LENIENT.read_text().splitlines() if not line.startswith("#")}
+    checks.equal(sorted(suite_.lenient - known), [], "types that ONNX forbids and Cupel reads or calls unsupported, not listed")
+    checks.that(len(names) > 1000, f"the suite has {len(names)} tests only")
+    print(f"{len(names)} tests: {len(suite_.passes['reference'])} pass on the reference, "
+          f"{len(suite_.passes['compiled'])} compiled")
+    print(", ".join(f"{answer}: {count}" for answer, count in sorted(suite_.answers.items())))
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
