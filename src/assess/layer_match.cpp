@@ -8,11 +8,7 @@ namespace cupel {
 namespace {
 
 // Conversions between codes and numbers: their results stand for the same reals as their operands.
-bool is_conversion(const Node& node) {
-  const std::string_view op = node.op->name;
-  return op == "Quantize" || op == "Dequantize" || op == "Requantize" || op == "QuantizeLinear" ||
-         op == "DequantizeLinear";
-}
+bool is_conversion(const Node& node) { return node.op->conversion != Conversion::none; }
 
 // The kernels of one compiled graph, found by the values they leave.
 class TappedGraph {

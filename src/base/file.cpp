@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/replace_file.h"
+
 namespace cupel {
 namespace {
 
@@ -148,34 +150,50 @@ Status make_folder(const std::filesystem::path& path) {
   return {};
 }
 
-Status write_file(const std::filesystem::path& path, std::span<const std::byte> content) {
+namespace {
+
+// Whether a file is there that is written to as it is, since renaming one over it would destroy it: a device, a pipe,
+// or one of the system's links (/dev/stdout).
+bool is_written_in_place(const std::filesystem::path& path) {
+  using std::filesystem::file_type;
+  std::error_code ignored;
+  const std::string place = std::filesystem::absolute(path, ignored).lexically_normal().string();
+  if (std::filesystem::symlink_status(path, ignored).type() == file_type::symlink &&
+      (place.starts_with("/dev/") || place.starts_with("/proc/")))
+    return true;
+  const file_type kind = std::filesystem::status(path, ignored).type();
+  return kind != file_type::regular && kind != file_type::not_found && kind != file_type::none;
+}
+
+// An ordinary file, to which a link led or that was put there just now, is not written to.
+Status write_in_place(const std::filesystem::path& path, std::span<const std::byte> content) {
   const std::string place = printable(path.string());
-  const std::string temporary = path.string() + ".tmp" + std::to_string(::getpid());
-  std::error_code status_error;
-  const auto kind = std::filesystem::status(path, status_error).type();
-  if (kind == std::filesystem::file_type::directory) return usage_error(place, "is a folder", "name a file");
-  // A device or a pipe is written to as it is: renaming a file over it would destroy it.
-  const bool special = std::filesystem::exists(path, status_error) && kind != std::filesystem::file_type::regular;
-  const auto trouble = [&](const std::string& what, int error) -> Status {
-    if (!special) ::unlink(temporary.c_str());
+  const auto trouble = [&](int error) -> Status {
+    const std::string cause = "cannot be written: " + reason(error);
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
-      return resource_error(place, what + ": " + reason(error), "free some space or choose another place");
-    return usage_error(place, what + ": " + reason(error), "choose a place you can write to");
+      return resource_error(place, cause, "free some space or choose another place");
+    return usage_error(place, cause, "choose a place you can write to");
   };
-  Fd fd(special ? ::open(path.c_str(), O_WRONLY | O_CLOEXEC)
-                : ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
-  if (fd.get() < 0) return trouble("cannot be written", errno);
-  size_t done = 0;
-  while (done < content.size()) {
-    const ssize_t n = ::write(fd.get(), content.data() + done, content.size() - done);
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  struct stat st{};
+  if (fd.get() < 0 || ::fstat(fd.get(), &st) != 0) return trouble(errno);
+  if (S_ISREG(st.st_mode)) return usage_error(place, "leads to an ordinary file", "name that file itself");
+  while (!content.empty()) {
+    const ssize_t n = ::write(fd.get(), content.data(), content.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return trouble("cannot be written", errno);
-    done += static_cast<size_t>(n);
+    if (n < 0) return trouble(errno);
+    content = content.subspan(static_cast<size_t>(n));
   }
-  if (special) return {};
-  if (::fsync(fd.get()) != 0) return trouble("cannot be written", errno);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return trouble("cannot be written", errno);
   return {};
+}
+
+}  // namespace
+
+Status write_file(const std::filesystem::path& path, std::span<const std::byte> content) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    return usage_error(printable(path.string()), "is a folder", "name a file");
+  return is_written_in_place(path) ? write_in_place(path, content) : replace_file(path, content);
 }
 
 Status write_file(const std::filesystem::path& path, std::string_view content) {

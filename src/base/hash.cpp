@@ -24,9 +24,11 @@ class Sha256 {
 
 }  // namespace
 
-Digest sha256(std::span<const std::byte> bytes) {
+Digest sha256(std::span<const std::byte> bytes) { return sha256({bytes}); }
+
+Digest sha256(std::initializer_list<std::span<const std::byte>> parts) {
   Sha256 h;
-  h.add(bytes.data(), bytes.size());
+  for (const auto& part : parts) h.add(part.data(), part.size());
   return h.finish();
 }
 

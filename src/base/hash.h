@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,8 @@ namespace cupel {
 
 using Digest = std::array<uint8_t, 32>;
 Digest sha256(std::span<const std::byte> bytes);
+// Of the parts one after another.
+Digest sha256(std::initializer_list<std::span<const std::byte>> parts);
 Digest sha256(std::string_view text);
 // Lower-case hexadecimal, 64 characters.
 std::string to_hex(const Digest& digest);

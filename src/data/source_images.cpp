@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "data/image.h"
 #include "data/source.h"
 
@@ -61,16 +63,18 @@ struct Entry {
 // Entries sorted by name, without those whose name starts with a dot.
 Result<std::vector<Entry>> list_folder(const std::filesystem::path& folder) {
   const std::string place = printable(folder.string(), 1000);
-  std::error_code error;
+  const auto names = names_in(folder);
+  if (!names)
+    return bad_input(place, fmt::format("folder cannot be read: {}", std::strerror(names.error())),
+                     "check the path and its permissions");
   std::vector<Entry> entries;
-  std::filesystem::directory_iterator it(folder, error);
-  for (const std::filesystem::directory_iterator end; !error && it != end; it.increment(error)) {
+  for (const std::string& name : *names) {
+    if (name.starts_with('.')) continue;
     std::error_code ignored;
-    const std::string name = it->path().filename().string();
-    if (!name.starts_with('.')) entries.push_back({name, it->is_directory(ignored), it->is_regular_file(ignored)});
+    const auto kind = std::filesystem::status(folder / name, ignored).type();
+    entries.push_back(
+        {name, kind == std::filesystem::file_type::directory, kind == std::filesystem::file_type::regular});
   }
-  if (error) return bad_input(place, "folder cannot be read: " + error.message(), "check the path and its permissions");
-  std::ranges::sort(entries, {}, &Entry::name);
   return entries;
 }
 

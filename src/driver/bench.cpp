@@ -9,7 +9,6 @@
 #include <cmath>
 #include <set>
 
-#include "driver/shared_library.h"
 #include "profile/timing.h"
 
 namespace cupel {
@@ -58,7 +57,7 @@ struct Turn {
 
 Result<CompiledModel> open_code(const std::filesystem::path& path, CompileContext& context, BenchModel& facts) {
   facts.path = path;
-  facts.artifact = SharedLibrary::recognises(path);
+  facts.artifact = names_compiled_model(path);
   if (facts.artifact) {
     std::error_code ignored;
     facts.file_bytes = static_cast<int64_t>(std::filesystem::file_size(path, ignored));

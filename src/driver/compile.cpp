@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "driver/engine.h"
-#include "driver/shared_library.h"
+#include "emit/elf_reader.h"
 #include "ir/text.h"
 #include "ir/verifier.h"
 #include "kernel/check_program.h"
@@ -61,10 +61,10 @@ Result<Model> load_model(const std::filesystem::path& path, CompileContext& cont
   model.path = path;
   const std::string place = printable(path.string());
 
-  if (SharedLibrary::recognises(path))
-    return bad_input(place, "is a shared library, expected an .onnx file",
-                     "name the .onnx file; `run` and `bench` alone take compiled models");
   const Bytes file = CUPEL_TRY(read_file(path));
+  if (ElfReader(file).is_elf())
+    return bad_input(place, "is native code (ELF), expected an .onnx file",
+                     "name the .onnx file; `run` and `bench` alone take compiled models, whose names end in .so");
   model.sha256 = to_hex(sha256(file));
   model.file_bytes = static_cast<int64_t>(file.size());
 
@@ -142,7 +142,8 @@ LowerTarget lower_target(const EmitTarget& target) {
 Result<Program> lower_model(const Graph& program, const std::string& model, const EmitTarget& target,
                             const LowerOptions& options, PassOptions& passes) {
   CUPEL_TRY(check_names(program));
-  Lowered lowered = CUPEL_TRY(lower_graph(program, model, lower_target(target), options));
+  Lowered lowered = CUPEL_TRY(lower_graph(program, model, lower_target(target), options, &passes));
+  if (passes.stopped) return Program();
   CUPEL_TRY(dump_text([&](ConstantStore& store) { return print_program(lowered.program, &store); },
                       fmt::format("{}.program", kLowerStage), passes));
   if (passes.stop_after == kLowerStage) passes.stopped = true;

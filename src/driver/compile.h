@@ -65,7 +65,8 @@ struct ImageOptions {
   LowerOptions lower;
   BuildOptions build;
 };
-// lower: kernels over planned memory, dumped as NN-lower.program. `program`: stage simplified (float) or integer.
+// lower: kernels over planned memory, dumped as NN-lower.program, behind the pass kernel_forms. `program`: stage
+// simplified (float) or integer. An empty Program when `passes` stopped before it.
 // Unsupported, naming node and op, for an op without lowering.
 Result<Program> lower_model(const Graph& program, const std::string& model, const EmitTarget& target,
                             const LowerOptions& options, PassOptions& passes);

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/file.h"
+#include "base/first_exception.h"
 #include "driver/shared_library.h"
 #include "reference/interpreter.h"
 #include "runtime/session.h"
@@ -39,7 +40,8 @@ DType dtype_of(int32_t number) { return static_cast<DType>(number); }
 bool is_known(int32_t number) { return number >= 0 && number <= static_cast<int32_t>(DType::boolean); }
 int64_t element_bytes(int32_t dtype) { return dtype_bits(dtype_of(dtype)) / 8; }
 
-// Dimensions of a port for `batch` items; the batch itself is symbolic where batch is 0.
+}  // namespace
+
 Shape port_shape(const CupelPort& port, int64_t batch) {
   Shape shape;
   for (int32_t d = 0; d < port.rank; ++d) {
@@ -52,6 +54,8 @@ Shape port_shape(const CupelPort& port, int64_t batch) {
   }
   return shape;
 }
+
+namespace {
 
 // The bytes of a port's tensor are those that the session reads or writes.
 Status check_port(const CupelPort& port, int64_t fixed_batch, const std::string& place) {
@@ -159,29 +163,47 @@ Result<Tensor> copy_result(const CupelImageResult& r, const uint8_t* buffer, int
   return out;
 }
 
+// What a run calls. No exception may pass the session's C code: it is kept until the run has ended.
 struct TapCall {
   const ImageTap& tap;
   Status status;
+  FirstException exception;
+};
+struct TimerCall {
+  ImageTimer timer;
+  FirstException exception;
 };
 
-// No exception may pass the session's C code.
 void call_tap(void* context, const CupelImageStep* step, const uint8_t* buffer, int64_t batch) {
   auto& call = *static_cast<TapCall*>(context);
-  if (!call.status) return;
-  try {
+  if (!call.status || call.exception.caught()) return;
+  call.exception.keep([&] {
     auto elements = copy_result(step->result, buffer, batch);
     if (elements)
       call.status = call.tap(step->result, *elements);
     else
       call.status = std::unexpected(std::move(elements).error());
-  } catch (const std::bad_alloc&) {
-    call.status = out_of_memory();
-  }
+  });
 }
 
 void call_timer(void* context, const CupelImageStep* step, int64_t time_ns) {
-  (*static_cast<const ImageTimer*>(context))(*step, time_ns);
+  auto& call = *static_cast<TimerCall*>(context);
+  if (!call.exception.caught()) call.exception.keep([&] { call.timer(*step, time_ns); });
 }
+
+// A session has its tap as long as this value lives.
+class Tapping {
+ public:
+  Tapping(CupelSession* session, TapCall& call) : session_(session) {
+    if (call.tap) cupel_session_set_tap(session, call_tap, &call);
+  }
+  ~Tapping() { cupel_session_set_tap(session_, nullptr, nullptr); }
+  Tapping(const Tapping&) = delete;
+  Tapping& operator=(const Tapping&) = delete;
+
+ private:
+  CupelSession* session_;
+};
 
 // The model's Image: the one object of the library that is called cupel_<model>_image.
 Result<const CupelImage*> find_image(const SharedLibrary& library, const std::string& place) {
@@ -242,13 +264,15 @@ Result<Tensor> as_value(const Tensor& elements, const TensorType& type, int64_t 
 
 }  // namespace
 
+bool names_compiled_model(const std::filesystem::path& path) { return path.extension() == ".so"; }
+
 struct CompiledModel::State {
   explicit State(SharedLibrary l) : library(std::move(l)) {}
   SharedLibrary library;  // outlives the session
   const CupelImage* image = nullptr;
   std::string place;
   std::unique_ptr<CupelSession, FreeSession> session;
-  ImageTimer timer;
+  TimerCall timer;
 };
 
 CompiledModel::CompiledModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -283,12 +307,13 @@ const CupelImage& CompiledModel::image() const { return *state_->image; }
 int64_t CompiledModel::arena_bytes() const { return cupel_session_arena_bytes(state_->session.get()); }
 
 void CompiledModel::set_timer(ImageTimer timer) {
-  state_->timer = std::move(timer);
-  cupel_session_set_timer(state_->session.get(), state_->timer ? call_timer : nullptr, &state_->timer);
+  state_->timer.timer = std::move(timer);
+  cupel_session_set_timer(state_->session.get(), state_->timer.timer ? call_timer : nullptr, &state_->timer);
 }
 
 Status ImageRun::run() {
   const int code = cupel_session_run(session_, batch_, sources_.data(), targets_.data());
+  timer_exception_->rethrow();
   if (code != kCupelOk) return from_session(code, place_);
   return {};
 }
@@ -298,6 +323,7 @@ Result<ImageRun> CompiledModel::bind(std::vector<Tensor> inputs) {
   const CupelImage& image = *state_->image;
   ImageRun bound;
   bound.session_ = state_->session.get();
+  bound.timer_exception_ = &state_->timer.exception;
   bound.place_ = state_->place;
   bound.batch_ = CUPEL_TRY(bind_ports(image, inputs));
   bound.inputs_ = std::move(inputs);
@@ -316,11 +342,16 @@ Result<ImageRun> CompiledModel::bind(std::vector<Tensor> inputs) {
 
 Result<std::vector<Tensor>> CompiledModel::run(std::span<const Tensor> inputs, const ImageTap& tap) {
   ImageRun bound = CUPEL_TRY(bind(std::vector<Tensor>(inputs.begin(), inputs.end())));
-  TapCall call{tap, {}};
-  cupel_session_set_tap(state_->session.get(), tap ? call_tap : nullptr, &call);
-  const Status status = bound.run();
-  cupel_session_set_tap(state_->session.get(), nullptr, nullptr);
-  CUPEL_TRY(status);
+  TapCall call{tap, {}, {}};
+  {
+    const Tapping tapping(state_->session.get(), call);
+    CUPEL_TRY(bound.run());
+  }
+  try {
+    call.exception.rethrow();
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
+  }
   if (!call.status) return std::unexpected(std::move(call.status).error());
   return std::move(bound.outputs_);
 }

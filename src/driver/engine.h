@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/first_exception.h"
 #include "base/tensor.h"
 #include "ir/engine.h"
 #include "runtime/image.h"
@@ -22,7 +23,7 @@ using ImageTimer = std::function<void(const CupelImageStep& step, int64_t time_n
 // pays. Must not outlive its model.
 class ImageRun {
  public:
-  // Computes the outputs anew, over the ones before.
+  // Computes the outputs anew, over the ones before. What the model's timer throws is thrown when the run has ended.
   Status run();
   int64_t batch() const { return batch_; }
   // In the Image's order.
@@ -31,6 +32,7 @@ class ImageRun {
  private:
   friend class CompiledModel;
   CupelSession* session_ = nullptr;
+  FirstException* timer_exception_ = nullptr;
   std::string place_;
   int64_t batch_ = 1;
   std::vector<Tensor> inputs_, outputs_;
@@ -38,14 +40,21 @@ class ImageRun {
   std::vector<void*> targets_;
 };
 
+// Dimensions of a port for `batch` items; the batch itself is symbolic where batch is 0.
+Shape port_shape(const CupelPort& port, int64_t batch);
+
+// Whether a path is taken for a compiled model: its name ends in ".so". No file of another name is ever loaded as code.
+bool names_compiled_model(const std::filesystem::path& path);
+
 // An Image and a session for it. Models are independent of each other; one call at a time for each. Unloaded by the
 // destructor, after which nothing of image() may be used.
 class CompiledModel {
  public:
-  // The bytes of a shared library with one Image in it, under the symbol cupel_<model>_image. `place` names it in
-  // errors: those of SharedLibrary; bad_input for tables of another version or none; unsupported when the CPU lacks a
-  // feature.
+  // The bytes of a shared library that this process has linked, with one Image in it under the symbol
+  // cupel_<model>_image. `place` names it in errors: those of SharedLibrary; bad_input for tables of another version or
+  // none; unsupported when the CPU lacks a feature.
   static Result<CompiledModel> load(std::span<const std::byte> library, const std::string& place, int threads);
+  // What `cupel compile` wrote: see SharedLibrary::load_file.
   static Result<CompiledModel> load_file(const std::filesystem::path& path, int threads);
   CompiledModel(CompiledModel&&) noexcept;
   CompiledModel& operator=(CompiledModel&&) noexcept;

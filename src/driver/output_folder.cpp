@@ -1,12 +1,15 @@
 #include "driver/output_folder.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "base/file.h"
+#include "base/folder.h"
+#include "base/replace_file.h"
 
 namespace cupel {
 
@@ -22,12 +25,11 @@ Result<OutputFolder> OutputFolder::open(const fs::path& folder) {
     if (at == at.parent_path()) break;
   }
   CUPEL_TRY(make_folder(folder));
-  out.staging_ = folder / fmt::format(".cupel-{}", ::getpid());
-  fs::remove_all(out.staging_, error);
-  fs::create_directory(out.staging_, error);
-  if (error) {
-    const bool full = error == std::errc::no_space_on_device;
+  out.staging_ = folder / (".cupel-" + CUPEL_TRY(random_name()));
+  if (::mkdir(out.staging_.c_str(), 0700) != 0) {
+    error = std::error_code(errno, std::generic_category());
     out.staging_.clear();
+    const bool full = error == std::errc::no_space_on_device;
     return fail(full ? ErrorKind::resource : ErrorKind::usage, printable(folder.string()),
                 "cannot be written: " + error.message(),
                 full ? "free some space or choose another place" : "choose a place you can write to");
@@ -42,7 +44,7 @@ OutputFolder::OutputFolder(OutputFolder&& other) noexcept
 
 OutputFolder::~OutputFolder() {
   std::error_code ignored;
-  if (!staging_.empty()) fs::remove_all(staging_, ignored);
+  if (!staging_.empty()) remove_with_files(staging_);
   // Innermost first; a folder that is no longer empty stays.
   for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) fs::remove(*folder, ignored);
 }
@@ -60,22 +62,15 @@ Status OutputFolder::write(const std::string& name, std::string_view content) co
 }
 
 Status OutputFolder::commit() {
-  std::error_code error;
-  std::vector<fs::path> names;
-  for (fs::directory_iterator at(staging_, error), end; !error && at != end; at.increment(error))
-    names.push_back(at->path().filename());
-  std::sort(names.begin(), names.end());
-  for (const fs::path& name : names) {
-    if (error) break;
-    fs::rename(staging_ / name, folder_ / name, error);
-    if (error)
-      return usage_error(printable((folder_ / name).string()), "cannot be written: " + error.message(),
-                         "choose a place you can write to");
-  }
-  if (error)
-    return usage_error(printable(folder_.string()), "cannot be written: " + error.message(),
+  const auto trouble = [](const fs::path& place, int error) {
+    return usage_error(printable(place.string()), std::string("cannot be written: ") + std::strerror(error),
                        "choose a place you can write to");
-  fs::remove_all(staging_, error);
+  };
+  const auto names = names_in(staging_);
+  if (!names) return trouble(folder_, names.error());
+  for (const std::string& name : *names)
+    if (::rename((staging_ / name).c_str(), (folder_ / name).c_str()) != 0) return trouble(folder_ / name, errno);
+  remove_with_files(staging_);
   staging_.clear();
   made_.clear();
   return {};

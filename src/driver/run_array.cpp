@@ -24,12 +24,6 @@ Tensor chunk_of(const Tensor& t, int64_t begin, int64_t count, int64_t size) {
   return out;
 }
 
-ArrayModel::Port port_of(const CupelPort& port) {
-  Shape shape;
-  for (int32_t d = 0; d < port.rank; ++d) shape.push_back(port.dims[d] == -1 ? Dim(1, "batch") : Dim(port.dims[d]));
-  return {port.name, std::move(shape)};
-}
-
 }  // namespace
 
 ArrayModel array_model(const Graph& graph, RunGraph run) {
@@ -43,6 +37,9 @@ ArrayModel array_model(const Graph& graph, RunGraph run) {
 ArrayModel array_model(std::shared_ptr<CompiledModel> compiled) {
   ArrayModel model;
   const CupelImage& image = compiled->image();
+  const auto port_of = [&](const CupelPort& port) -> ArrayModel::Port {
+    return {port.name, port_shape(port, image.fixed_batch)};
+  };
   for (int32_t i = 0; i < image.input_count; ++i) model.inputs.push_back(port_of(image.inputs[i]));
   for (int32_t i = 0; i < image.output_count; ++i) model.outputs.push_back(port_of(image.outputs[i]));
   model.run = [compiled = std::move(compiled)](std::span<const Tensor> inputs) { return compiled->run(inputs); };

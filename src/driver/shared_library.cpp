@@ -1,7 +1,6 @@
 #include "driver/shared_library.h"
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -14,6 +13,8 @@
 #include <utility>
 
 #include "base/file.h"
+#include "emit/elf_reader.h"
+#include "emit/image_note.h"
 
 namespace cupel {
 namespace {
@@ -42,40 +43,29 @@ class Fd {
   int fd_;
 };
 
-// Structures at any place of the content, read only where they lie within it.
-class ElfReader {
+// A file's content as long as this value lives; empty when there is no memory.
+class Mapping {
  public:
-  ElfReader(const std::byte* content, uint64_t size) : content_(content), size_(size) {}
-
-  bool holds(uint64_t offset, uint64_t bytes) const { return offset <= size_ && bytes <= size_ - offset; }
-  template <class T>
-  std::optional<T> at(uint64_t offset) const {
-    if (!holds(offset, sizeof(T))) return std::nullopt;
-    T value;
-    std::memcpy(&value, content_ + offset, sizeof value);
-    return value;
+  Mapping(int fd, size_t size) {
+    void* mapped = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (mapped != MAP_FAILED) content_ = {static_cast<const std::byte*>(mapped), size};
   }
-  // The text that begins at `offset` and ends before `end`.
-  std::optional<std::string> text(uint64_t offset, uint64_t end) const {
-    if (offset >= end || !holds(offset, end - offset)) return std::nullopt;
-    const auto* begin = reinterpret_cast<const char*>(content_ + offset);
-    const size_t length = strnlen(begin, end - offset);
-    if (length == end - offset) return std::nullopt;
-    return std::string(begin, length);
+  ~Mapping() {
+    if (!content_.empty()) munmap(const_cast<std::byte*>(content_.data()), content_.size());
   }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  std::span<const std::byte> content() const { return content_; }
 
  private:
-  const std::byte* content_;
-  uint64_t size_;
+  std::span<const std::byte> content_;
 };
 
 // The exported objects. Checks that the file is a whole shared library for this architecture: the dynamic linker maps
 // what the headers promise, and reading beyond the end of a file is fatal.
 Result<std::vector<SharedLibrary::Object>> read_objects(const ElfReader& elf, const std::string& place) {
-  const auto header = elf.at<Elf64_Ehdr>(0);
-  if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_ident[EI_CLASS] != ELFCLASS64 ||
-      header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_type != ET_DYN)
-    return bad_input(place, "is not a shared library of 64 bits", kRemedy);
+  const auto header = elf.library_header();
+  if (!header) return bad_input(place, "is not a shared library of 64 bits", kRemedy);
   if (header->e_machine != kMachine)
     return unsupported(
         place, fmt::format("is for ELF machine {}, expected {} ({})", header->e_machine, kMachine, kMachineName),
@@ -113,8 +103,8 @@ std::unexpected<Error> no_memory(const std::string& place) {
 
 int make_memory_file() {
   constexpr unsigned executable = 0x10;  // MFD_EXEC, which older kernels do not know and do not need
-  const int fd = memfd_create("cupel-image", MFD_CLOEXEC | executable);
-  return fd >= 0 || errno != EINVAL ? fd : memfd_create("cupel-image", MFD_CLOEXEC);
+  const int fd = memfd_create("cupel-image", MFD_CLOEXEC | MFD_ALLOW_SEALING | executable);
+  return fd >= 0 || errno != EINVAL ? fd : memfd_create("cupel-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
 }  // namespace
@@ -145,17 +135,20 @@ SharedLibrary::~SharedLibrary() {
 
 void* SharedLibrary::find(const std::string& symbol) const { return dlsym(library_, symbol.c_str()); }
 
-Status SharedLibrary::open(const std::string& place) {
+Status SharedLibrary::open(const std::string& place, Origin origin) {
+  // What is checked below is what is loaded: nobody can change it any more.
   struct stat status{};
-  if (fstat(file_->fd(), &status) != 0) return no_memory(place);
+  if (fcntl(file_->fd(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0 ||
+      fstat(file_->fd(), &status) != 0)
+    return no_memory(place);
   const auto size = static_cast<size_t>(status.st_size);
   if (size == 0) return bad_input(place, "is empty, expected a shared library", kRemedy);
-  void* content = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file_->fd(), 0);
-  if (content == MAP_FAILED) return no_memory(place);
-  auto objects = read_objects(ElfReader(static_cast<const std::byte*>(content), size), place);
-  munmap(content, size);
-  if (!objects) return std::unexpected(std::move(objects).error());
-  objects_ = std::move(*objects);
+  {
+    const Mapping mapping(file_->fd(), size);
+    if (mapping.content().empty()) return no_memory(place);
+    if (origin == Origin::file) CUPEL_TRY(check_image(mapping.content(), place));
+    objects_ = CUPEL_TRY(read_objects(ElfReader(mapping.content()), place));
+  }
   errno = 0;
   library_ = dlopen(fmt::format("/proc/self/fd/{}", file_->fd()).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library_ == nullptr) {
@@ -177,17 +170,8 @@ Result<SharedLibrary> SharedLibrary::load(std::span<const std::byte> content, co
     if (n <= 0) return no_memory(place);
     content = content.subspan(static_cast<size_t>(n));
   }
-  CUPEL_TRY(library.open(place));
+  CUPEL_TRY(library.open(place, Origin::own));
   return library;
-}
-
-bool SharedLibrary::recognises(const std::filesystem::path& path) {
-  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat status{};
-  char magic[SELFMAG];
-  return file.get() >= 0 && fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) &&
-         ::read(file.get(), magic, sizeof magic) == static_cast<ssize_t>(sizeof magic) &&
-         std::memcmp(magic, ELFMAG, SELFMAG) == 0;
 }
 
 Result<SharedLibrary> SharedLibrary::load_file(const std::filesystem::path& path) {
@@ -206,7 +190,7 @@ Result<SharedLibrary> SharedLibrary::load_file(const std::filesystem::path& path
     if (n < 0) return no_memory(place);
     if (n == 0) break;
   }
-  CUPEL_TRY(library.open(place));
+  CUPEL_TRY(library.open(place, Origin::file));
   return library;
 }
 

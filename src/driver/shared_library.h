@@ -22,14 +22,13 @@ class SharedLibrary {
     uint64_t bytes;
   };
 
-  // bad_input at `place` when the content is no whole shared library or refers to symbols that are missing; unsupported
-  // when it is for another architecture; resource when memory or file descriptors run out. Loading runs the library's
-  // code.
+  // Of bytes that this process has linked: loading runs their code. bad_input at `place` when the content is no whole
+  // shared library or refers to symbols that are missing; unsupported when it is for another architecture; resource
+  // when memory or file descriptors run out.
   static Result<SharedLibrary> load(std::span<const std::byte> content, const std::string& place);
-  // The same from a regular file, which is copied.
+  // The same of a regular file, which is copied. Nothing of it runs unless the copy passes check_image
+  // (emit/image_note.h), whose errors come first.
   static Result<SharedLibrary> load_file(const std::filesystem::path& path);
-  // Whether a regular file begins as ELF files do; false when it cannot be read.
-  static bool recognises(const std::filesystem::path& path);
   SharedLibrary(SharedLibrary&&) noexcept;
   SharedLibrary& operator=(SharedLibrary&&) noexcept;
   ~SharedLibrary();  // unloads it
@@ -42,8 +41,9 @@ class SharedLibrary {
   // An anonymous file. It stays open as long as the library is loaded: the dynamic linker knows libraries by the name
   // they were opened with, here the descriptor's, and would give this one for the next that has the same.
   class MemoryFile;
+  enum class Origin { own, file };
   SharedLibrary();
-  Status open(const std::string& place);
+  Status open(const std::string& place, Origin origin);
 
   std::unique_ptr<MemoryFile> file_;
   void* library_ = nullptr;

@@ -26,7 +26,7 @@ struct EmitTarget {
   ByteProduct byte_product = ByteProduct::four_u8_s8;
 };
 
-// Name of a row of target/targets.h, more features of target/features.def separated by "+", or "host": the best row
+// Name of a row of target/targets.h, more features of base/cpu_features.def separated by "+", or "host": the best row
 // that this machine runs with the further features that kernels use. bad usage: the name is unknown (lists the known);
 // unsupported: no code generation for the architecture.
 // "x86-64-v3+avxvnni-evex" is x86-64-v3+avxvnni in the encoding that CPUs with AVX512VL and AVX512VNNI run.

@@ -6,11 +6,13 @@
 
 #include <atomic>
 #include <set>
-#include <system_error>
 #include <thread>
 
+#include "base/first_exception.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "emit/constants_object.h"
+#include "emit/image_note.h"
 #include "kernel/check_program.h"
 #include "kernel/work.h"
 
@@ -31,8 +33,7 @@ class WorkFolder {
   WorkFolder(WorkFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
   WorkFolder& operator=(WorkFolder&&) = delete;
   ~WorkFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+    if (!path_.empty()) remove_with_files(path_);
   }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
@@ -152,26 +153,31 @@ std::string image_prefix(const std::string& model) {
 Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels, const EmitTarget& target,
                                          WorkerPool& pool, const BuildOptions& options) {
   const std::string version = CUPEL_TRY(pool.version());
-  const ObjectCache cache(options.cache_folder);
+  const ObjectCache cache(options.cache_folder, version, options.cache_limit_bytes);
   std::vector<Result<Bytes>> results(kernels.size());
   std::atomic<size_t> next = 0;
   std::atomic<bool> failed = false;
+  FirstException exception;
   const auto work = [&] {
-    for (size_t k = next++; k < kernels.size() && !failed; k = next++) {
-      results[k] = one_object(*kernels[k], target, pool, cache, version, options.code_generation_level);
-      if (!results[k]) failed = true;
-    }
+    exception.keep([&] {
+      for (size_t k = next++; k < kernels.size() && !failed && !exception.caught(); k = next++) {
+        results[k] = one_object(*kernels[k], target, pool, cache, version, options.code_generation_level);
+        if (!results[k]) failed = true;
+      }
+    });
   };
   {
     std::vector<std::jthread> threads;
     const size_t count = std::min(static_cast<size_t>(pool.size()), kernels.size());
     try {
       for (size_t i = 1; i < count; ++i) threads.emplace_back(work);
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
       // No memory for a further thread: fewer do the work.
     }
     work();
   }
+  exception.rethrow();
+  cache.trim();
   std::vector<Bytes> objects;
   for (auto& result : results)
     if (!result) return std::unexpected(std::move(result).error());
@@ -200,7 +206,9 @@ Result<Bytes> build_image(const Program& program, const EmitTarget& target, Work
   const ImageTables tables = tables_of(program, target);
   objects.push_back(CUPEL_TRY(pool.ask(RequestKind::tables, to_payload(tables), "the image's tables")));
   objects.push_back(constants_object(program.constants, std::string(kConstantsSymbol)));
-  return link_objects(objects, {image_prefix(program.model) + "_*"}, pool, true);
+  Bytes image = CUPEL_TRY(link_objects(objects, {image_prefix(program.model) + "_*"}, pool, true));
+  CUPEL_TRY(stamp_image(image));
+  return image;
 }
 
 }  // namespace cupel

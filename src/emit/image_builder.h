@@ -16,6 +16,7 @@ namespace cupel {
 
 struct BuildOptions {
   std::filesystem::path cache_folder = ObjectCache::default_folder();
+  int64_t cache_limit_bytes = ObjectCache::default_limit_bytes();
   int code_generation_level = 2;  // LLVM's 0 … 3; changes no result
 };
 
@@ -27,7 +28,8 @@ Result<std::vector<Bytes>> build_objects(std::span<const Kernel* const> kernels,
 // A shared library of objects that shows the named symbols only.
 Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std::string>& exports, WorkerPool& pool,
                            bool with_runtime = false);
-// The bytes of a shared library that shows cupel_<model>_image, _create, _run, _metadata and _free.
+// The bytes of a shared library that shows cupel_<model>_image, _create, _run, _metadata, _free and _error, with its
+// hash in its note (emit/image_note.h).
 Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool,
                           const BuildOptions& options = {});
 // "cupel_" and the model's name as a C identifier: what every exported name begins with.

@@ -95,6 +95,35 @@ std::unexpected<Error> within_limit(std::string_view subject, std::string cause,
       "raise the limit (--max-memory); if that does not help, this is a defect of Cupel, please report it");
 }
 
+// How a worker had ended by itself, from its status.
+std::string end_text(int status) {
+  if (WIFSIGNALED(status))
+    return fmt::format("cupel-emit was ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  return fmt::format("cupel-emit was ended with exit code {}", WEXITSTATUS(status));
+}
+
+// posix_spawn with `socket` as standard input and output. 0, or an errno.
+int spawn(pid_t& process, const char* program, int socket, bool silent, char* const* arguments,
+          char* const* environment) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  if (const int failure = posix_spawn_file_actions_init(&actions); failure != 0) return failure;
+  int failure = posix_spawnattr_init(&attributes);
+  if (failure == 0) {
+    const auto add = [&](int code) { failure = failure != 0 ? failure : code; };
+    add(posix_spawn_file_actions_adddup2(&actions, socket, 0));
+    add(posix_spawn_file_actions_adddup2(&actions, socket, 1));
+    if (silent) add(posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0));
+    // Ctrl-C reaches the caller, which ends its workers.
+    add(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP));
+    add(posix_spawnattr_setpgroup(&attributes, 0));
+    if (failure == 0) failure = posix_spawn(&process, program, &actions, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+  }
+  posix_spawn_file_actions_destroy(&actions);
+  return failure;
+}
+
 std::string with_text(std::string cause, std::string_view text) {
   return text.empty() ? cause : fmt::format("{}\n{}", cause, text);
 }
@@ -115,21 +144,6 @@ WorkerPool::~WorkerPool() {
 }
 
 Status WorkerPool::start(Worker& worker) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-    return resource_error("cupel-emit", fmt::format("no socket: {}", std::strerror(errno)),
-                          "close other programs or raise the limit of open files");
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, pair[1], 0);
-  posix_spawn_file_actions_adddup2(&actions, pair[1], 1);
-  // Under a limit of memory a worker may end before it can say so in its own words.
-  if (own_memory_limit() > 0) posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  // Ctrl-C reaches the caller, which ends its workers.
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-  posix_spawnattr_setpgroup(&attributes, 0);
   std::string program = options_.program.string();
   std::string memory = std::to_string(options_.memory_bytes);
   std::vector<char*> arguments = {program.data(), memory.data(), nullptr};
@@ -138,10 +152,13 @@ Status WorkerPool::start(Worker& worker) {
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
   if (options_.plant_defects) environment.push_back(plant.data());
   environment.push_back(nullptr);
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    return resource_error("cupel-emit", fmt::format("no socket: {}", std::strerror(errno)),
+                          "close other programs or raise the limit of open files");
+  // Under a limit of memory a worker may end before it can say so in its own words.
   const int failure =
-      posix_spawn(&worker.process, program.c_str(), &actions, &attributes, arguments.data(), environment.data());
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
+      spawn(worker.process, program.c_str(), pair[1], own_memory_limit() > 0, arguments.data(), environment.data());
   close(pair[1]);
   if (failure != 0) {
     close(pair[0]);
@@ -153,7 +170,7 @@ Status WorkerPool::start(Worker& worker) {
   return {};
 }
 
-std::string WorkerPool::stop(Worker& worker, bool kill_first) {
+int WorkerPool::stop(Worker& worker, bool kill_first) noexcept {
   if (kill_first) kill(worker.process, SIGKILL);
   close(worker.socket);
   int status = 0;
@@ -161,8 +178,7 @@ std::string WorkerPool::stop(Worker& worker, bool kill_first) {
   }
   worker.process = -1;
   worker.socket = -1;
-  if (WIFSIGNALED(status)) return fmt::format("ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
-  return fmt::format("ended with exit code {}", WEXITSTATUS(status));
+  return status;
 }
 
 WorkerPool::Worker& WorkerPool::take() {
@@ -192,8 +208,19 @@ Result<Bytes> WorkerPool::ask(RequestKind kind, const Bytes& payload, std::strin
   struct Return {
     WorkerPool& pool;
     Worker& worker;
-    ~Return() { pool.give_back(worker); }
+    bool whole = false;  // nothing of this exchange is left in the socket
+    ~Return() {
+      if (!whole && worker.process >= 0) stop(worker, true);
+      pool.give_back(worker);
+    }
   } give{*this, worker};
+  Result<Bytes> reply = exchange(worker, kind, payload, subject, text);
+  give.whole = true;
+  return reply;
+}
+
+Result<Bytes> WorkerPool::exchange(Worker& worker, RequestKind kind, const Bytes& payload, std::string_view subject,
+                                   std::string_view text) {
   if (worker.process < 0) CUPEL_TRY(start(worker));
   const auto deadline = Clock::now() + std::chrono::milliseconds(options_.timeout_ms);
   const FrameHeader request = {static_cast<uint32_t>(kind), 0, payload.size()};
@@ -219,10 +246,9 @@ Result<Bytes> WorkerPool::ask(RequestKind kind, const Bytes& payload, std::strin
         "this is a defect of Cupel or a machine under heavy load; please report it with the kernel above");
   }
   if (state == Exchange::closed) {
-    const std::string end = stop(worker, false);
-    if (const int64_t limit = own_memory_limit(); limit > 0)
-      return within_limit(subject, "cupel-emit was " + end, limit);
-    return internal_error(std::string(subject), with_text(fmt::format("cupel-emit was {}", end), text));
+    const std::string end = end_text(stop(worker, false));
+    if (const int64_t limit = own_memory_limit(); limit > 0) return within_limit(subject, end, limit);
+    return internal_error(std::string(subject), with_text(end, text));
   }
   if (static_cast<ReplyKind>(reply.kind) == ReplyKind::done) return content;
   Error error = error_from_payload(content);

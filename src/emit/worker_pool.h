@@ -35,7 +35,7 @@ class WorkerPool {
   // The reply's payload. `subject` names what is worked on ("kernel contract_u8_…") and `text` is shown when the worker
   // does not come back: internal when it was ended by a signal or exited, resource when it passed its time or memory.
   Result<Bytes> ask(RequestKind kind, const Bytes& payload, std::string_view subject, std::string_view text = {});
-  // LLVM's version and the build of cupel-emit; asked for once.
+  // LLVM's version and the build of cupel-emit; empty where that has no build id. Asked for once.
   Result<std::string> version();
 
  private:
@@ -45,8 +45,10 @@ class WorkerPool {
     bool busy = false;
   };
   Status start(Worker& worker);
-  // Ends the worker; says how it had ended by itself.
-  std::string stop(Worker& worker, bool kill_first);
+  // Ends the worker: its status as waitpid gives it.
+  static int stop(Worker& worker, bool kill_first) noexcept;
+  Result<Bytes> exchange(Worker& worker, RequestKind kind, const Bytes& payload, std::string_view subject,
+                         std::string_view text);
   Worker& take();
   void give_back(Worker& worker);
 

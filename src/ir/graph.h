@@ -43,6 +43,9 @@ struct Node {
   std::vector<std::string> origin;  // sorted names of the ONNX nodes it stands for; never empty
 };
 
+// Whether the node is of that row: is(node, ops::kConv).
+inline bool is(const Node& node, const OpDef& op) { return node.op == &op; }
+
 // Contracts grow from left to right; verify_graph (ir/verifier.h) states them.
 enum class Stage { imported, simplified, quantized, integer, fused };
 std::string_view stage_name(Stage stage);

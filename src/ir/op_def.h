@@ -1,6 +1,7 @@
 // What an operator is: one OpDef per row of ops/op_table.def, looked up by name.
 #pragma once
 
+#include <climits>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -72,6 +73,20 @@ enum class QuantRule {
   concat,       // every operand requantized to the result's parameters
 };
 
+// How the elements of the results follow from those of the operands. Passes, selection and lowering ask for this
+// instead of for names.
+enum class Elements {
+  combined,     // one of the result from many of the operands: matrix products, reductions, rows
+  windowed,     // each from a window that slides over operand 0 behind its second dimension (attributes kernel_shape,
+                // strides, dilations, pads, auto_pad)
+  elementwise,  // each from the elements at the same place of the operands, which broadcast
+  reshaped,     // all those of operand 0 in the same row-major order, under another shape
+  moved,        // chosen and placed elsewhere, repeated or filled in; none is computed
+};
+
+// What an op does between numbers and the codes that stand for them.
+enum class Conversion { none, to_codes, to_numbers, between_codes };
+
 struct OpDef {
   std::string_view name;
   // ONNX opset that introduced it; 0 for ops that ONNX has not (internal, or com.microsoft forms).
@@ -85,6 +100,13 @@ struct OpDef {
   // ONNX opset from which the op takes 8-bit codes, u8 and s8, as its first operand; 0 when it never does. Of ops of
   // rule `same` alone: what the others compute on codes ONNX says with Q/DQ nodes around them.
   int codes_since_opset = 0;
+  Elements elements = Elements::combined;
+  // From this operand on they are parameters: constants or shapes that say what the op does, and that broadcast with no
+  // other operand. INT_MAX: none.
+  int parameters_from = INT_MAX;
+  Conversion conversion = Conversion::none;
+  // Of a contraction, the axis of its output channels in weights (operand 1) of that rank.
+  int64_t (*channel_axis)(const Attributes&, int64_t weight_rank) = nullptr;
   // Types of all outputs. Errors have an empty place: the caller names the node.
   Result<std::vector<TensorType>> (*infer)(const InferContext&) = nullptr;
   // Elements of output 0 when it is integer shape arithmetic with known operands; nullopt otherwise. May be null.
@@ -101,6 +123,13 @@ struct OpDef {
   // Graph texts of one node of this op, without types of results: every generated test runs over them (ir/text.h).
   std::vector<std::string_view> samples = {};
 };
+
+inline bool is_elementwise(const OpDef& op) { return op.elements == Elements::elementwise; }
+// QuantizeLinear, DequantizeLinear: ONNX's, whose attributes hold the parameters. In an integer graph the types hold
+// them.
+inline bool is_linear_conversion(const OpDef& op) { return op.conversion != Conversion::none && op.since_opset > 0; }
+// Reshape and its kind.
+inline bool changes_shape(const OpDef& op) { return op.elements == Elements::reshaped; }
 
 // The row of that name; null when Cupel does not know the op. Defined by ops/op_table.cpp.
 const OpDef* find_op(std::string_view name);

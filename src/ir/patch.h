@@ -24,13 +24,13 @@ class Patch {
   void stands_for(NodeId id);
   ValueId add_constant(std::string name, Tensor value, std::optional<QuantParams> quant = {});
   // One output; the type is inferred when the patch is applied. `declared`: see InferContext.
-  ValueId add(std::string_view op, std::string name, std::vector<ValueId> inputs, Attributes attributes = {},
+  ValueId add(const OpDef& op, std::string name, std::vector<ValueId> inputs, Attributes attributes = {},
               std::optional<TensorType> declared = {});
   // The same under an exact output name, taking over the name of a value that is replaced.
-  ValueId add_named(std::string_view op, std::string name, std::string output_name, std::vector<ValueId> inputs,
+  ValueId add_named(const OpDef& op, std::string name, std::string output_name, std::vector<ValueId> inputs,
                     Attributes attributes = {}, std::optional<TensorType> declared = {});
   // Several outputs at once.
-  std::vector<ValueId> add_multi(std::string_view op, std::string name, std::vector<std::string> output_names,
+  std::vector<ValueId> add_multi(const OpDef& op, std::string name, std::vector<std::string> output_names,
                                  std::vector<ValueId> inputs, Attributes attributes = {},
                                  std::vector<TensorType> declared = {});
   // Every use of `old` (graph outputs too, keeping the output's name) reads `with` instead.
@@ -40,9 +40,10 @@ class Patch {
   bool empty() const { return edits_ == 0; }
 
  private:
-  friend Result<Graph> apply_patch(const Patch& patch);
+  friend class PatchedGraph;
   struct NewNode {
-    std::string op, name;
+    const OpDef* op;
+    std::string name;
     std::vector<std::string> output_names;
     std::vector<ValueId> inputs;
     Attributes attributes;

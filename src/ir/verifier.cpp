@@ -20,6 +20,7 @@ class Verifier {
     if (graph_.stage >= Stage::simplified) CUPEL_TRY(simplified());
     if (graph_.stage == Stage::quantized) CUPEL_TRY(quantized());
     if (graph_.stage >= Stage::integer) CUPEL_TRY(integer());
+    if (graph_.stage == Stage::fused) CUPEL_TRY(fused());
     return {};
   }
 
@@ -126,7 +127,7 @@ class Verifier {
   Status quantized() {
     for (const Node& node : graph_.nodes())
       for (ValueId id : node.inputs)
-        if (id.valid() && graph_.type(id).quant && node.op->name != "DequantizeLinear" &&
+        if (id.valid() && graph_.type(id).quant && node.op->conversion != Conversion::to_numbers &&
             node.op->quant_rule != QuantRule::same)
           return broken(node_place(node), "codes are read by an op other than DequantizeLinear and moves");
     return {};
@@ -134,13 +135,24 @@ class Verifier {
 
   Status integer() {
     for (const Node& node : graph_.nodes()) {
-      if (node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear")
-        return broken(node_place(node), "a Q/DQ node is left");
-      const bool boundary = node.op->name == "Dequantize" || node.op->name == "Requantize";
+      const Conversion conversion = node.op->conversion;
+      if (is_linear_conversion(*node.op)) return broken(node_place(node), "a Q/DQ node is left");
+      const bool boundary = conversion == Conversion::to_numbers || conversion == Conversion::between_codes;
       for (ValueId id : node.inputs)
         if (id.valid() && graph_.type(id).quant && !boundary && node.op->quant_rule == QuantRule::none)
           return broken(node_place(node), "the op has no integer meaning");
     }
+    return {};
+  }
+
+  // Forms that lowering knows (the pass kernel_forms).
+  Status fused() {
+    for (const Value& v : graph_.values())
+      if (!v.constant && v.type.dtype == DType::s8 && v.type.quant && v.type.quant->per_tensor())
+        return broken("value " + printable(v.name), "codes of activations are s8, expected u8");
+    for (const Node& node : graph_.nodes())
+      if (node.op->elements == Elements::windowed && graph_.type(node.inputs[0]).shape.size() == 3)
+        return broken(node_place(node), "the window slides over one dimension, expected two");
     return {};
   }
 

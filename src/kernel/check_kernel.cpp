@@ -330,29 +330,6 @@ Status check(const RowSpec& s, const RowSchedule&) {
   return check_tables(s.operands, expressions);
 }
 
-Status check(const ChainSpec& s, const ChainSchedule&) {
-  constexpr size_t kMaxParts = 16;
-  if (s.parts.size() < 2 || s.parts.size() > kMaxParts)
-    return broken(fmt::format("a chain has {} parts, expected 2 to {}", s.parts.size(), kMaxParts));
-  CUPEL_TRY(check_range("steps", s.steps, 1, kMaxSteps));
-  for (size_t i = 0; i < s.parts.size(); ++i) {
-    const ChainPart& part = s.parts[i];
-    if (std::holds_alternative<ChainSpec>(part.kernel.spec)) return broken(fmt::format("part {} is a chain", i));
-    if (std::holds_alternative<CallSpec>(part.kernel.spec)) return broken(fmt::format("part {} is a call", i));
-    if (Status status = check_kernel(part.kernel); !status)
-      return broken(fmt::format("part {}: {}", i, status.error().cause));
-    const int64_t units = units_per_item(part.kernel);
-    if (part.units < 1 || part.units > units || part.back < 0 || part.back > units || part.ahead < 0 ||
-        part.ahead > units)
-      return broken(fmt::format("part {} has {} units, and {} for a step, {} back and {} ahead", i, units, part.units,
-                                part.back, part.ahead));
-    if (i + 1 == s.parts.size() && (part.back != 0 || part.ahead != 0 || Wide{part.units} * s.steps != units))
-      return broken(
-          fmt::format("the last part has {} units, expected {} for each of {} steps", units, part.units, s.steps));
-  }
-  return {};
-}
-
 Status check(const CallSpec& s, const CallSchedule&) {
   static_assert(kMaxKernelRank <= kCupelMostCallDimensions);
   if (static_cast<size_t>(s.routine) >= routine_table().size()) return broken("the routine is unknown");
@@ -384,8 +361,7 @@ Status check_kernel(const Kernel& kernel) {
     case 1: return check(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
     case 2: return check(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
     case 3: return check(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
-    case 4: return check(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
-    default: return check(std::get<5>(kernel.spec), std::get<5>(kernel.schedule));
+    default: return check(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
   }
 }
 

@@ -17,24 +17,6 @@ constexpr int64_t kSpare = 64;  // bytes behind every buffer of the arena
 constexpr int64_t kMostBytes = int64_t{1} << 40;
 constexpr int64_t kMostRuns = int64_t{1} << 22;
 
-// One kernel of a step: the step's own, or a part of its chain.
-struct Part {
-  const KernelSpec* spec;
-  std::vector<int64_t> buffers;
-};
-
-std::vector<Part> parts_of(const Step& step) {
-  const auto* chain = std::get_if<ChainSpec>(&step.kernel.spec);
-  if (chain == nullptr) return {{&step.kernel.spec, step.buffers}};
-  std::vector<Part> parts;
-  for (size_t i = 0; i < chain->parts.size(); ++i) {
-    const KernelSpec& spec = chain->parts[i].kernel.spec;
-    const auto first = step.buffers.begin() + static_cast<int64_t>(first_buffer(*chain, i));
-    parts.push_back({&spec, {first, first + static_cast<int64_t>(accesses_of(spec).size())}});
-  }
-  return parts;
-}
-
 // Bytes of several items that lie behind one another, as bytes of one.
 ByteRuns of_one_item(const ByteRuns& runs, int64_t item_bytes) {
   ByteRuns all;
@@ -136,8 +118,7 @@ class Checker {
         return broken(name_of(step.buffers[i]) + (is_fault ? " holds faults alone" : " cannot hold a fault"));
       if (i < accesses.size()) CUPEL_TRY(check_items(*accesses[i], step.buffers[i]));
     }
-    for (const Part& part : parts_of(step))
-      for (const Touch& touch : touches_of(*part.spec)) CUPEL_TRY(check_inside(part, touch));
+    for (const Touch& touch : touches_of(step.kernel.spec)) CUPEL_TRY(check_inside(step, touch));
     return {};
   }
 
@@ -160,8 +141,8 @@ class Checker {
 
   // Whatever is written or counts lies within one item. What is read beyond may reach what follows: further items, and
   // the spare bytes behind the last one.
-  Status check_inside(const Part& part, const Touch& touch) const {
-    const int64_t id = part.buffers[touch.operand];
+  Status check_inside(const Step& step, const Touch& touch) const {
+    const int64_t id = step.buffers[touch.operand];
     const Buffer& b = buffer(id);
     if (is_written(touch.kind) && b.place != BufferPlace::arena && b.place != BufferPlace::output)
       return broken(name_of(id) + " is written, expected one of the arena or an output");
@@ -169,7 +150,7 @@ class Checker {
     for (const ByteAxis& axis : touch.axes)
       (axis.stride < 0 ? least : end) += Wide{axis.stride} * (std::max<int64_t>(axis.count, 1) - 1);
     const bool spare = touch.kind == TouchKind::reads_beyond && b.place == BufferPlace::arena;
-    const bool all = !is_written(touch.kind) && spans_items(*accesses_of(*part.spec)[touch.operand]);
+    const bool all = !is_written(touch.kind) && spans_items(*accesses_of(step.kernel.spec)[touch.operand]);
     const Wide items = all ? program_.fixed_batch : 1;
     if (least >= 0 && end <= items * b.item_bytes + (spare ? kSpare : 0)) return {};
     const auto number = [](Wide w) { return static_cast<int64_t>(std::clamp<Wide>(w, INT64_MIN, INT64_MAX)); };
@@ -240,33 +221,31 @@ class Checker {
 
   // The flow of values through one item of each buffer.
   Status check_step(const Step& step) {
-    for (const Part& part : parts_of(step)) {
-      const std::vector<Touch> touches = touches_of(*part.spec);
-      ByteRuns meant, beyond;
-      for (const Touch& touch : touches) {
-        if (!is_written(touch.kind)) continue;
-        const ByteRuns bytes = CUPEL_TRY(runs(touch, part.buffers[0]));
-        ByteRuns& all = touch.kind == TouchKind::writes ? meant : beyond;
-        all = united(all, bytes);
-      }
-      for (const Touch& touch : touches)
-        if (!is_written(touch.kind)) CUPEL_TRY(check_read(part, touch, meant, beyond));
-      ByteRuns& written = written_[static_cast<size_t>(part.buffers[0])];
-      written = united(without(written, beyond), meant);
+    const std::vector<Touch> touches = touches_of(step.kernel.spec);
+    ByteRuns meant, beyond;
+    for (const Touch& touch : touches) {
+      if (!is_written(touch.kind)) continue;
+      const ByteRuns bytes = CUPEL_TRY(runs(touch, step.buffers[0]));
+      ByteRuns& all = touch.kind == TouchKind::writes ? meant : beyond;
+      all = united(all, bytes);
     }
+    for (const Touch& touch : touches)
+      if (!is_written(touch.kind)) CUPEL_TRY(check_read(step, touch, meant, beyond));
+    ByteRuns& written = written_[static_cast<size_t>(step.buffers[0])];
+    written = united(without(written, beyond), meant);
     return check_tap(step);
   }
 
-  Status check_read(const Part& part, const Touch& touch, const ByteRuns& meant, const ByteRuns& beyond) const {
-    const int64_t id = part.buffers[touch.operand];
+  Status check_read(const Step& step, const Touch& touch, const ByteRuns& meant, const ByteRuns& beyond) const {
+    const int64_t id = step.buffers[touch.operand];
     if (touch.kind == TouchKind::reads_beyond) return {};
     const BufferPlace place = buffer(id).place;
     if (place == BufferPlace::input || place == BufferPlace::constant) return {};
     ByteRuns bytes = CUPEL_TRY(runs(touch, id));
-    if (spans_items(*accesses_of(*part.spec)[touch.operand])) bytes = of_one_item(bytes, buffer(id).item_bytes);
+    if (spans_items(*accesses_of(step.kernel.spec)[touch.operand])) bytes = of_one_item(bytes, buffer(id).item_bytes);
     if (const auto at = first_missing(written_[static_cast<size_t>(id)], bytes))
       return broken(fmt::format("byte {} of {} is read, which no step before has left a value in", *at, name_of(id)));
-    if (id != part.buffers[0] || writes_in_place(*part.spec, touch.operand)) return {};
+    if (id != step.buffers[0] || writes_in_place(step.kernel.spec, touch.operand)) return {};
     auto at = first_common(meant, bytes);
     if (!at) at = first_common(beyond, bytes);
     if (at) return broken(fmt::format("byte {} of {} is read and written", *at, name_of(id)));
@@ -280,7 +259,7 @@ class Checker {
       return broken("its tap shows something else than its result");
     Touch touch{0, TouchKind::reads, layout.offset, dtype_bits(layout.dtype) / 8, {}};
     for (size_t d = 0; d < layout.dims.size(); ++d) touch.axes.push_back({layout.strides[d], layout.dims[d]});
-    CUPEL_TRY(check_inside({&step.kernel.spec, step.buffers}, touch));
+    CUPEL_TRY(check_inside(step, touch));
     const ByteRuns bytes = CUPEL_TRY(runs(touch, layout.buffer));
     if (const auto at = first_missing(written_[static_cast<size_t>(layout.buffer)], bytes))
       return broken(fmt::format("its tap shows byte {} of {}, which is not written", *at, name_of(layout.buffer)));

@@ -13,8 +13,8 @@ namespace cupel {
 //   - within a step nothing is read that the step writes, but by such a map at the same element;
 //   - what a kernel's result depends on was written before, and no whole block of another kernel went over it since;
 //   - caller's inputs and constants are not written; every output is written whole; what a tap shows is whole.
-// That no two units of a kernel write one element is check_kernel's (so results do not depend on threads). A chain
-// counts as its parts one after another. internal, with the step and the buffer, for a Program that breaks a rule: it
+// That no two units of a kernel write one element is check_kernel's (so results do not depend on threads).
+// internal, with the step and the buffer, for a Program that breaks a rule: it
 // is Cupel's own. resource for accesses that fall into more than 2^22 separate runs of bytes.
 Status check_program(const Program& program);
 

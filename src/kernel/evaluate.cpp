@@ -312,11 +312,6 @@ void evaluate(const RowSpec& spec, Buffers buffers, int64_t items) {
     });
 }
 
-void evaluate(const ChainSpec& spec, Buffers buffers, int64_t items) {
-  for (size_t i = 0; i < spec.parts.size(); ++i)
-    evaluate_kernel(spec.parts[i].kernel, buffers.subspan(first_buffer(spec, i)), items);
-}
-
 // By the function that compiled code calls.
 void evaluate(const CallSpec& spec, Buffers buffers, int64_t items) {
   std::vector<CupelAccess> accesses;

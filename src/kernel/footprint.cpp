@@ -144,8 +144,6 @@ std::vector<Touch> touches(const CallSpec& s) {
   return all.take();
 }
 
-std::vector<Touch> touches(const ChainSpec&) { return {}; }
-
 }  // namespace
 
 std::vector<Touch> touches_of(const KernelSpec& spec) {

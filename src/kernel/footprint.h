@@ -24,7 +24,7 @@ struct Touch {
 };
 
 // Of a kernel that passed check_kernel. No schedule touches more: tiles lie within the space, with its last dimension
-// in whole blocks of 16 for contract and window; what is fetched ahead is not read. A chain has none, its parts have.
+// in whole blocks of 16 for contract and window; what is fetched ahead is not read.
 // The fault of a call is not listed.
 std::vector<Touch> touches_of(const KernelSpec& spec);
 

@@ -1,5 +1,5 @@
 // Kernels: buffers and loops. A closed set of forms, each with a spec (what is computed, layout included) and a
-// schedule (how; no influence on a single bit). A chain is made of kernels of the other forms. Kernels print and parse
+// schedule (how; no influence on a single bit). Kernels print and parse
 // back, hash, and evaluate without LLVM.
 //
 // Coordinates. A form has a `space`: the extents of the result of one batch item, outermost first. An operand's element
@@ -178,25 +178,8 @@ struct CallSchedule {
   bool operator==(const CallSchedule&) const = default;
 };
 
-// chain: kernels of the other forms, calls excepted, that mean what they mean one after another. They run in turns
-// along `steps` steps of one outer axis, so that what a part reads of the parts before it is still in the caches. When
-// step s of an item ends, every part has computed its units [0, (s + 1) · units + ahead), or all of them; a range of
-// steps that begins at s starts with unit s · units − back, though the range before computes some of these as well. The
-// last part is in step: its units are steps · units, without back and ahead. What a part reads of another one is
-// computed by then.
-struct ChainPart;
-struct ChainSpec {
-  int64_t steps = 1;
-  std::vector<ChainPart> parts;
-  bool operator==(const ChainSpec&) const;
-};
-struct ChainSchedule {
-  bool operator==(const ChainSchedule&) const = default;
-};
-
-using KernelSpec = std::variant<ContractSpec, WindowSpec, MapSpec, RowSpec, ChainSpec, CallSpec>;
-using KernelSchedule =
-    std::variant<ContractSchedule, WindowSchedule, MapSchedule, RowSchedule, ChainSchedule, CallSchedule>;
+using KernelSpec = std::variant<ContractSpec, WindowSpec, MapSpec, RowSpec, CallSpec>;
+using KernelSchedule = std::variant<ContractSchedule, WindowSchedule, MapSchedule, RowSchedule, CallSchedule>;
 
 // `schedule` holds the alternative of the same index as `spec`.
 struct Kernel {
@@ -205,28 +188,19 @@ struct Kernel {
   bool operator==(const Kernel&) const = default;
 };
 
-struct ChainPart {
-  Kernel kernel;
-  int64_t units = 1, back = 0, ahead = 0;
-  bool operator==(const ChainPart&) const = default;
-};
-
 // Buffers are numbered for every form alike: first the result, then a, b, start (contract, dot windows; window kinds
-// without weights: a alone), then the operands. A chain: those of its last part, then those of the others in order.
+// without weights: a alone), then the operands.
 std::vector<const Access*> accesses_of(const KernelSpec& spec);
 // Their number; a call has one more than accesses, for its fault.
 size_t buffer_count(const KernelSpec& spec);
 
 // The sources of the kernel's expressions: dtypes of its operands, and the accumulators of its epilogue or value (for a
-// row those of all steps; step i reads the first i, its finish the first i + 1). Chains and calls have no expression.
+// row those of all steps; step i reads the first i, its finish the first i + 1). Calls have no expression.
 ScalarScope scope_of(const KernelSpec& spec);
-
-// Where the buffers of part i of a chain begin among the chain's.
-size_t first_buffer(const ChainSpec& chain, size_t part);
 
 // Independent units of work of one batch item; a call computes a range of (batch item, unit) pairs, numbered
 // item-major. Contract: tiles of pixels × groups of column blocks, in the schedule's order. Windows: tiles of rows.
-// Others: rows of the space (all but the last dimension). A chain: its steps.
+// Others: rows of the space (all but the last dimension).
 int64_t units_per_item(const Kernel& kernel);
 
 // bad_input with place "kernel" and the rule that is broken: extents ≥ 1, strides per dimension, node order and types

@@ -18,18 +18,6 @@
 //     schedule tile_h 1 tile_w 14 tile_blocks 2 unroll 4 bands 1 prefetch 0
 //   end
 //
-// A chain holds the texts of its parts:
-//
-//   kernel chain
-//     steps 56
-//     part units 2 back 1 ahead 1
-//   kernel contract
-//   …
-//   end
-//     …
-//     schedule
-//   end
-//
 // A call names its routine:
 //
 //   kernel call gather
@@ -58,7 +46,7 @@
 namespace cupel {
 namespace {
 
-constexpr std::string_view kForms[] = {"contract", "window", "map", "row", "chain", "call"};
+constexpr std::string_view kForms[] = {"contract", "window", "map", "row", "call"};
 constexpr std::string_view kWindowKinds[] = {"dot", "sum", "max"};
 constexpr std::string_view kRowReductions[] = {"greatest", "sum64", "squares64"};
 
@@ -174,14 +162,6 @@ class Printer {
     expression(2, "value", s.value);
   }
 
-  void body(const ChainSpec& s) {
-    line(2, "steps {}", s.steps);
-    for (const ChainPart& part : s.parts) {
-      line(2, "part units {} back {} ahead {}", part.units, part.back, part.ahead);
-      text_ += print_kernel(part.kernel);
-    }
-  }
-
   void body(const CallSpec& s) {
     space(s.space);
     operands(s.operands);
@@ -198,7 +178,6 @@ class Printer {
   }
   void schedule(const MapSchedule& s) { line(2, "schedule vector_dimension {}", s.vector_dimension); }
   void schedule(const RowSchedule&) { line(2, "schedule"); }
-  void schedule(const ChainSchedule&) { line(2, "schedule"); }
   void schedule(const CallSchedule&) { line(2, "schedule"); }
 
   std::string text_;
@@ -211,17 +190,15 @@ class Parser : public TextLines {
  public:
   explicit Parser(const TextLines& lines) : TextLines(lines) {}
 
-  Result<Kernel> kernel(bool may_be_chain) {
+  Result<Kernel> kernel() {
     CUPEL_TRY(keyword("kernel"));
     const size_t form = CUPEL_TRY(one_of(kForms, "a form"));
     Kernel kernel;
-    if (form == 4 && !may_be_chain) return error("a chain within a chain");
     if (form == 0) kernel = CUPEL_TRY(kernel_of<ContractSpec, ContractSchedule>());
     if (form == 1) kernel = CUPEL_TRY(kernel_of<WindowSpec, WindowSchedule>());
     if (form == 2) kernel = CUPEL_TRY(kernel_of<MapSpec, MapSchedule>());
     if (form == 3) kernel = CUPEL_TRY(kernel_of<RowSpec, RowSchedule>());
-    if (form == 4) kernel = CUPEL_TRY(kernel_of<ChainSpec, ChainSchedule>());
-    if (form == 5) kernel = CUPEL_TRY(kernel_of<CallSpec, CallSchedule>());
+    if (form == 4) kernel = CUPEL_TRY(kernel_of<CallSpec, CallSchedule>());
     CUPEL_TRY(keyword("end"));
     CUPEL_TRY(end_line());
     return kernel;
@@ -402,21 +379,6 @@ class Parser : public TextLines {
     return s;
   }
 
-  Result<ChainSpec> body(ChainSpec s) {
-    CUPEL_TRY(end_line());
-    s.steps = CUPEL_TRY(field_line("steps"));
-    while (peek() == "part") {
-      word();
-      ChainPart part;
-      part.units = CUPEL_TRY(field("units"));
-      part.back = CUPEL_TRY(field("back"));
-      part.ahead = CUPEL_TRY(field_line("ahead"));
-      part.kernel = CUPEL_TRY(kernel(false));
-      s.parts.push_back(std::move(part));
-    }
-    return s;
-  }
-
   Result<CallSpec> body(CallSpec s) {
     const auto rows = routine_table();
     const auto found =
@@ -452,7 +414,6 @@ class Parser : public TextLines {
     return s;
   }
   static Result<RowSchedule> schedule(RowSchedule s) { return s; }
-  static Result<ChainSchedule> schedule(ChainSchedule s) { return s; }
   static Result<CallSchedule> schedule(CallSchedule s) { return s; }
 };
 
@@ -461,7 +422,7 @@ class Parser : public TextLines {
 std::string print_kernel(const Kernel& kernel) { return Printer().print(kernel); }
 Result<Kernel> take_kernel(TextLines& lines) {
   Parser parser(lines);
-  auto kernel = parser.kernel(true);
+  auto kernel = parser.kernel();
   lines = parser;
   return kernel;
 }

@@ -52,6 +52,10 @@ constexpr std::array kOps = {
     OpRow{ScalarOp::truncate_s32, "truncate_s32", "f:s"},
     OpRow{ScalarOp::bits_s32, "bits_s32", "f:s"},
     OpRow{ScalarOp::bits_f32, "bits_f32", "s:f"},
+    OpRow{ScalarOp::saturate_u8, "saturate_u8", "fs:s"},
+    OpRow{ScalarOp::saturate_s8, "saturate_s8", "fs:s"},
+    OpRow{ScalarOp::saturate_near_u8, "saturate_near_u8", "fs:s"},
+    OpRow{ScalarOp::saturate_near_s8, "saturate_near_s8", "fs:s"},
     OpRow{ScalarOp::table, "table", "s:s"},
 };
 
@@ -124,11 +128,8 @@ class TypeCheck {
     if (!indexed && n.index != 0) return node_error(n, fmt::format("index is {}, expected 0", n.index));
     if (n.op != ScalarOp::constant_f32 && std::bit_cast<uint32_t>(n.value) != 0)
       return node_error(n, "found a constant, expected none");
-    if (is_shift(n.op)) {
-      const ScalarNode& amount = expr_.nodes[static_cast<size_t>(n.arguments[1])];
-      if (amount.op != ScalarOp::constant_s32 || amount.index < 0 || amount.index > 31)
-        return node_error(n, "argument 1 is no constant_s32 of 0 to 31");
-    }
+    if (is_shift(n.op)) CUPEL_TRY(constant_argument(n, 0, 31));
+    if (const auto codes = saturated_type(n.op)) CUPEL_TRY(constant_argument(n, dtype_min(*codes), dtype_max(*codes)));
     if (n.op == ScalarOp::table) {
       if (n.index < 0 || static_cast<size_t>(n.index) >= scope_.operands.size())
         return node_error(n,
@@ -138,6 +139,13 @@ class TypeCheck {
                                          dtype_name(scope_.operands[static_cast<size_t>(n.index)])));
     }
     return {};
+  }
+
+  // Argument 1 is a constant in a range.
+  Status constant_argument(const ScalarNode& n, int64_t least, int64_t greatest) const {
+    const ScalarNode& constant = expr_.nodes[static_cast<size_t>(n.arguments[1])];
+    if (constant.op == ScalarOp::constant_s32 && constant.index >= least && constant.index <= greatest) return {};
+    return node_error(n, fmt::format("argument 1 is no constant_s32 of {} to {}", least, greatest));
   }
 
   Result<ScalarType> source(const ScalarNode& n) const {
@@ -173,6 +181,12 @@ std::string_view scalar_op_name(ScalarOp op) { return row_of(op).name; }
 std::optional<ScalarOp> scalar_op_from_name(std::string_view name) {
   for (const OpRow& row : kOps)
     if (row.name == name) return row.op;
+  return std::nullopt;
+}
+
+std::optional<DType> saturated_type(ScalarOp op) {
+  if (op == ScalarOp::saturate_u8 || op == ScalarOp::saturate_near_u8) return DType::u8;
+  if (op == ScalarOp::saturate_s8 || op == ScalarOp::saturate_near_s8) return DType::s8;
   return std::nullopt;
 }
 

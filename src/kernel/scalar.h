@@ -56,7 +56,14 @@ enum class ScalarOp : uint8_t {
   truncate_s32,  // f32 of magnitude below 2^31, towards zero
   bits_s32,      // the bit pattern of an f32
   bits_f32,      // the f32 of a bit pattern
-  table,         // entry (low 8 bits of the s32) of the 256-byte constant operand `index`: zero-extended
+  // The code of u8 or s8 that stands nearest to a number x with zero point z (a constant): x to the nearest integer,
+  // ties
+  // to even, plus z, clamped to the codes; NaN gives the least. near: x is no NaN and of magnitude below 2^22.
+  saturate_u8,
+  saturate_s8,
+  saturate_near_u8,
+  saturate_near_s8,
+  table,  // entry (low 8 bits of the s32) of the 256-byte constant operand `index`: zero-extended
 };
 
 struct ScalarNode {
@@ -83,6 +90,9 @@ std::string_view scalar_type_name(ScalarType type);
 // u8, s8, s16 and s32 are read as s32.
 ScalarType scalar_type_of(DType type);
 
+// Which codes an op saturates to: u8, s8; nullopt for other ops.
+std::optional<DType> saturated_type(ScalarOp op);
+
 // Type of the result; `alike` is that of a select's last two arguments, and what a source gives.
 ScalarType scalar_result_type(ScalarOp op, ScalarType alike);
 
@@ -94,7 +104,7 @@ struct ScalarScope {
 
 // The type of every node. bad_input with place "" and the node and rule that is broken: at least one and at most
 // kMaxScalarNodes nodes, arguments are earlier nodes, their number and types, sources within the scope, tables are u8
-// operands, shift amounts are constants in 0 … 31.
+// operands, shift amounts are constants in 0 … 31, zero points constants within the codes.
 inline constexpr size_t kMaxScalarNodes = 4096;
 Result<std::vector<ScalarType>> scalar_types(const ScalarExpr& expr, const ScalarScope& scope);
 

@@ -17,6 +17,13 @@ uint32_t to_integer(float integral) {
                                                     : 0x80000000u;
 }
 
+// Integers below 2^24 in both types: the bounds are exact.
+uint32_t saturated(float x, int32_t zero_point, int32_t least, int32_t greatest) {
+  const auto low = static_cast<float>(least - zero_point), high = static_cast<float>(greatest - zero_point);
+  const float above = x > low ? x : low, bounded = above < high ? above : high;
+  return static_cast<uint32_t>(static_cast<int32_t>(__builtin_rintf(bounded)) + zero_point);
+}
+
 }  // namespace
 
 #define CUPEL_LANES(name, expression)                                  \
@@ -63,6 +70,10 @@ CUPEL_CLONES void compute_lanes(ScalarOp op, const Lanes& a, const Lanes& b, con
     CUPEL_LANES(truncate_s32, to_integer(__builtin_truncf(real(x))))
     CUPEL_LANES(bits_s32, x)
     CUPEL_LANES(bits_f32, x)
+    CUPEL_LANES(saturate_u8, saturated(real(x), static_cast<int32_t>(y), 0, 255))
+    CUPEL_LANES(saturate_s8, saturated(real(x), static_cast<int32_t>(y), -128, 127))
+    CUPEL_LANES(saturate_near_u8, saturated(real(x), static_cast<int32_t>(y), 0, 255))
+    CUPEL_LANES(saturate_near_s8, saturated(real(x), static_cast<int32_t>(y), -128, 127))
     case ScalarOp::operand:
     case ScalarOp::accumulator:
     case ScalarOp::constant_f32:

@@ -26,17 +26,6 @@ std::vector<const Access*> accesses(const MapSpec& s) { return with_operands({&s
 std::vector<const Access*> accesses(const RowSpec& s) { return with_operands({&s.out}, s.operands); }
 std::vector<const Access*> accesses(const CallSpec& s) { return with_operands({&s.out}, s.operands); }
 
-std::vector<const Access*> accesses(const ChainSpec& s) {
-  std::vector<const Access*> all;
-  if (s.parts.empty()) return all;
-  const auto append = [&](const ChainPart& part) {
-    for (const Access* access : accesses_of(part.kernel.spec)) all.push_back(access);
-  };
-  append(s.parts.back());
-  for (size_t i = 0; i + 1 < s.parts.size(); ++i) append(s.parts[i]);
-  return all;
-}
-
 std::vector<ScalarType> accumulators(const ContractSpec& s) { return {scalar_type_of(s.a.dtype)}; }
 std::vector<ScalarType> accumulators(const WindowSpec& s) { return {scalar_type_of(s.a.dtype)}; }
 std::vector<ScalarType> accumulators(const MapSpec&) { return {}; }
@@ -56,7 +45,6 @@ int64_t units(const WindowSpec& s, const WindowSchedule& schedule) {
 }
 int64_t units(const MapSpec& s, const MapSchedule&) { return outer_elements(s.space, 1); }
 int64_t units(const RowSpec& s, const RowSchedule&) { return outer_elements(s.space, 1); }
-int64_t units(const ChainSpec& s, const ChainSchedule&) { return s.steps; }
 int64_t units(const CallSpec& s, const CallSchedule&) { return outer_elements(s.space, 1); }
 
 // "u8_f32": the operands' types in order, each once.
@@ -89,12 +77,6 @@ std::string name(const RowSpec& s, const RowSchedule&) {
   return text + operand_types(s.operands) + std::string(dtype_name(s.out.dtype));
 }
 
-std::string name(const ChainSpec& s, const ChainSchedule&) {
-  std::string text = "chain";
-  for (const ChainPart& part : s.parts) text += "_" + kernel_name(part.kernel);
-  return text;
-}
-
 std::string name(const CallSpec& s, const CallSchedule&) {
   return fmt::format("call_{}_{}{}", routine_row(s.routine).name, operand_types(s.operands), dtype_name(s.out.dtype));
 }
@@ -107,21 +89,11 @@ auto with_form(const Kernel& kernel, Body&& body) {
     case 1: return body(std::get<1>(kernel.spec), std::get<1>(kernel.schedule));
     case 2: return body(std::get<2>(kernel.spec), std::get<2>(kernel.schedule));
     case 3: return body(std::get<3>(kernel.spec), std::get<3>(kernel.schedule));
-    case 4: return body(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
-    default: return body(std::get<5>(kernel.spec), std::get<5>(kernel.schedule));
+    default: return body(std::get<4>(kernel.spec), std::get<4>(kernel.schedule));
   }
 }
 
 }  // namespace
-
-bool ChainSpec::operator==(const ChainSpec&) const = default;
-
-size_t first_buffer(const ChainSpec& chain, size_t part) {
-  if (part + 1 == chain.parts.size()) return 0;
-  size_t first = accesses_of(chain.parts.back().kernel.spec).size();
-  for (size_t i = 0; i < part; ++i) first += accesses_of(chain.parts[i].kernel.spec).size();
-  return first;
-}
 
 int64_t pixel_tiles(const ContractSpec& spec, const ContractSchedule& schedule) {
   const size_t rank = spec.space.size();
@@ -151,7 +123,7 @@ ScalarScope scope_of(const KernelSpec& spec) {
       [](const auto& s) {
         ScalarScope scope;
         using Spec = std::decay_t<decltype(s)>;
-        if constexpr (!std::is_same_v<Spec, ChainSpec> && !std::is_same_v<Spec, CallSpec>) {
+        if constexpr (!std::is_same_v<Spec, CallSpec>) {
           for (const Access& operand : s.operands) scope.operands.push_back(operand.dtype);
           scope.accumulators = accumulators(s);
         }

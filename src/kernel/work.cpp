@@ -76,25 +76,16 @@ class Count {
     add(indices, footprint(indices, s.space, {}, 1));
     return work_;
   }
-  KernelWork operator()(const ChainSpec& s) {
-    int64_t most = 0;
-    for (const ChainPart& part : s.parts) {
-      const KernelWork one = work_of(part.kernel);
-      work_.effort += one.effort;
-      work_.multiply_adds += one.multiply_adds;
-      work_.item_bytes += one.item_bytes;
-      work_.constant_bytes += one.constant_bytes;
-      if (one.multiply_adds > most) work_.accumulator = one.accumulator;
-      most = std::max(most, one.multiply_adds);
-    }
-    return work_;
-  }
 
  private:
   // A vector of 16 lanes takes as long as 64 products of codes, an element is loaded and stored besides.
   static constexpr int64_t kNodeEffort = 4, kElementEffort = 16, kTapEffort = 4;
   static int64_t elements(const Dims& space, const ScalarExpr& expr) {
-    return element_count(space) * (kElementEffort + kNodeEffort * static_cast<int64_t>(expr.nodes.size()));
+    // Saturating to a code is two bounds, a rounding and a sum.
+    const auto saturations = std::count_if(expr.nodes.begin(), expr.nodes.end(),
+                                           [](const ScalarNode& n) { return saturated_type(n.op).has_value(); });
+    const auto operations = static_cast<int64_t>(expr.nodes.size()) + 3 * saturations;
+    return element_count(space) * (kElementEffort + kNodeEffort * operations);
   }
   void add(const Access& access, int64_t bytes) {
     (access.constant ? work_.constant_bytes : work_.item_bytes) += bytes;

@@ -5,7 +5,7 @@
 
 namespace cupel {
 
-// For one batch item. Of a chain: the sums of its parts, accumulator from the one with the most multiply-adds.
+// For one batch item.
 struct KernelWork {
   // About how long one thread takes, in u8·s8 multiply-adds at full rate.
   int64_t effort = 0;

@@ -5,7 +5,6 @@
 #include <tuple>
 
 #include "kernel/scalar_lanes.h"
-#include "ops/requantize.h"
 #include "ops/unary_functions.h"
 
 namespace cupel {
@@ -155,17 +154,15 @@ Scalar bits_s32(Scalar x) { return CUPEL_WHOLE(bits_s32, x); }
 Scalar bits_f32(Scalar x) { return CUPEL_REAL(bits_f32, x); }
 
 Scalar to_code(Scalar v, DType type, int32_t zero_point) {
-  const ops::CodeRange range(type, zero_point);
-  const Scalar code = round_s32(less(greater(v, range.low), range.high));
-  return zero_point == 0 ? code : code + zero_point;
+  return Scalar::apply(type == DType::u8 ? ScalarOp::saturate_u8 : ScalarOp::saturate_s8, ScalarType::s32, v,
+                       zero_point);
+}
+Scalar to_code_near(Scalar v, DType type, int32_t zero_point) {
+  return Scalar::apply(type == DType::u8 ? ScalarOp::saturate_near_u8 : ScalarOp::saturate_near_s8, ScalarType::s32, v,
+                       zero_point);
 }
 Scalar to_code_within(double reach, Scalar v, DType type, int32_t zero_point) {
-  if (!(reach < 0x1p22)) return to_code(v, type, zero_point);
-  const Scalar low(static_cast<int32_t>(dtype_min(type)) - zero_point),
-      high(static_cast<int32_t>(dtype_max(type)) - zero_point);
-  const Scalar rounded = round_s32(v), above = select(rounded > low, rounded, low),
-               clamped = select(high > above, above, high);
-  return zero_point == 0 ? clamped : clamped + Scalar(zero_point);
+  return reach < 0x1p22 ? to_code_near(v, type, zero_point) : to_code(v, type, zero_point);
 }
 Scalar from_code(Scalar code, int32_t zero_point, float scale) {
   return to_f32(zero_point == 0 ? code : code - zero_point) * scale;

@@ -67,6 +67,7 @@ class Scalar {
 
   // docs/quantization.md 1, for code types of 8 bits; from_code: f32(q − z) · s.
   friend Scalar to_code(Scalar v, DType type, int32_t zero_point);
+  friend Scalar to_code_near(Scalar v, DType type, int32_t zero_point);  // v is no NaN and |v| < 2^22
   friend Scalar from_code(Scalar code, int32_t zero_point, float scale);
 
   // docs/quantization.md 4: the bits of ops/unary.cpp and ops/scalar_math.h. Others by unary_expression.
@@ -101,8 +102,7 @@ class Scalar {
 // ops/unary_functions.def.
 std::optional<Scalar> unary_expression(std::string_view name, const Attributes& attributes, Scalar x);
 
-// to_code(v, …) for a v of which is known that it is no NaN and that |v| ≤ `reach`. Below 2^22 it is rounded before it
-// is clamped, which a packing instruction then does.
+// to_code(v, …) for a v of which is known that it is no NaN and that |v| ≤ `reach`: near where that is below 2^22.
 Scalar to_code_within(double reach, Scalar v, DType type, int32_t zero_point);
 
 // What the sources of an expression become when it is appended to another one.

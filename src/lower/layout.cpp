@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/file.h"
+#include "lower/op_lowerings.h"
 
 namespace cupel {
 
@@ -40,18 +41,13 @@ std::vector<bool> image_values(const Graph& graph) {
     return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4 && !has_rows(graph.type(id));
   };
   for (const Node& node : graph.nodes()) {
-    const std::string_view op = node.op->name;
-    const bool window =
-        op == "Conv" || op == "MaxPool" || op == "AveragePool" || op == "GlobalAveragePool" || op == "GlobalMaxPool";
-    if (window) {
+    const ImageRule rule = lowering_of(*node.op).images;
+    if (rule == ImageRule::image) {
       if (is_rank4(node.inputs[0])) marked[static_cast<size_t>(node.inputs[0].index)] = true;
       if (is_rank4(node.outputs[0])) marked[static_cast<size_t>(node.outputs[0].index)] = true;
       continue;
     }
-    if (op == "Transpose" || op == "Reshape" || op == "MatMul" || op == "Flatten" || op == "Squeeze" ||
-        op == "Unsqueeze" || op == "Softmax" || op == "LayerNormalization")
-      continue;
-    // Other ops keep the order of dimensions, so their values lie alike.
+    if (rule == ImageRule::none) continue;
     ValueId first;
     const auto join = [&](ValueId id) {
       if (!is_rank4(id)) return;
@@ -90,6 +86,13 @@ BufferShape matrix_shape(DType type, const Dims& dims) {
   }
   s.item_bytes = round_up(std::max<int64_t>(stride, 1), 64);
   return s;
+}
+
+std::vector<int64_t> dense_strides(const Dims& dims, int64_t element_bytes) {
+  std::vector<int64_t> strides(dims.size());
+  int64_t stride = element_bytes;
+  for (size_t d = dims.size(); d-- > 0; stride *= dims[d]) strides[d] = stride;
+  return strides;
 }
 
 std::optional<std::vector<int64_t>> reshaped_strides(const Dims& dims, const std::vector<int64_t>& strides,

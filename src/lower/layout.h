@@ -43,6 +43,9 @@ struct BufferShape {
 BufferShape image_shape(DType type, const Dims& dims, int64_t pixel, const Halo& halo);
 BufferShape matrix_shape(DType type, const Dims& dims);
 
+// Bytes from one index to the next of each dimension, row-major without gaps.
+std::vector<int64_t> dense_strides(const Dims& dims, int64_t element_bytes);
+
 // The view of the same bytes under other dimensions (row-major order of elements); nullopt when strides do not allow
 // it.
 std::optional<std::vector<int64_t>> reshaped_strides(const Dims& dims, const std::vector<int64_t>& strides,

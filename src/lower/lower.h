@@ -7,6 +7,7 @@
 
 #include "ir/graph.h"
 #include "kernel/program.h"
+#include "passes/pass.h"
 
 namespace cupel {
 
@@ -30,9 +31,6 @@ struct FusionDecision {
 // No option changes a result.
 struct LowerOptions {
   bool fuse = true;  // false: no kernel absorbs a further node
-  // Neighbouring kernels become a chain where the values between them take more bytes for one item. Never by default:
-  // few chains gain (bench/results/chains.txt).
-  int64_t chains_above_bytes = INT64_MAX;
 };
 
 struct Lowered {
@@ -45,8 +43,9 @@ inline constexpr int64_t kMostBufferBytes = int64_t{1} << 35;
 inline constexpr int64_t kMostUnits = int64_t{1} << 40;
 
 // `graph`: stage simplified (float) or integer. unsupported, naming node and op, for an op without lowering; resource,
-// naming value and limit, for shapes beyond the limits.
-Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target,
-                            LowerOptions options = {});
+// naming value and limit, for shapes beyond the limits. The pass kernel_forms runs first; `passes` (may be null) says
+// whether it is dumped, or the last thing that is done: then it is stopped, and nothing is lowered.
+Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options = {},
+                            PassOptions* passes = nullptr);
 
 }  // namespace cupel

@@ -4,17 +4,11 @@
 #include <algorithm>
 
 #include "kernel/routines.h"
-#include "lower/lowering.h"
+#include "lower/op_lowerings.h"
 #include "lower/schedule.h"
 
 namespace cupel {
 namespace {
-
-std::vector<int64_t> dense_strides(const Dims& dims, int64_t elem) {
-  std::vector<int64_t> strides(dims.size());
-  for (size_t d = dims.size(); d-- > 0; elem *= dims[d]) strides[d] = elem;
-  return strides;
-}
 
 // What a call reads: an access whose strides belong to `dims`.
 struct Source {
@@ -23,94 +17,113 @@ struct Source {
   int64_t buffer = -1;
 };
 
-}  // namespace
+Source constant_source(Lowering& l, ValueId v) {
+  const Tensor& t = *l.graph.value(v).constant;
+  return {
+      .access = {.dtype = t.dtype(), .constant = true, .strides = dense_strides(t.dims(), element_bytes(t.dtype()))},
+      .dims = t.dims(),
+      .buffer = l.steps.add_constant(t)};
+}
 
-Status Lowering::lower_gather_call(NodeId id) {
-  const Node& node = graph_.node(id);
-  const ValueId data = node.inputs[0], index = node.inputs[1], result = node.outputs[0];
-  const auto refuse = [](std::string cause) {
-    return unsupported("", std::move(cause), "run the model with --engine reference");
-  };
-  const TensorType &td = graph_.type(data), &ti = graph_.type(index);
-  const RoutineRow& row = routine_row(Routine::gather);
-  const auto& types = row.operands[0].types;
-  if (std::find(types.begin(), types.end(), td.dtype) == types.end())
-    return refuse(fmt::format("a Gather from {} has no compiled form", dtype_name(td.dtype)));
-  int64_t axis = attr_int(node.attributes, "axis", 0);
-  if (axis < 0) axis += static_cast<int64_t>(td.shape.size());
+Result<Source> item_source(Lowering& l, ValueId v) {
+  const ValueLayout layout = CUPEL_TRY(l.places.at(v)).layout;
+  Source source{.access = l.steps.first_element(layout), .dims = layout.dims, .buffer = layout.buffer};
+  source.access.strides = layout.strides;
+  return source;
+}
 
-  const auto constant = [&](ValueId v) {
-    const Tensor& t = *graph_.value(v).constant;
-    return Source{
-        {t.dtype(), true, 0, 0, dense_strides(t.dims(), element_bytes(t.dtype()))}, t.dims(), add_constant(t)};
-  };
-  const auto of_item = [&](ValueId v) -> Result<Source> {
-    const ValueLayout& l = CUPEL_TRY(place_of(v))->layout;
-    const int64_t item_bytes = lowered_.program.buffers[static_cast<size_t>(l.buffer)].item_bytes;
-    return Source{{l.dtype, false, l.offset, item_bytes, l.strides}, l.dims, l.buffer};
-  };
-  // The indices' dimensions replace one of the data's. The first of all is the batch: an item has either its own
-  // indices into one table, or its own data, in which all indices look up.
-  const bool is_constant = graph_.value(data).constant.has_value();
-  Source from, at;
-  if (axis == 0) {
-    if (!is_constant) return refuse("a Gather from the batch has no compiled form yet");
-    at = CUPEL_TRY(of_item(index));
-    from = constant(data);
-  } else {
-    if (has_rows(td)) return refuse("on several rows of each batch item it has no compiled form yet");
-    if (!is_static(ti.shape))
-      return refuse("a Gather from each item by the indices of all items has no compiled form yet");
-    if (is_constant && td.shape[0] != Dim(1)) return refuse("a Gather from a constant batch has no compiled form yet");
-    from = is_constant ? constant(data) : CUPEL_TRY(of_item(data));
-    if (is_constant) {
-      from.dims.erase(from.dims.begin());
-      from.access.strides.erase(from.access.strides.begin());
-    }
-    --axis;
-    if (graph_.value(index).constant) {
-      at = constant(index);
-    } else {
-      at = CUPEL_TRY(of_item(index));
-      at.dims.insert(at.dims.begin(), ti.shape[0].factor);
-      at.access.strides.insert(at.access.strides.begin(), at.access.item_stride);
-      at.access.item_stride = 0;
-    }
+// Data and indices of a Gather, and the dimension of the data's that the indices' dimensions replace.
+struct Gathered {
+  Source data, indices;
+  size_t dim = 0;
+};
+
+// An item has its own indices into one table.
+Result<Gathered> from_table(Lowering& l, const Node& node) {
+  if (!l.graph.value(node.inputs[0]).constant)
+    return no_compiled_form("a Gather from the batch has no compiled form yet");
+  Gathered g;
+  g.indices = CUPEL_TRY(item_source(l, node.inputs[1]));
+  g.data = constant_source(l, node.inputs[0]);
+  return g;
+}
+
+// An item has its own data, in which all indices look up.
+Result<Gathered> from_item(Lowering& l, const Node& node, int64_t axis) {
+  const ValueId data = node.inputs[0], index = node.inputs[1];
+  const TensorType &td = l.graph.type(data), &ti = l.graph.type(index);
+  const bool is_constant = l.graph.value(data).constant.has_value();
+  if (l.facts.has_rows(data)) return no_compiled_form("on several rows of each batch item it has no compiled form yet");
+  if (!is_static(ti.shape))
+    return no_compiled_form("a Gather from each item by the indices of all items has no compiled form yet");
+  if (is_constant && td.shape[0] != Dim(1))
+    return no_compiled_form("a Gather from a constant batch has no compiled form yet");
+  Gathered g{.dim = static_cast<size_t>(axis) - 1};
+  g.data = is_constant ? constant_source(l, data) : CUPEL_TRY(item_source(l, data));
+  if (is_constant) {
+    g.data.dims.erase(g.data.dims.begin());
+    g.data.access.strides.erase(g.data.access.strides.begin());
   }
-  const Placed place = CUPEL_TRY(new_place(result, false));
-  const auto gathered = static_cast<size_t>(axis);
+  if (l.graph.value(index).constant) {
+    g.indices = constant_source(l, index);
+    return g;
+  }
+  // The batch is a dimension of the indices like the others.
+  g.indices = CUPEL_TRY(item_source(l, index));
+  Access& access = g.indices.access;
+  g.indices.dims.insert(g.indices.dims.begin(), ti.shape[0].factor);
+  access.strides.insert(access.strides.begin(), access.item_stride);
+  access.item_stride = 0;
+  return g;
+}
+
+CallSpec gather_call(Gathered g, Access out) {
   CallSpec spec;
   spec.routine = Routine::gather;
-  spec.integers = {from.dims[gathered], from.access.strides[gathered]};
-  spec.out = {place.layout.dtype, false, place.layout.offset,
-              lowered_.program.buffers[static_cast<size_t>(place.layout.buffer)].item_bytes, place.layout.strides};
+  spec.integers = {g.data.dims[g.dim], g.data.access.strides[g.dim]};
+  spec.out = std::move(out);
   std::vector<int64_t> read, look;
   const auto add = [&](int64_t extent, int64_t data_stride, int64_t index_stride) {
     spec.space.push_back(extent);
     read.push_back(data_stride);
     look.push_back(index_stride);
   };
-  for (size_t d = 0; d < from.dims.size(); ++d) {
-    if (d != gathered) {
-      add(from.dims[d], from.access.strides[d], 0);
+  for (size_t d = 0; d < g.data.dims.size(); ++d) {
+    if (d != g.dim) {
+      add(g.data.dims[d], g.data.access.strides[d], 0);
       continue;
     }
-    for (size_t i = 0; i < at.dims.size(); ++i) add(at.dims[i], 0, at.access.strides[i]);
+    for (size_t i = 0; i < g.indices.dims.size(); ++i) add(g.indices.dims[i], 0, g.indices.access.strides[i]);
   }
   if (spec.space.empty()) {
     add(1, 0, 0);
     spec.out.strides = {0};
   }
-  from.access.strides = std::move(read);
-  at.access.strides = std::move(look);
-  spec.operands = {std::move(from.access), std::move(at.access)};
-  add_step({in_written_order(std::move(spec)), CallSchedule{}},
-           {place.layout.buffer, from.buffer, at.buffer, fault_buffer()}, {node.origin.begin(), node.origin.end()},
-           result, &place);
-  places_[result] = place;
-  for (NodeId user : users_[static_cast<size_t>(result.index)])
-    if (is_elementwise(graph_.node(user)))
-      lowered_.decisions.push_back({user, id, false, "a call of the runtime computes no further function"});
+  g.data.access.strides = std::move(read);
+  g.indices.access.strides = std::move(look);
+  spec.operands = {std::move(g.data.access), std::move(g.indices.access)};
+  return spec;
+}
+
+}  // namespace
+
+Status lower_gather_call(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  const ValueId result = node.outputs[0];
+  const TensorType& data = l.graph.type(node.inputs[0]);
+  const auto& types = routine_row(Routine::gather).operands[0].types;
+  if (std::find(types.begin(), types.end(), data.dtype) == types.end())
+    return no_compiled_form(fmt::format("a Gather from {} has no compiled form", dtype_name(data.dtype)));
+  int64_t axis = attr_int(node.attributes, "axis", 0);
+  if (axis < 0) axis += static_cast<int64_t>(data.shape.size());
+  Gathered g = axis == 0 ? CUPEL_TRY(from_table(l, node)) : CUPEL_TRY(from_item(l, node, axis));
+  const Placed place = CUPEL_TRY(l.places.fresh(result, false));
+  Access out = l.steps.first_element(place.layout);
+  out.strides = place.layout.strides;
+  const std::vector<int64_t> buffers = {place.layout.buffer, g.data.buffer, g.indices.buffer, l.steps.fault_buffer()};
+  l.finish({in_written_order(gather_call(std::move(g), std::move(out))), CallSchedule{}}, buffers, origins_of(node),
+           result, place);
+  l.absorption.refuse_all(id, result, "a call of the runtime computes no further function");
   return {};
 }
 

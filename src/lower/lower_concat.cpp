@@ -1,166 +1,77 @@
 // Concat: kernels write their results at once into slices of its result, where they can; other operands are copied.
-#include <fmt/format.h>
-
-#include <algorithm>
-
-#include "lower/lowering.h"
+#include "lower/op_lowerings.h"
 
 namespace cupel {
 namespace {
 
-// Dimension of the item along which a Concat joins; −1 for the batch.
-int64_t joined_dim(const Graph& graph, const Node& concat) {
-  int64_t axis = attr_int(concat.attributes, "axis", 0);
-  if (axis < 0) axis += static_cast<int64_t>(graph.type(concat.outputs[0]).shape.size());
-  return axis - 1;
+// The place of the whole, where all operands lie one behind the other already, as the first operands of a longer
+// Concat; nullopt otherwise. An operand that is a constant has no place.
+std::optional<Placed> joined_operands(const Graph& graph, const Node& node, size_t dim,
+                                      std::span<const std::optional<Placed>> operands) {
+  if (!operands[0]) return std::nullopt;
+  const TensorType& type = graph.type(node.outputs[0]);
+  const ValueLayout& first = operands[0]->layout;
+  int64_t end = first.offset;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (!operands[i] || operands[i]->requantized || !same_codes(graph.type(node.inputs[i]), type)) return std::nullopt;
+    const ValueLayout& l = operands[i]->layout;
+    if (l.buffer != first.buffer || l.strides != first.strides || l.offset != end) return std::nullopt;
+    end += l.dims[dim] * l.strides[dim];
+  }
+  return operands[0];
 }
 
-bool same_codes(const TensorType& a, const TensorType& b) { return a.dtype == b.dtype && a.quant == b.quant; }
+// The step that writes an operand into its slice. Its result is that of the Concat, at `place`, where that is not null.
+Status copy_operand(Lowering& l, const Node& node, ValueId operand, const Placed& slice, const Placed* place) {
+  const ValueId result = node.outputs[0];
+  const Walk walk = l.places.walk_of(result, slice.layout.dims);
+  Draft draft;
+  draft.origins = origins_of(node);
+  Scalar value = CUPEL_TRY(l.expressions.operand(draft, operand, walk));
+  const TensorType &in = l.graph.type(operand), &out = l.graph.type(result);
+  if (!same_codes(in, out)) value = requantized(value, in, out);
+  MapSpec spec;
+  spec.space = walk.space;
+  spec.value = draft.expr.finish(value);
+  spec.operands = draft.take_operands(walk.space.size());
+  spec.out = l.places.access(slice, walk);
+  l.steps.add({std::move(spec), MapSchedule{}}, draft.buffers({slice.layout.buffer}), draft.origins,
+              place ? std::optional(result) : std::nullopt, place);
+  return {};
+}
 
 }  // namespace
 
-std::optional<Lowering::Home> Lowering::concat_home(ValueId value, bool whole_blocks) const {
-  // Among the Concats that read the value the longest, whose operands begin with those of all others.
-  const auto& users = users_[static_cast<size_t>(value.index)];
-  std::optional<NodeId> home;
-  for (NodeId user : users) {
-    const Node& node = graph_.node(user);
-    if (node.op->name != "Concat" || taken(user)) continue;
-    if (!home || node.inputs.size() > graph_.node(*home).inputs.size()) home = user;
-  }
-  if (!home || graph_.is_output(value)) return std::nullopt;
-  const Node& concat = graph_.node(*home);
-  if (std::count(concat.inputs.begin(), concat.inputs.end(), value) != 1) return std::nullopt;
-  const TensorType &type = graph_.type(value), &joined = graph_.type(concat.outputs[0]);
-  const bool equal = same_codes(type, joined), alone = users.size() == 1;
-  if (!equal && (!alone || !type.quant || !type.quant->per_tensor() || !joined.quant->per_tensor()))
-    return std::nullopt;
-  for (NodeId user : users) {
-    const Node& node = graph_.node(user);
-    if (node.op->name != "Concat") continue;
-    if (joined_dim(graph_, node) != joined_dim(graph_, concat) || !same_codes(graph_.type(node.outputs[0]), joined) ||
-        !std::equal(node.inputs.begin(), node.inputs.end(), concat.inputs.begin()))
-      return std::nullopt;
-  }
-  // Other readers than Concats find no halo of its own there.
-  if (!alone && (!halo_for(value, HaloFill::zero).empty() || !halo_for(value, HaloFill::least).empty()))
-    return std::nullopt;
-  const bool image = images_[static_cast<size_t>(value.index)];
-  const int64_t dim = joined_dim(graph_, concat);
-  if (dim < 0 || image != images_[static_cast<size_t>(concat.outputs[0].index)]) return std::nullopt;
-  const auto operand =
-      static_cast<size_t>(std::find(concat.inputs.begin(), concat.inputs.end(), value) - concat.inputs.begin());
-  // Blocks of 16 may end behind the slice only where nothing else lies.
-  const Shape& shape = type.shape;
-  const bool contiguous = image ? dim == 0 : dim + 2 == static_cast<int64_t>(shape.size());
-  const int64_t extent = shape[static_cast<size_t>(dim) + 1].factor;
-  if (whole_blocks && contiguous && extent % 16 != 0) {
-    int64_t before = 0;
-    for (size_t i = 0; i < operand; ++i)
-      before += graph_.type(concat.inputs[i]).shape[static_cast<size_t>(dim) + 1].factor;
-    const int64_t room = round_up(joined.shape[static_cast<size_t>(dim) + 1].factor, 16);
-    if (operand + 1 != concat.inputs.size() || before + round_up(extent, 16) > room) return std::nullopt;
-  }
-  return Home{*home, operand};
-}
-
-Result<Placed> Lowering::concat_slice(NodeId id, size_t operand) {
-  const Node& concat = graph_.node(id);
-  const ValueId result = concat.outputs[0];
-  auto found = concat_places_.find(result);
-  if (found == concat_places_.end()) {
-    Placed whole;
-    if (const auto outer = concat_home(result, false);
-        outer && same_codes(graph_.type(result), graph_.type(graph_.node(outer->concat).outputs[0]))) {
-      whole = CUPEL_TRY(concat_slice(outer->concat, outer->operand));
-    } else {
-      whole = CUPEL_TRY(new_place(result, true));
-    }
-    found = concat_places_.emplace(result, std::move(whole)).first;
-  }
-  Placed slice = found->second;
-  const auto dim = static_cast<size_t>(joined_dim(graph_, concat));
-  for (size_t i = 0; i < operand; ++i)
-    slice.layout.offset += graph_.type(concat.inputs[i]).shape[dim + 1].factor * slice.layout.strides[dim];
-  slice.layout.dims = CUPEL_TRY(item_dims(graph_, concat.inputs[operand]));
-  slice.halo = {};
-  return slice;
-}
-
-Result<Placed> Lowering::result_place(ValueId value, bool whole_blocks, Scalar& x) {
-  const auto home = concat_home(value, whole_blocks);
-  if (!home) return new_place(value, whole_blocks);
-  const Node& concat = graph_.node(home->concat);
-  const TensorType &own = graph_.type(value), &joined = graph_.type(concat.outputs[0]);
-  Placed place = CUPEL_TRY(concat_slice(home->concat, home->operand));
-  if (!same_codes(own, joined)) {
-    x = requantized(x, own, joined);
-    place.requantized = true;
-  }
-  return place;
-}
-
-Status Lowering::lower_concat(NodeId id) {
-  const Node& node = graph_.node(id);
+Status lower_concat(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
   const ValueId result = node.outputs[0];
-  const int64_t axis = joined_dim(graph_, node);
-  if (axis < 0) return unsupported("", "a concatenation along the batch", "run the model with --engine reference");
-  const auto dim = static_cast<size_t>(axis);
-  // All operands one behind the other already, as the first operands of a longer Concat.
-  std::vector<const Placed*> operands;
-  for (ValueId operand : node.inputs)
-    operands.push_back(graph_.value(operand).constant ? nullptr : CUPEL_TRY(place_of(operand)));
-  if (!concat_places_.contains(result) && operands[0] != nullptr) {
-    Placed view = *operands[0];
-    bool joined = same_codes(graph_.type(node.inputs[0]), graph_.type(result));
-    int64_t end = view.layout.offset;
-    for (size_t i = 0; joined && i < operands.size(); ++i) {
-      const Placed* p = operands[i];
-      joined = p != nullptr && !p->requantized && same_codes(graph_.type(node.inputs[i]), graph_.type(result)) &&
-               p->layout.buffer == view.layout.buffer && p->layout.strides == view.layout.strides &&
-               p->layout.offset == end;
-      if (joined) end += p->layout.dims[dim] * p->layout.strides[dim];
-    }
-    if (joined) {
-      view.layout.dims = CUPEL_TRY(item_dims(graph_, result));
-      view.halo = {};
-      places_[result] = view;
+  const int64_t axis = joined_dim(l.graph, node);
+  if (axis < 0) return no_compiled_form("a concatenation along the batch");
+  std::vector<std::optional<Placed>> operands;
+  for (ValueId operand : node.inputs) {
+    operands.emplace_back();
+    if (!l.graph.value(operand).constant) operands.back() = CUPEL_TRY(l.places.at(operand));
+  }
+  if (!l.places.concat(result)) {
+    if (auto view = joined_operands(l.graph, node, static_cast<size_t>(axis), operands)) {
+      view->layout.dims = CUPEL_TRY(l.facts.item_dims(result));
+      view->halo = {};
+      l.places.set(result, *view);
       return {};
     }
   }
-  size_t copies = 0, done = 0;
-  std::vector<Placed> slices;
-  std::vector<bool> in_place;
+  std::vector<std::pair<ValueId, Placed>> copies;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    slices.push_back(CUPEL_TRY(concat_slice(id, i)));
-    const Placed* p = operands[i];
-    in_place.push_back(p != nullptr && p->layout.buffer == slices[i].layout.buffer &&
-                       p->layout.offset == slices[i].layout.offset && p->layout.strides == slices[i].layout.strides);
-    copies += in_place.back() ? 0 : 1;
+    const Placed slice = CUPEL_TRY(l.places.concat_slice(id, i));
+    const bool in_place = operands[i] && operands[i]->layout.buffer == slice.layout.buffer &&
+                          operands[i]->layout.offset == slice.layout.offset &&
+                          operands[i]->layout.strides == slice.layout.strides;
+    if (!in_place) copies.emplace_back(node.inputs[i], slice);
   }
-  const Placed place = concat_places_.at(result);
-  for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (in_place[i]) continue;
-    const ValueId operand = node.inputs[i];
-    const Walk walk = walk_of(result, slices[i].layout.dims);
-    Draft draft;
-    draft.origins.insert(node.origin.begin(), node.origin.end());
-    Scalar value = CUPEL_TRY(operand_scalar(draft, operand, walk));
-    const TensorType &in = graph_.type(operand), &out = graph_.type(result);
-    if (!same_codes(in, out)) value = requantized(value, in, out);
-    MapSpec spec;
-    spec.space = walk.space;
-    spec.value = draft.expr.finish(value);
-    for (Access& a : draft.operands) a.strides.resize(walk.space.size(), 0);
-    spec.operands = draft.operands;
-    spec.out = access(slices[i], walk);
-    std::vector<int64_t> buffers = {place.layout.buffer};
-    buffers.insert(buffers.end(), draft.operand_buffers.begin(), draft.operand_buffers.end());
-    const bool last = ++done == copies;
-    add_step({std::move(spec), MapSchedule{}}, std::move(buffers), draft.origins,
-             last ? std::optional(result) : std::nullopt, last ? &place : nullptr);
-  }
-  places_[result] = place;
+  const Placed place = *l.places.concat(result);
+  for (size_t i = 0; i < copies.size(); ++i)
+    CUPEL_TRY(copy_operand(l, node, copies[i].first, copies[i].second, i + 1 == copies.size() ? &place : nullptr));
+  l.places.set(result, place);
   return {};
 }
 

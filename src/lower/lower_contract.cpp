@@ -5,8 +5,12 @@
 #include <cmath>
 #include <cstring>
 
-#include "lower/lowering.h"
+#include "lower/contraction.h"
+#include "lower/finish.h"
+#include "lower/op_lowerings.h"
 #include "lower/schedule.h"
+#include "lower/windows.h"
+#include "ops/contract.h"
 #include "ops/requantize.h"
 
 namespace cupel {
@@ -27,7 +31,7 @@ std::vector<float> floats(const Tensor& t, int64_t columns) {
 
 }  // namespace
 
-Lowering::CenteredWeights Lowering::centered_weights(const Tensor& rows, const TensorType& type) {
+CenteredWeights centered_weights(const Tensor& rows, const TensorType& type) {
   const int64_t columns = rows.dims()[0], depth = columns == 0 ? 0 : rows.size() / columns;
   const auto centered = [&](int64_t i) {
     return rows.int_at(i) - type.quant->zero_point_at(type.quant->per_tensor() ? 0 : i / depth);
@@ -38,7 +42,7 @@ Lowering::CenteredWeights Lowering::centered_weights(const Tensor& rows, const T
     greatest = std::max(greatest, centered(i));
   }
   const int64_t parts = std::max<int64_t>({1, (greatest + 126) / 127, (-least + 127) / 128});
-  CenteredWeights out{Tensor(DType::s8, {columns, parts * depth}), {}};
+  CenteredWeights out{.codes = Tensor(DType::s8, {columns, parts * depth})};
   const auto codes = out.codes.mutable_data<int8_t>();
   for (int64_t c = 0; c < columns; ++c) {
     WeightSum& sum = out.sums.emplace_back();
@@ -55,42 +59,41 @@ Lowering::CenteredWeights Lowering::centered_weights(const Tensor& rows, const T
   return out;
 }
 
-Result<int64_t> Lowering::pack(const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
-                               std::vector<WeightSum>& sums, int64_t groups) {
+int64_t pack_weights(Lowering& l, const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
+                     std::vector<WeightSum>& sums, int64_t groups) {
   const int64_t columns = rows.dims()[0] / groups, depth = rows.dims()[1];
+  const bool bytes = l.target.byte_dot_product;
+  spec.b = {.constant = true, .strides = std::vector<int64_t>(spec.space.size(), 0)};
+  std::vector<std::byte> all;
+  const auto add_group = [&](int64_t g, const Tensor& packed) {
+    if (g == 0 && groups > 1) spec.b.strides[0] = packed.bytes_size();
+    all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());
+  };
   if (rows.dtype() == DType::f32) {
-    spec.b = {DType::f32, true, 0, 0, std::vector<int64_t>(spec.space.size(), 0)};
+    spec.b.dtype = DType::f32;
     spec.b_block_stride = block_bytes_f32(depth / run, run);
-    std::vector<std::byte> all;
-    for (int64_t g = 0; g < groups; ++g) {
-      const Tensor packed = pack_weights_f32(rows.rows(g * columns, columns));
-      if (g == 0 && groups > 1) spec.b.strides[0] = packed.bytes_size();
-      all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());
-    }
-    return add_constant(all);
+    for (int64_t g = 0; g < groups; ++g) add_group(g, pack_weights_f32(rows.rows(g * columns, columns)));
+    return l.steps.add_constant(all);
   }
   const CenteredWeights centered = centered_weights(rows, type);
   sums.insert(sums.end(), centered.sums.begin(), centered.sums.end());
   const int64_t whole_depth = centered.codes.dims()[1];
   if (const int64_t parts = whole_depth / depth; parts > 1) {
     // One reduction after another over the same elements: the borders would be of the part's loop.
-    spec.loops.insert(spec.loops.begin(), {parts, 0});
+    spec.loops.insert(spec.loops.begin(), {.count = parts, .stride = 0});
     spec.rows = spec.columns = {};
   }
-  spec.b = {target_.byte_dot_product ? DType::s8 : DType::s16, true, 0, 0, std::vector<int64_t>(spec.space.size(), 0)};
-  spec.b_block_stride = block_bytes_s8(whole_depth / run, run) * (target_.byte_dot_product ? 1 : 2);
-  std::vector<std::byte> all;
+  spec.b.dtype = bytes ? DType::s8 : DType::s16;
+  spec.b_block_stride = block_bytes_s8(whole_depth / run, run) * (bytes ? 1 : 2);
   for (int64_t g = 0; g < groups; ++g) {
     const Tensor part = centered.codes.rows(g * columns, columns);
-    const Tensor packed = target_.byte_dot_product ? pack_weights_s8(part, run) : pack_weights_s16(part, run);
-    if (g == 0 && groups > 1) spec.b.strides[0] = packed.bytes_size();
-    all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());
+    add_group(g, bytes ? pack_weights_s8(part, run) : pack_weights_s16(part, run));
   }
-  return add_constant(all);
+  return l.steps.add_constant(all);
 }
 
-Lowering::SumScaling Lowering::sum_scaling(const TensorType& x, const TensorType& w, const TensorType& y,
-                                           const Tensor* bias, std::span<const WeightSum> weights) {
+SumScaling sum_scaling(const TensorType& x, const TensorType& w, const TensorType& y, const Tensor* bias,
+                       std::span<const WeightSum> weights) {
   const int32_t zero = x.quant->zero_point[0];
   const auto most = static_cast<double>(std::max(dtype_max(x.dtype) - zero, zero - dtype_min(x.dtype)));
   SumScaling all;
@@ -108,149 +111,134 @@ Lowering::SumScaling Lowering::sum_scaling(const TensorType& x, const TensorType
   return all;
 }
 
-Status Lowering::finish_contraction(NodeId id, Contraction c) {
-  const Node& node = graph_.node(id);
-  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]),
-                   &ty = graph_.type(node.outputs[0]);
+Status finish_contraction(Lowering& l, NodeId id, Contraction c) {
+  const Node& node = l.graph.node(id);
+  const TensorType &tx = l.graph.type(node.inputs[0]), &tw = l.graph.type(node.inputs[1]),
+                   &ty = l.graph.type(node.outputs[0]);
   const size_t rank = c.walk.space.size();
   c.walk.whole_blocks = true;
-  const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
-  const Tensor* bias =
-      has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
-  if (has_bias && (!bias || (bias->size() != c.columns && bias->size() != 1) ||
-                   (bias->size() == c.columns && bias->dims().back() != c.columns)))
-    return unsupported("", "a bias that is not one constant for each output channel",
-                       "run the model with --engine reference");
+  const Tensor* bias = constant_operand(l.graph, node, 2);
+  if (has_operand(node, 2) && (!bias || (bias->size() != c.columns && bias->size() != 1) ||
+                               (bias->size() == c.columns && bias->dims().back() != c.columns)))
+    return no_compiled_form("a bias that is not one constant for each output channel");
+  const Absorbed nodes = l.absorption.behind(id, node.outputs[0]);
   Draft draft;
-  const int64_t padded = round_up(c.columns, 16);
+  const auto padded = static_cast<size_t>(round_up(c.columns, 16));
   int64_t start_buffer = 0;
-  const Absorbed nodes = absorbable(id, node.outputs[0]);
   Scalar x = 0.0f;
   if (!tx.quant) {
-    std::vector<float> start(static_cast<size_t>(padded), 0.0f);
-    if (bias) {
-      const auto values = floats(*bias, c.columns);
-      std::copy(values.begin(), values.end(), start.begin());
-    }
-    c.spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
+    std::vector<float> start = bias ? floats(*bias, c.columns) : std::vector<float>();
+    start.resize(padded, 0.0f);
+    c.spec.start = l.expressions.column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
     x = draft.expr.accumulator(0, ScalarType::f32);
     if (c.padded) x = x + 0.0f;
-    x = CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk));
   } else {
     SumScaling scaling = sum_scaling(tx, tw, ty, bias, c.weight_sums);
-    scaling.starts.resize(static_cast<size_t>(padded), 0);
-    c.spec.start = column_access(std::as_bytes(std::span(scaling.starts)), DType::s32, rank, start_buffer);
-    x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, scaling.multipliers, rank);
+    scaling.starts.resize(padded, 0);
+    c.spec.start =
+        l.expressions.column_access(std::as_bytes(std::span(scaling.starts)), DType::s32, rank, start_buffer);
+    x = to_f32(draft.expr.accumulator(0, ScalarType::s32)) *
+        l.expressions.column_constant(draft, scaling.multipliers, rank);
     if (ty.quant) x = to_code_within(scaling.reach, x, ty.dtype, ty.quant->zero_point[0]);
-    x = CUPEL_TRY(absorb(draft, node.outputs[0], x, nodes, c.walk));
   }
-  const ValueId result = take(id, nodes, node.outputs[0], draft);
-  const Placed place = CUPEL_TRY(result_place(result, true, x));
-  c.spec.epilogue = draft.expr.finish(x);
-  c.spec.space = c.walk.space;
-  c.spec.out = access(place, c.walk);
-  // A dimension of extent 1 has no stride of its own; the columns must be contiguous.
-  c.spec.out.strides.back() = element_bytes(c.spec.out.dtype);
-  for (Access& a : draft.operands) a.strides.resize(rank, 0);
-  c.spec.operands = std::move(draft.operands);
-  std::vector<int64_t> buffers = {place.layout.buffer, c.a_buffer, c.b_buffer, start_buffer};
-  buffers.insert(buffers.end(), draft.operand_buffers.begin(), draft.operand_buffers.end());
-  const ContractSchedule schedule = start_schedule(c.spec, target_);
-  add_step({std::move(c.spec), schedule}, std::move(buffers), draft.origins, result, &place);
-  places_[result] = place;
+  return finish_contract(l, id, std::move(c.spec), c.walk, draft, x, nodes, {c.a_buffer, c.b_buffer, start_buffer});
+}
+
+Status expect_convolution(const Graph& graph, const Node& node) {
+  if (graph.type(node.inputs[0]).shape.size() != 4)
+    return no_compiled_form("a convolution over other than one or two dimensions has no compiled form");
+  if (!graph.value(node.inputs[1]).constant) return no_compiled_form("weights computed at run time");
   return {};
 }
 
-Walk Lowering::image_walk(const Dims& dims) const { return {{dims[1], dims[2], dims[0]}, {1, 2, 0}, dims}; }
+Tensor rows_of_weights(const Tensor& weights) {
+  const Tensor ordered = permuted(weights, {0, 2, 3, 1});
+  return ordered.reshaped({weights.dims()[0], ordered.size() / weights.dims()[0]});
+}
 
-Status Lowering::lower_conv(NodeId id) {
-  const Node& node = graph_.node(id);
-  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]);
-  const auto& weights = graph_.value(node.inputs[1]).constant;
-  if (tx.shape.size() != 4)
-    return unsupported("", "a convolution over other than one or two dimensions has no compiled form",
-                       "run the model with --engine reference");
-  if (!weights) return unsupported("", "weights computed at run time", "run the model with --engine reference");
-  if (attr_int(node.attributes, "group", 1) != 1) return lower_grouped_conv(id);
-  const Window window = window_of(graph_, node);
-  const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
-  const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+Status lower_conv(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  CUPEL_TRY(expect_convolution(l.graph, node));
+  const TensorType &tx = l.graph.type(node.inputs[0]), &tw = l.graph.type(node.inputs[1]);
+  const Tensor& weights = *l.graph.value(node.inputs[1]).constant;
+  const Window window = window_of(l.graph, node);
+  const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, HaloFill::zero));
+  const Dims out_dims = CUPEL_TRY(l.facts.item_dims(node.outputs[0]));
   const int64_t channels = x.layout.dims[0], elem = element_bytes(x.layout.dtype), pixel = x.layout.strides[2];
-  Contraction c{image_walk(out_dims), {}, x.layout.buffer, 0, out_dims[0], {}};
+  Contraction c{.walk = image_walk(out_dims),
+                .a_buffer = x.layout.buffer,
+                .columns = out_dims[0],
+                .padded = !window.halo.empty()};
   c.spec.space = c.walk.space;
-  c.spec.a = window_access(x, window, 0);
+  c.spec.a = window_access(l.steps, x, window, 0);
   // Channels without gaps and a dense kernel row are one contiguous run.
   const bool whole_row = pixel == channels * elem && window.w.dilation == 1;
   c.spec.loops = window_taps(x, window);
   if (whole_row) c.spec.loops.pop_back();
   c.spec.run = whole_row ? window.w.kernel * channels : channels;
-  c.padded = !window.halo.empty();
-  if (all_finite(*weights)) {
-    c.spec.rows = border(tx, window.h, x.layout.dims[1]);
-    if (whole_row) c.spec.columns = border(tx, window.w, x.layout.dims[2]);
+  if (all_finite(weights)) {
+    c.spec.rows = border_of(tx, window.h, x.layout.dims[1]);
+    if (whole_row) c.spec.columns = border_of(tx, window.w, x.layout.dims[2]);
   }
-  const Tensor ordered = permuted(*weights, {0, 2, 3, 1});
-  const Tensor rows = ordered.reshaped({weights->dims()[0], ordered.size() / weights->dims()[0]});
-  c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
-  return finish_contraction(id, std::move(c));
+  c.b_buffer = pack_weights(l, rows_of_weights(weights), tw, c.spec.run, c.spec, c.weight_sums, 1);
+  return finish_contraction(l, id, std::move(c));
 }
 
-Status Lowering::lower_gemm(NodeId id) {
-  const Node& node = graph_.node(id);
-  const auto& weights = graph_.value(node.inputs[1]).constant;
-  if (!weights || attr_int(node.attributes, "transA", 0) != 0 || attr_real(node.attributes, "alpha", 1) != 1 ||
-      attr_real(node.attributes, "beta", 1) != 1)
-    return unsupported("", "a Gemm with computed weights, transA, alpha or beta has no compiled form yet",
-                       "run the model with --engine reference");
-  const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
-  return lower_rows(id, rows);
-}
+namespace {
 
-Status Lowering::lower_matmul(NodeId id) {
-  const Tensor& weights = *graph_.value(graph_.node(id).inputs[1]).constant;
-  if (weights.rank() != 2)
-    return unsupported("", fmt::format("a constant operand of rank {}", weights.rank()),
-                       "run the model with --engine reference");
-  return lower_rows(id, permuted(weights, {1, 0}));
-}
-
-Status Lowering::lower_rows(NodeId id, const Tensor& rows) {
-  const Node& node = graph_.node(id);
-  const TensorType& tw = graph_.type(node.inputs[1]);
-  const Placed x = CUPEL_TRY(row_place(node.inputs[0]));
+// Rows of the first operand times a constant matrix, given as [columns][K].
+Status lower_rows(Lowering& l, NodeId id, const Tensor& rows) {
+  const Node& node = l.graph.node(id);
+  const TensorType& tw = l.graph.type(node.inputs[1]);
+  const Placed x = CUPEL_TRY(l.places.row(node.inputs[0]));
   const int64_t columns = rows.dims()[0];
   Dims out = x.layout.dims;
   out.back() = columns;
   // Space {outer…, 1, rows, columns}.
-  Contraction c{{{}, {}, out}, {}, x.layout.buffer, 0, columns, {}};
-  c.spec.a = {x.layout.dtype,
-              false,
-              x.layout.offset,
-              lowered_.program.buffers[static_cast<size_t>(x.layout.buffer)].item_bytes,
-              {}};
+  Contraction c{.walk = {.dims = out}, .a_buffer = x.layout.buffer, .columns = columns};
+  Walk& walk = c.walk;
+  c.spec.a = l.steps.first_element(x.layout);
+  std::vector<int64_t>& strides = c.spec.a.strides;
   const size_t lead = out.size() - 1;  // dimensions before the columns
   for (size_t d = 0; d < lead; ++d) {
     if (d + 1 == lead) {
-      c.walk.space.push_back(1);
-      c.walk.item_dim.push_back(-1);
-      c.spec.a.strides.push_back(0);
+      walk.space.push_back(1);
+      walk.item_dim.push_back(-1);
+      strides.push_back(0);
     }
-    c.walk.space.push_back(out[d]);
-    c.walk.item_dim.push_back(static_cast<int>(d));
-    c.spec.a.strides.push_back(x.layout.strides[d]);
+    walk.space.push_back(out[d]);
+    walk.item_dim.push_back(static_cast<int>(d));
+    strides.push_back(x.layout.strides[d]);
   }
-  while (c.walk.space.size() < 2) {
-    c.walk.space.insert(c.walk.space.begin(), 1);
-    c.walk.item_dim.insert(c.walk.item_dim.begin(), -1);
-    c.spec.a.strides.insert(c.spec.a.strides.begin(), 0);
+  while (walk.space.size() < 2) {
+    walk.space.insert(walk.space.begin(), 1);
+    walk.item_dim.insert(walk.item_dim.begin(), -1);
+    strides.insert(strides.begin(), 0);
   }
-  c.walk.space.push_back(columns);
-  c.walk.item_dim.push_back(static_cast<int>(lead));
-  c.spec.a.strides.push_back(0);
-  c.spec.space = c.walk.space;
+  walk.space.push_back(columns);
+  walk.item_dim.push_back(static_cast<int>(lead));
+  strides.push_back(0);
+  c.spec.space = walk.space;
   c.spec.run = rows.dims()[1];
-  c.b_buffer = CUPEL_TRY(pack(rows, tw, c.spec.run, c.spec, c.weight_sums, 1));
-  return finish_contraction(id, std::move(c));
+  c.b_buffer = pack_weights(l, rows, tw, c.spec.run, c.spec, c.weight_sums, 1);
+  return finish_contraction(l, id, std::move(c));
+}
+
+}  // namespace
+
+Status lower_gemm(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  const auto& weights = l.graph.value(node.inputs[1]).constant;
+  if (!weights || attr_int(node.attributes, "transA", 0) != 0 || !ops::is_plain_product(node.attributes))
+    return no_compiled_form("a Gemm with computed weights, transA, alpha or beta has no compiled form yet");
+  const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
+  return lower_rows(l, id, rows);
+}
+
+Status lower_matmul(Lowering& l, NodeId id) {
+  const Tensor& weights = *l.graph.value(l.graph.node(id).inputs[1]).constant;
+  if (weights.rank() != 2) return no_compiled_form(fmt::format("a constant operand of rank {}", weights.rank()));
+  return lower_rows(l, id, permuted(weights, {1, 0}));
 }
 
 }  // namespace cupel

@@ -2,108 +2,120 @@
 // dimension.
 #include <algorithm>
 
-#include "lower/lowering.h"
+#include "lower/contraction.h"
+#include "lower/finish.h"
+#include "lower/op_lowerings.h"
 #include "lower/schedule.h"
-#include "ops/requantize.h"
+#include "lower/windows.h"
 
 namespace cupel {
+namespace {
 
-Status Lowering::lower_grouped_conv(NodeId id) {
-  const Node& node = graph_.node(id);
-  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]),
-                   &ty = graph_.type(node.outputs[0]);
-  const Tensor& weights = *graph_.value(node.inputs[1]).constant;
-  const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid(), codes = tx.quant.has_value();
-  if (has_bias && !graph_.value(node.inputs[2]).constant)
-    return unsupported("", "a bias computed at run time has no compiled form yet",
-                       "run the model with --engine reference");
-  const Tensor* bias = has_bias ? &*graph_.value(node.inputs[2]).constant : nullptr;
-  const Window window = window_of(graph_, node);
-  const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
-  const Dims dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
-  const int64_t groups = attr_int(node.attributes, "group", 1), channels = x.layout.dims[0] / groups,
-                columns = dims[0] / groups, padded = round_up(columns, 16), elem = element_bytes(x.layout.dtype);
-  const auto item_bytes = [&](int64_t b) { return lowered_.program.buffers[static_cast<size_t>(b)].item_bytes; };
+// One number for each column of each group, whose columns are padded to whole blocks.
+struct GroupColumns {
+  int64_t groups, columns;  // of a group
+
+  int64_t padded() const { return round_up(columns, 16); }
+  // `number(c)`: of column c of all.
+  template <class T, class Number>
+  Tensor tensor(DType type, Number&& number) const {
+    Tensor t(type, {groups, padded()});
+    for (int64_t c = 0; c < groups * columns; ++c)
+      t.mutable_data<T>()[static_cast<size_t>(c / columns * padded() + c % columns)] = number(c);
+    return t;
+  }
+  Access access(DType type) const { return {.dtype = type, .constant = true, .strides = {padded() * 4, 0, 0, 4}}; }
+};
+
+// What becomes of the sums: their starts, and the value in the result's type.
+struct GroupedSums {
+  int64_t start_buffer = -1;
+  Scalar value;
+};
+GroupedSums float_sums(Lowering& l, Draft& draft, ContractSpec& spec, const GroupColumns& g, const Tensor* bias,
+                       bool padded) {
+  const Scalar sum = draft.expr.accumulator(0, ScalarType::f32);
+  spec.start = g.access(DType::f32);
+  const Tensor starts = g.tensor<float>(DType::f32, [&](int64_t c) {
+    return bias ? bias->data<float>()[static_cast<size_t>(bias->size() == 1 ? 0 : c)] : 0.0f;
+  });
+  return {l.steps.add_constant(starts), padded ? sum + 0.0f : sum};
+}
+GroupedSums code_sums(Lowering& l, Draft& draft, ContractSpec& spec, const GroupColumns& g, const SumScaling& scaling,
+                      const TensorType& result) {
+  spec.start = g.access(DType::s32);
+  const int64_t start_buffer = l.steps.add_constant(
+      g.tensor<int32_t>(DType::s32, [&](int64_t c) { return scaling.starts[static_cast<size_t>(c)]; }));
+  const int64_t multipliers = l.steps.add_constant(
+      g.tensor<float>(DType::f32, [&](int64_t c) { return scaling.multipliers[static_cast<size_t>(c)]; }));
+  const Scalar sum = draft.expr.accumulator(0, ScalarType::s32),
+               multiplier = draft.add_operand(g.access(DType::f32), multipliers);
+  Scalar value = to_f32(sum) * multiplier;
+  if (result.quant) value = to_code_within(scaling.reach, value, result.dtype, result.quant->zero_point[0]);
+  return {start_buffer, value};
+}
+
+}  // namespace
+
+Status lower_grouped_conv(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  CUPEL_TRY(expect_convolution(l.graph, node));
+  const TensorType &tx = l.graph.type(node.inputs[0]), &tw = l.graph.type(node.inputs[1]),
+                   &ty = l.graph.type(node.outputs[0]);
+  const Tensor* bias = constant_operand(l.graph, node, 2);
+  if (has_operand(node, 2) && !bias) return no_compiled_form("a bias computed at run time has no compiled form yet");
+  const Window window = window_of(l.graph, node);
+  const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, HaloFill::zero));
+  const Dims dims = CUPEL_TRY(l.facts.item_dims(node.outputs[0]));
+  const int64_t groups = attr_int(node.attributes, "group", 1), channels = x.layout.dims[0] / groups;
+  const GroupColumns g{groups, dims[0] / groups};
 
   ContractSpec spec;
-  spec.space = {groups, dims[1], dims[2], columns};
-  spec.a = window_access(x, window, 0);
-  spec.a.strides.insert(spec.a.strides.begin(), channels * elem);
+  spec.space = {groups, dims[1], dims[2], g.columns};
+  spec.a = window_access(l.steps, x, window, 0);
+  spec.a.strides.insert(spec.a.strides.begin(), channels * element_bytes(x.layout.dtype));
   spec.loops = window_taps(x, window);
   spec.run = channels;
-  const Tensor ordered = permuted(weights, {0, 2, 3, 1});
-  std::vector<WeightSum> sums;
-  const int64_t weights_buffer =
-      CUPEL_TRY(pack(ordered.reshaped({dims[0], ordered.size() / dims[0]}), tw, channels, spec, sums, groups));
+  std::vector<WeightSum> weight_sums;
+  const Tensor rows = rows_of_weights(*l.graph.value(node.inputs[1]).constant);
+  const int64_t weights_buffer = pack_weights(l, rows, tw, channels, spec, weight_sums, groups);
 
-  // One number for each column of each group.
-  const auto by_column = [&](DType type, auto&& number) {
-    Tensor t(type, {groups, padded});
-    for (int64_t c = 0; c < dims[0]; ++c) number(t, c / columns * padded + c % columns, c);
-    return std::pair(Access{type, true, 0, 0, {padded * 4, 0, 0, 4}}, add_constant(t));
-  };
-  ExprBuilder b;
-  Scalar value = b.accumulator(0, codes ? ScalarType::s32 : ScalarType::f32);
-  int64_t start_buffer = 0;
-  std::vector<int64_t> operand_buffers;
-  if (!codes) {
-    if (!window.halo.empty()) value = value + 0.0f;
-    std::tie(spec.start, start_buffer) = by_column(DType::f32, [&](Tensor& t, int64_t at, int64_t c) {
-      if (bias)
-        t.mutable_data<float>()[static_cast<size_t>(at)] =
-            bias->data<float>()[static_cast<size_t>(bias->size() == 1 ? 0 : c)];
-    });
-  } else {
-    const SumScaling scaling = sum_scaling(tx, tw, ty, bias, sums);
-    std::tie(spec.start, start_buffer) = by_column(DType::s32, [&](Tensor& t, int64_t at, int64_t c) {
-      t.mutable_data<int32_t>()[static_cast<size_t>(at)] = scaling.starts[static_cast<size_t>(c)];
-    });
-    auto [access, buffer] = by_column(DType::f32, [&](Tensor& t, int64_t at, int64_t c) {
-      t.mutable_data<float>()[static_cast<size_t>(at)] = scaling.multipliers[static_cast<size_t>(c)];
-    });
-    spec.operands.push_back(std::move(access));
-    operand_buffers.push_back(buffer);
-    value = to_f32(value) * b.operand(0, DType::f32);
-    if (ty.quant) value = to_code_within(scaling.reach, value, ty.dtype, ty.quant->zero_point[0]);
-  }
-  spec.epilogue = b.finish(value);
+  Draft draft;
+  draft.origins = origins_of(node);
+  const GroupedSums sums = tx.quant ? code_sums(l, draft, spec, g, sum_scaling(tx, tw, ty, bias, weight_sums), ty)
+                                    : float_sums(l, draft, spec, g, bias, !window.halo.empty());
+  spec.epilogue = draft.expr.finish(sums.value);
+  spec.operands = draft.take_operands(spec.space.size());
 
   // Blocks of 16 columns of one group would reach into the next: then each has whole blocks of its own, and a copy
   // closes the gaps.
   const ValueId result = node.outputs[0];
-  const std::set<std::string> origins(node.origin.begin(), node.origin.end());
-  const bool whole = padded == columns;
-  const Placed place = CUPEL_TRY(new_place(result, whole));
+  const bool whole = g.padded() == g.columns;
+  const Placed place = CUPEL_TRY(l.places.fresh(result, whole));
   const std::vector<int64_t>& to = place.layout.strides;
-  const int64_t out_elem = element_bytes(ty.dtype), apart = groups * padded * out_elem;
   int64_t out_buffer = place.layout.buffer;
-  if (whole) {
-    spec.out = {ty.dtype, false, place.layout.offset, item_bytes(out_buffer), {columns * to[0], to[1], to[2], to[0]}};
-  } else {
-    out_buffer = add_buffer(node.name + "_groups", BufferPlace::arena, round_up(dims[1] * dims[2] * apart, 64));
-    spec.out = {ty.dtype, false, 0, item_bytes(out_buffer), {padded * out_elem, dims[2] * apart, apart, out_elem}};
-  }
-  const Access written = spec.out;
-  std::vector<int64_t> buffers = {out_buffer, x.layout.buffer, weights_buffer, start_buffer};
-  buffers.insert(buffers.end(), operand_buffers.begin(), operand_buffers.end());
-  const ContractSchedule schedule = start_schedule(spec, target_);
-  add_step({std::move(spec), schedule}, std::move(buffers), origins, whole ? std::optional(result) : std::nullopt,
-           whole ? &place : nullptr);
+  spec.out = l.steps.first_element(place.layout);
+  spec.out.strides = {g.columns * to[0], to[1], to[2], to[0]};
   if (!whole) {
-    MapSpec copy;
-    copy.space = {dims[1], dims[2], groups, columns};
-    copy.operands = {{ty.dtype,
-                      false,
-                      0,
-                      written.item_stride,
-                      {written.strides[1], written.strides[2], written.strides[0], written.strides[3]}}};
-    copy.out = {
-        ty.dtype, false, place.layout.offset, item_bytes(place.layout.buffer), {to[1], to[2], columns * to[0], to[0]}};
-    ExprBuilder c;
-    copy.value = c.finish(c.operand(0, ty.dtype));
-    add_step({std::move(copy), MapSchedule{}}, {place.layout.buffer, out_buffer}, origins, result, &place);
+    const int64_t elem = element_bytes(ty.dtype), apart = groups * g.padded() * elem,
+                  bytes = round_up(dims[1] * dims[2] * apart, 64);
+    out_buffer = l.steps.add_buffer(node.name + "_groups", BufferPlace::arena, bytes);
+    spec.out = {.dtype = ty.dtype, .item_stride = bytes, .strides = {g.padded() * elem, dims[2] * apart, apart, elem}};
   }
-  places_[result] = place;
+  Access written = spec.out;
+  const ContractSchedule schedule = start_schedule(spec, l.target);
+  l.steps.add({std::move(spec), schedule},
+              draft.buffers({out_buffer, x.layout.buffer, weights_buffer, sums.start_buffer}), draft.origins,
+              whole ? std::optional(result) : std::nullopt, whole ? &place : nullptr);
+  if (!whole) {
+    const std::vector<int64_t> s = written.strides;
+    written.strides = {s[1], s[2], s[0], s[3]};
+    Access closed = l.steps.first_element(place.layout);
+    closed.strides = {to[1], to[2], g.columns * to[0], to[0]};
+    add_copy(l, node, {dims[1], dims[2], groups, g.columns}, std::move(written), std::move(closed),
+             {place.layout.buffer, out_buffer}, &place);
+  }
+  l.places.set(result, place);
   return {};
 }
 

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 
-#include "lower/lowering.h"
+#include "lower/finish.h"
+#include "lower/op_lowerings.h"
 #include "ops/requantize.h"
 
 namespace cupel {
@@ -53,125 +54,119 @@ std::vector<Piece> runs(const std::vector<int64_t>& indices) {
 
 constexpr size_t kMostPieces = 256;
 
-}  // namespace
+// Which piece each dimension takes, one after another.
+struct PieceCopy {
+  Dims dims;
+  Access read, write;
+};
 
-// `dims`: of the piece; `read`, `write`: byte offsets and strides in it.
-void Lowering::copy_piece(NodeId id, const Placed& from, const Placed& to, const Dims& dims, int64_t read_offset,
-                          std::vector<int64_t> read, int64_t write_offset, std::vector<int64_t> write, bool last) {
-  const Node& node = graph_.node(id);
-  const auto item_bytes = [&](const Placed& p) {
-    return lowered_.program.buffers[static_cast<size_t>(p.layout.buffer)].item_bytes;
-  };
-  MapSpec spec;
-  spec.space = dims.empty() ? Dims{1} : dims;
-  read.resize(spec.space.size(), 0);
-  write.resize(spec.space.size(), 0);
-  spec.operands = {{from.layout.dtype, false, read_offset, item_bytes(from), std::move(read)}};
-  spec.out = {to.layout.dtype, false, write_offset, item_bytes(to), std::move(write)};
-  ExprBuilder b;
-  spec.value = b.finish(b.operand(0, from.layout.dtype));
-  const std::set<std::string> origins(node.origin.begin(), node.origin.end());
-  add_step({std::move(spec), MapSchedule{}}, {to.layout.buffer, from.layout.buffer}, origins,
-           last ? std::optional(node.outputs[0]) : std::nullopt, last ? &to : nullptr);
+// The copy of one piece of each dimension, which lie at `from` and `to`; nullopt where there is none of some dimension.
+std::optional<PieceCopy> piece_copy(const Steps& steps, const Placed& from, const Placed& to,
+                                    const std::vector<std::vector<Piece>>& along, size_t combination) {
+  PieceCopy copy{
+      .dims = Dims(along.size()), .read = steps.first_element(from.layout), .write = steps.first_element(to.layout)};
+  copy.read.strides.resize(along.size());
+  copy.write.strides = to.layout.strides;
+  for (size_t d = along.size(); d-- > 0;) {
+    if (along[d].empty()) return std::nullopt;
+    const Piece& p = along[d][combination % along[d].size()];
+    combination /= along[d].size();
+    copy.dims[d] = p.count;
+    copy.read.strides[d] = p.step * from.layout.strides[d];
+    copy.read.offset += p.source * from.layout.strides[d];
+    copy.write.offset += p.first * to.layout.strides[d];
+  }
+  return copy;
 }
 
-Status Lowering::lower_pad(NodeId id) {
-  const Node& node = graph_.node(id);
-  const ValueId result = node.outputs[0];
-  const TensorType& type = graph_.type(result);
-  const auto integers = [&](size_t i) {
-    std::vector<int64_t> values;
-    for (const Dim& d : *graph_.value(node.inputs[i]).contents) values.push_back(d.factor);
-    return values;
-  };
-  const Placed from = *CUPEL_TRY(place_of(node.inputs[0]));
-  const std::vector<int64_t> pads = integers(1);
+std::vector<int64_t> integers_of(const Graph& graph, ValueId v) {
+  std::vector<int64_t> values;
+  for (const Dim& d : *graph.value(v).contents) values.push_back(d.factor);
+  return values;
+}
+
+// Along each dimension of the item, what a Pad takes from its operand.
+Result<std::vector<std::vector<Piece>>> padded_dimensions(const Graph& graph, const Node& node, const Dims& dims) {
+  const std::vector<int64_t> pads = integers_of(graph, node.inputs[1]);
   const bool has_axes = node.inputs.size() > 3 && node.inputs[3].valid();
-  const std::vector<int64_t> axes = has_axes ? integers(3) : std::vector<int64_t>();
+  const std::vector<int64_t> axes = has_axes ? integers_of(graph, node.inputs[3]) : std::vector<int64_t>();
   const std::string mode = attr_text(node.attributes, "mode", "constant");
-  const size_t count = pads.size() / 2, rank = from.layout.dims.size();
-  std::vector<std::vector<Piece>> along(rank);
-  for (size_t d = 0; d < rank; ++d) along[d] = {{0, from.layout.dims[d], 0, 1}};
+  std::vector<std::vector<Piece>> along(dims.size());
+  for (size_t d = 0; d < dims.size(); ++d) along[d] = {{.count = dims[d]}};
+  const size_t count = pads.size() / 2;
   for (size_t i = 0; i < count; ++i) {
     int64_t axis = has_axes ? axes[i] : static_cast<int64_t>(i);
-    if (axis < 0) axis += static_cast<int64_t>(rank) + 1;
+    if (axis < 0) axis += static_cast<int64_t>(dims.size()) + 1;
     const int64_t before = pads[i], after = pads[count + i];
     if (before == 0 && after == 0) continue;
-    if (axis == 0) return unsupported("", "padding of the batch", "run the model with --engine reference");
+    if (axis == 0) return no_compiled_form("padding of the batch");
     const auto d = static_cast<size_t>(axis) - 1;
-    const int64_t crop = std::max<int64_t>(0, -before),
-                  kept = from.layout.dims[d] - crop - std::max<int64_t>(0, -after);
+    const int64_t crop = std::max<int64_t>(0, -before), kept = dims[d] - crop - std::max<int64_t>(0, -after);
     along[d] = padded_axis(mode, crop, kept, std::max<int64_t>(0, before), std::max<int64_t>(0, after));
   }
-  const Placed place = CUPEL_TRY(new_place(result, false));
-  const Walk walk = walk_of(result, place.layout.dims);
-  if (mode == "constant") {
-    float real = 0;
-    std::optional<int32_t> code;
-    if (node.inputs.size() > 2 && node.inputs[2].valid()) {
-      const auto& constant = graph_.value(node.inputs[2]).constant;
-      if (!constant)
-        return unsupported("", "padding with a value computed at run time has no compiled form yet",
-                           "run the model with --engine reference");
-      if (constant->dtype() == DType::f32) {
-        real = constant->data<float>()[0];
-      } else {
-        code = static_cast<int32_t>(constant->int_at(0));
-      }
+  return along;
+}
+
+// What a Pad writes everywhere before the pieces of its operand.
+Status fill_place(Lowering& l, const Node& node, const Placed& place) {
+  const TensorType& type = l.graph.type(node.outputs[0]);
+  float real = 0;
+  std::optional<int32_t> code;
+  if (node.inputs.size() > 2 && node.inputs[2].valid()) {
+    const auto& constant = l.graph.value(node.inputs[2]).constant;
+    if (!constant) return no_compiled_form("padding with a value computed at run time has no compiled form yet");
+    if (constant->dtype() == DType::f32) {
+      real = constant->data<float>()[0];
+    } else {
+      code = static_cast<int32_t>(constant->int_at(0));
     }
-    if (type.quant && !code)
-      code = ops::to_code(real * ops::inverse_scale(type.quant->scale[0]),
-                          ops::CodeRange(type.dtype, type.quant->zero_point[0]));
-    MapSpec fill;
-    fill.space = walk.space;
-    ExprBuilder b;
-    fill.value = b.finish(type.dtype == DType::f32 ? Scalar(real) : Scalar(code.value_or(0)));
-    fill.out = access(place, walk);
-    add_step({std::move(fill), MapSchedule{}}, {place.layout.buffer}, {node.origin.begin(), node.origin.end()},
-             std::nullopt, nullptr);
   }
-  // Every combination of pieces.
-  size_t total = 1;
-  for (const auto& pieces : along) total *= std::max<size_t>(1, pieces.size());
-  if (total > kMostPieces)
-    return unsupported("", fmt::format("padding by {} pieces has no compiled form yet", total),
-                       "run the model with --engine reference");
-  for (size_t n = 0; n < total; ++n) {
-    Dims dims(rank);
-    std::vector<int64_t> read(rank), write(rank);
-    int64_t read_offset = from.layout.offset, write_offset = place.layout.offset;
-    size_t rest = n;
-    bool empty = false;
-    for (size_t d = rank; d-- > 0;) {
-      if (along[d].empty()) {
-        empty = true;
-        continue;
-      }
-      const Piece& p = along[d][rest % along[d].size()];
-      rest /= along[d].size();
-      dims[d] = p.count;
-      read[d] = p.step * from.layout.strides[d];
-      write[d] = place.layout.strides[d];
-      read_offset += p.source * from.layout.strides[d];
-      write_offset += p.first * place.layout.strides[d];
-    }
-    if (!empty)
-      copy_piece(id, from, place, dims, read_offset, std::move(read), write_offset, std::move(write), n + 1 == total);
-  }
-  places_[result] = place;
+  if (type.quant && !code)
+    code = ops::to_code(real * ops::inverse_scale(type.quant->scale[0]),
+                        ops::CodeRange(type.dtype, type.quant->zero_point[0]));
+  const Walk walk = l.places.walk_of(node.outputs[0], place.layout.dims);
+  MapSpec fill;
+  fill.space = walk.space;
+  ExprBuilder b;
+  fill.value = b.finish(type.dtype == DType::f32 ? Scalar(real) : Scalar(code.value_or(0)));
+  fill.out = l.places.access(place, walk);
+  l.steps.add_unnamed({std::move(fill), MapSchedule{}}, {place.layout.buffer}, origins_of(node));
   return {};
 }
 
-Status Lowering::lower_gather(NodeId id, size_t dim) {
-  const Node& node = graph_.node(id);
-  const ValueId result = node.outputs[0];
-  const Tensor& indices = *graph_.value(node.inputs[1]).constant;
-  const Placed from = *CUPEL_TRY(place_of(node.inputs[0]));
-  const int64_t extent = from.layout.dims[dim];
-  const size_t rank = indices.dims().size();
+}  // namespace
+
+Status lower_pad(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  const Placed from = CUPEL_TRY(l.places.at(node.inputs[0]));
+  const auto along = CUPEL_TRY(padded_dimensions(l.graph, node, from.layout.dims));
+  const Placed place = CUPEL_TRY(l.places.fresh(node.outputs[0], false));
+  if (attr_text(node.attributes, "mode", "constant") == "constant") CUPEL_TRY(fill_place(l, node, place));
+  size_t total = 1;
+  for (const auto& pieces : along) total *= std::max<size_t>(1, pieces.size());
+  if (total > kMostPieces) return no_compiled_form(fmt::format("padding by {} pieces has no compiled form yet", total));
+  for (size_t n = 0; n < total; ++n)
+    if (auto copy = piece_copy(l.steps, from, place, along, n))
+      add_copy(l, node, std::move(copy->dims), std::move(copy->read), std::move(copy->write),
+               {place.layout.buffer, from.layout.buffer}, n + 1 == total ? &place : nullptr);
+  l.places.set(node.outputs[0], place);
+  return {};
+}
+
+namespace {
+
+// The dimension of the item that a Gather by constant indices looks along, in a value that has a place.
+Result<size_t> gathered_dim(const Graph& graph, const Node& node) {
+  int64_t axis = attr_int(node.attributes, "axis", 0);
+  if (axis < 0) axis += static_cast<int64_t>(graph.type(node.inputs[0]).shape.size());
+  if (axis == 0) return no_compiled_form("a Gather from the batch has no compiled form yet");
+  return static_cast<size_t>(axis) - 1;
+}
+
+// Each line of the indices, which are counted from behind where they are negative, as runs.
+std::vector<std::vector<Piece>> lines_of(const Tensor& indices, int64_t extent) {
   const int64_t length = indices.dims().back(), lines = indices.size() / std::max<int64_t>(1, length);
   std::vector<std::vector<Piece>> pieces;
-  size_t total = 0;
   for (int64_t line = 0; line < lines; ++line) {
     std::vector<int64_t> at;
     for (int64_t i = 0; i < length; ++i) {
@@ -179,28 +174,61 @@ Status Lowering::lower_gather(NodeId id, size_t dim) {
       at.push_back(index < 0 ? index + extent : index);
     }
     pieces.push_back(runs(at));
-    total += pieces.back().size();
   }
-  if (total > kMostPieces) return lower_gather_call(id);
-  const Placed place = CUPEL_TRY(new_place(result, false));
+  return pieces;
+}
+
+}  // namespace
+
+Status lower_element(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  Placed view{.layout = CUPEL_TRY(l.places.at(node.inputs[0])).layout};
+  const size_t dim = CUPEL_TRY(gathered_dim(l.graph, node));
+  const int64_t index = (*l.graph.value(node.inputs[1]).contents)[0].factor, extent = view.layout.dims[dim],
+                at = index < 0 ? index + extent : index;
+  if (at < 0 || at >= extent)
+    return bad_input("",
+                     fmt::format("index {} is outside dimension {} of {}", index, dim + 1,
+                                 to_text(l.graph.type(node.inputs[0]).shape)),
+                     "correct the model");
+  view.layout.offset += at * view.layout.strides[dim];
+  view.layout.dims.erase(view.layout.dims.begin() + static_cast<int64_t>(dim));
+  view.layout.strides.erase(view.layout.strides.begin() + static_cast<int64_t>(dim));
+  l.places.set(node.outputs[0], view);
+  return {};
+}
+
+Status lower_gather(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  const Tensor& indices = *l.graph.value(node.inputs[1]).constant;
+  const Placed from = CUPEL_TRY(l.places.at(node.inputs[0]));
+  const size_t dim = CUPEL_TRY(gathered_dim(l.graph, node)), rank = indices.dims().size();
+  const auto lines = lines_of(indices, from.layout.dims[dim]);
+  size_t total = 0;
+  for (const auto& pieces : lines) total += pieces.size();
+  if (total > kMostPieces) return lower_gather_call(l, id);
+  const Placed place = CUPEL_TRY(l.places.fresh(node.outputs[0], false));
   size_t done = 0;
-  for (int64_t line = 0; line < lines; ++line) {
+  for (size_t line = 0; line < lines.size(); ++line) {
     // Where the line lies: its index along all dimensions of the indices but the last.
-    int64_t line_offset = place.layout.offset, rest = line;
+    int64_t line_offset = 0, rest = static_cast<int64_t>(line);
     for (size_t d = rank - 1; d-- > 0; rest /= indices.dims()[d])
       line_offset += rest % indices.dims()[d] * place.layout.strides[dim + d];
-    for (const Piece& p : pieces[static_cast<size_t>(line)]) {
+    for (const Piece& p : lines[line]) {
       Dims dims = from.layout.dims;
-      std::vector<int64_t> read = from.layout.strides, write;
       dims[dim] = p.count;
-      read[dim] *= p.step;
-      for (size_t d = 0; d < dims.size(); ++d) write.push_back(place.layout.strides[d < dim ? d : d + rank - 1]);
-      const int64_t write_offset = line_offset + p.first * write[dim];
-      copy_piece(id, from, place, dims, from.layout.offset + p.source * from.layout.strides[dim], std::move(read),
-                 write_offset, std::move(write), ++done == total);
+      Access read = l.steps.first_element(from.layout), write = l.steps.first_element(place.layout);
+      read.offset += p.source * from.layout.strides[dim];
+      read.strides = from.layout.strides;
+      read.strides[dim] *= p.step;
+      for (size_t d = 0; d < dims.size(); ++d)
+        write.strides.push_back(place.layout.strides[d < dim ? d : d + rank - 1]);
+      write.offset += line_offset + p.first * write.strides[dim];
+      add_copy(l, node, std::move(dims), std::move(read), std::move(write), {place.layout.buffer, from.layout.buffer},
+               ++done == total ? &place : nullptr);
     }
   }
-  places_[result] = place;
+  l.places.set(node.outputs[0], place);
   return {};
 }
 

@@ -1,113 +1,86 @@
 // Depthwise convolution and pooling as window kernels.
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cstring>
 
-#include "lower/lowering.h"
-#include "lower/schedule.h"
-#include "ops/requantize.h"
+#include "lower/contraction.h"
+#include "lower/finish.h"
+#include "lower/op_lowerings.h"
+#include "lower/windows.h"
 
 namespace cupel {
 
-Result<Placed> Lowering::channels_place(ValueId value, int dim, Scalar& x) {
-  int64_t item_bytes = 0;
-  Placed place = CUPEL_TRY(planned_place(value, true, item_bytes));
-  const Dims& dims = place.layout.dims;
-  const int64_t elem = element_bytes(place.layout.dtype);
-  const auto channels = static_cast<size_t>(dim);
-  if (dim < 0 || dims[channels] == 1 || place.layout.strides[channels] == elem) return result_place(value, true, x);
-  // Dimensions behind the channels have extent 1.
-  place = {{-1, place.layout.dtype, dims, 0, std::vector<int64_t>(dims.size(), 0)}, {}, HaloFill::zero};
-  int64_t stride = round_up(dims[channels], 16) * elem;
-  place.layout.strides[channels] = elem;
-  for (size_t d = dims.size(); d-- > 0;) {
-    if (d == channels) continue;
-    place.layout.strides[d] = stride;
-    stride *= dims[d];
-  }
-  place.layout.buffer = add_buffer(graph_.value(value).name, BufferPlace::arena, round_up(stride, 64));
-  return place;
+namespace {
+
+// Weights of a depthwise convolution, taps outermost, channels padded to whole blocks.
+Tensor packed_numbers(const Tensor& weights, int64_t channels, int64_t padded, int64_t taps) {
+  Tensor packed(DType::f32, {taps, padded});
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t t = 0; t < taps; ++t)
+      packed.mutable_data<float>()[static_cast<size_t>(t * padded + c)] =
+          weights.data<float>()[static_cast<size_t>(c * taps + t)];
+  return packed;
 }
 
-Status Lowering::finish_window(NodeId id, WindowSpec spec, Draft& draft, Scalar value, Walk walk,
-                               std::vector<int64_t> buffers) {
-  walk.whole_blocks = true;
-  const Node& node = graph_.node(id);
-  const Absorbed nodes = absorbable(id, node.outputs[0]);
-  spec.space = walk.space;
-  value = CUPEL_TRY(absorb(draft, node.outputs[0], value, nodes, walk));
-  const ValueId result = take(id, nodes, node.outputs[0], draft);
-  const Placed place = CUPEL_TRY(channels_place(result, walk.item_dim.back(), value));
-  spec.epilogue = draft.expr.finish(value);
-  spec.out = access(place, walk);
-  spec.out.strides.back() = element_bytes(spec.out.dtype);
-  for (Access& a : draft.operands) a.strides.resize(walk.space.size(), 0);
-  spec.operands = std::move(draft.operands);
-  buffers.insert(buffers.begin(), place.layout.buffer);
-  buffers.insert(buffers.end(), draft.operand_buffers.begin(), draft.operand_buffers.end());
-  const WindowSchedule schedule = start_schedule(spec);
-  add_step({std::move(spec), schedule}, std::move(buffers), draft.origins, result, &place);
-  places_[result] = place;
-  return {};
+Tensor packed_codes(const Tensor& codes, int64_t padded) {
+  const int64_t channels = codes.dims()[0], taps = codes.dims()[1];
+  Tensor packed(DType::s8, {taps, padded});
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t t = 0; t < taps; ++t)
+      packed.mutable_data<int8_t>()[static_cast<size_t>(t * padded + c)] =
+          codes.data<int8_t>()[static_cast<size_t>(c * taps + t)];
+  return packed;
 }
 
-Status Lowering::lower_depthwise(NodeId id) {
-  const Node& node = graph_.node(id);
-  const TensorType &tx = graph_.type(node.inputs[0]), &tw = graph_.type(node.inputs[1]),
-                   &ty = graph_.type(node.outputs[0]);
-  const auto& weights = graph_.value(node.inputs[1]).constant;
-  const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
-  const Tensor* bias =
-      has_bias && graph_.value(node.inputs[2]).constant ? &*graph_.value(node.inputs[2]).constant : nullptr;
-  if (tx.shape.size() != 4 || !weights || (has_bias && !bias))
-    return unsupported("", "this depthwise convolution has no compiled form yet",
-                       "run the model with --engine reference");
-  const Window window = window_of(graph_, node);
-  const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, HaloFill::zero));
-  const Dims out_dims = CUPEL_TRY(item_dims(graph_, node.outputs[0]));
+std::vector<float> starts_of(const Tensor* bias, int64_t channels, int64_t padded) {
+  std::vector<float> start(static_cast<size_t>(padded), 0.0f);
+  for (int64_t c = 0; bias && c < channels; ++c)
+    start[static_cast<size_t>(c)] = bias->data<float>()[static_cast<size_t>(bias->size() == 1 ? 0 : c)];
+  return start;
+}
+
+}  // namespace
+
+Status lower_depthwise(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  const TensorType &tx = l.graph.type(node.inputs[0]), &tw = l.graph.type(node.inputs[1]),
+                   &ty = l.graph.type(node.outputs[0]);
+  const auto& weights = l.graph.value(node.inputs[1]).constant;
+  const Tensor* bias = constant_operand(l.graph, node, 2);
+  if (tx.shape.size() != 4 || !weights || (has_operand(node, 2) && !bias))
+    return no_compiled_form("this depthwise convolution has no compiled form yet");
+  const Window window = window_of(l.graph, node);
+  const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, HaloFill::zero));
+  const Dims out_dims = CUPEL_TRY(l.facts.item_dims(node.outputs[0]));
   const int64_t channels = out_dims[0], padded = round_up(channels, 16), taps = window.h.kernel * window.w.kernel;
   const Walk walk = image_walk(out_dims);
   WindowSpec spec;
   spec.kind = WindowKind::dot;
-  spec.a = window_access(x, window, element_bytes(x.layout.dtype));
+  spec.a = window_access(l.steps, x, window, element_bytes(x.layout.dtype));
   spec.loops = window_taps(x, window);
   Draft draft;
   int64_t start_buffer = 0;
   if (!tx.quant) {
-    Tensor packed(DType::f32, {taps, padded});
-    std::vector<float> start(static_cast<size_t>(padded), 0.0f);
-    for (int64_t c = 0; c < channels; ++c) {
-      if (bias) start[static_cast<size_t>(c)] = bias->data<float>()[static_cast<size_t>(bias->size() == 1 ? 0 : c)];
-      for (int64_t t = 0; t < taps; ++t)
-        packed.mutable_data<float>()[static_cast<size_t>(t * padded + c)] =
-            weights->data<float>()[static_cast<size_t>(c * taps + t)];
-    }
-    const int64_t buffer = add_constant(packed);
-    spec.weights = {DType::f32, true, 0, 0, {0, 0, 4}};
+    const int64_t buffer = l.steps.add_constant(packed_numbers(*weights, channels, padded, taps));
+    spec.weights = {.dtype = DType::f32, .constant = true, .strides = {0, 0, 4}};
     spec.weights_tap_stride = padded * 4;
-    spec.start = column_access(std::as_bytes(std::span(start)), DType::f32, 3, start_buffer);
+    const std::vector<float> start = starts_of(bias, channels, padded);
+    spec.start = l.expressions.column_access(std::as_bytes(std::span(start)), DType::f32, 3, start_buffer);
     Scalar sum = draft.expr.accumulator(0, ScalarType::f32);
     if (!window.halo.empty()) sum = sum + 0.0f;
-    return finish_window(id, std::move(spec), draft, sum, walk, {x.layout.buffer, buffer, start_buffer});
+    return finish_window(l, id, std::move(spec), draft, sum, walk, {x.layout.buffer, buffer, start_buffer});
   }
   const CenteredWeights centered = centered_weights(weights->reshaped({channels, taps}), tw);
-  const int64_t all_taps = centered.codes.dims()[1];
-  if (all_taps > taps) spec.loops.insert(spec.loops.begin(), {all_taps / taps, 0});
-  Tensor packed(DType::s8, {all_taps, padded});
-  for (int64_t c = 0; c < channels; ++c)
-    for (int64_t t = 0; t < all_taps; ++t)
-      packed.mutable_data<int8_t>()[static_cast<size_t>(t * padded + c)] =
-          centered.codes.data<int8_t>()[static_cast<size_t>(c * all_taps + t)];
+  if (const int64_t parts = centered.codes.dims()[1] / taps; parts > 1)
+    spec.loops.insert(spec.loops.begin(), {.count = parts, .stride = 0});
   SumScaling scaling = sum_scaling(tx, tw, ty, bias, centered.sums);
   scaling.starts.resize(static_cast<size_t>(padded), 0);
-  const int64_t buffer = add_constant(packed);
-  spec.weights = {DType::s8, true, 0, 0, {0, 0, 1}};
+  const int64_t buffer = l.steps.add_constant(packed_codes(centered.codes, padded));
+  spec.weights = {.dtype = DType::s8, .constant = true, .strides = {0, 0, 1}};
   spec.weights_tap_stride = padded;
-  spec.start = column_access(std::as_bytes(std::span(scaling.starts)), DType::s32, 3, start_buffer);
-  Scalar value = to_f32(draft.expr.accumulator(0, ScalarType::s32)) * column_constant(draft, scaling.multipliers, 3);
+  spec.start = l.expressions.column_access(std::as_bytes(std::span(scaling.starts)), DType::s32, 3, start_buffer);
+  Scalar value =
+      to_f32(draft.expr.accumulator(0, ScalarType::s32)) * l.expressions.column_constant(draft, scaling.multipliers, 3);
   if (ty.quant) value = to_code_within(scaling.reach, value, ty.dtype, ty.quant->zero_point[0]);
-  return finish_window(id, std::move(spec), draft, value, walk, {x.layout.buffer, buffer, start_buffer});
+  return finish_window(l, id, std::move(spec), draft, value, walk, {x.layout.buffer, buffer, start_buffer});
 }
 
 namespace {
@@ -132,26 +105,25 @@ std::vector<float> average_counts(const Window& w, int64_t height, int64_t width
 
 }  // namespace
 
-Status Lowering::lower_pool(NodeId id) {
-  const Node& node = graph_.node(id);
-  const TensorType &tx = graph_.type(node.inputs[0]), &ty = graph_.type(node.outputs[0]);
-  const bool greatest = node.op->name == "MaxPool";
+Status lower_pool(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  const TensorType &tx = l.graph.type(node.inputs[0]), &ty = l.graph.type(node.outputs[0]);
+  const bool greatest = window_fill(node) == HaloFill::least;
   if (tx.shape.size() != 4 || (!greatest && attr_int(node.attributes, "ceil_mode", 0) != 0))
-    return unsupported("",
-                       "pooling other than over two dimensions, or an average with ceil_mode, has no compiled form yet",
-                       "run the model with --engine reference");
-  const Dims in_dims = CUPEL_TRY(item_dims(graph_, node.inputs[0]));
-  const Window window = window_of(graph_, node);
-  const Placed x = CUPEL_TRY(image_place(node.inputs[0], window.halo, greatest ? HaloFill::least : HaloFill::zero));
-  const Walk walk = image_walk(CUPEL_TRY(item_dims(graph_, node.outputs[0])));
+    return no_compiled_form(
+        "pooling other than over two dimensions, or an average with ceil_mode, has no compiled form yet");
+  const Dims in_dims = CUPEL_TRY(l.facts.item_dims(node.inputs[0]));
+  const Window window = window_of(l.graph, node);
+  const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, window_fill(node)));
+  const Walk walk = image_walk(CUPEL_TRY(l.facts.item_dims(node.outputs[0])));
   WindowSpec spec;
   spec.kind = greatest ? WindowKind::max : WindowKind::sum;
-  spec.a = window_access(x, window, element_bytes(x.layout.dtype));
+  spec.a = window_access(l.steps, x, window, element_bytes(x.layout.dtype));
   spec.loops = window_taps(x, window);
   const bool codes = tx.quant.has_value();
   Draft draft;
   Scalar value = draft.expr.accumulator(0, codes ? ScalarType::s32 : ScalarType::f32);
-  if (greatest) return finish_window(id, std::move(spec), draft, value, walk, {x.layout.buffer});
+  if (greatest) return finish_window(l, id, std::move(spec), draft, value, walk, {x.layout.buffer});
 
   // Divisors by position.
   std::vector<float> factors =
@@ -165,12 +137,11 @@ Status Lowering::lower_pool(NodeId id) {
   }
   Scalar factor = factors[0];
   if (varies) {
-    draft.operand_buffers.push_back(add_constant(std::as_bytes(std::span(factors))));
-    draft.operands.push_back({DType::f32, true, 0, 0, {4 * walk.space[1], 4, 0}});
-    factor = draft.expr.operand(0, DType::f32);
+    factor = draft.add_operand({.dtype = DType::f32, .constant = true, .strides = {4 * walk.space[1], 4, 0}},
+                               l.steps.add_constant(std::as_bytes(std::span(factors))));
   }
   value = codes ? to_code(to_f32(value) * factor, ty.dtype, ty.quant->zero_point[0]) : value / factor;
-  return finish_window(id, std::move(spec), draft, value, walk, {x.layout.buffer});
+  return finish_window(l, id, std::move(spec), draft, value, walk, {x.layout.buffer});
 }
 
 }  // namespace cupel

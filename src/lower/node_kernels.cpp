@@ -1,8 +1,6 @@
 #include "lower/node_kernels.h"
 
-#include <algorithm>
 #include <unordered_map>
-#include <variant>
 
 namespace cupel {
 
@@ -29,15 +27,6 @@ std::vector<NodeKernel> node_kernels(const Graph& graph, const Lowered& lowered)
       step_of[first_of(last->second)] = step.name;
   for (size_t i = 0; i < rows.size(); ++i)
     if (const auto step = step_of.find(first_of(i)); step != step_of.end()) rows[i].step = step->second;
-  // A chain tells its last value alone; the nodes before it are known by their origins.
-  for (const Step& step : lowered.program.steps) {
-    if (!std::holds_alternative<ChainSpec>(step.kernel.spec)) continue;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const std::vector<std::string>& origin = graph.nodes()[i].origin;
-      if (rows[i].step.empty() && std::includes(step.origins.begin(), step.origins.end(), origin.begin(), origin.end()))
-        rows[i].step = step.name;
-    }
-  }
   return rows;
 }
 

@@ -197,6 +197,7 @@ Status reference_cast(const EvalContext& c) {
 namespace ops {
 const OpDef kCast{.name = "Cast",
                   .attributes = {{"saturate", AttributeKind::integer}, {"to", AttributeKind::integer, true}},
+                  .elements = Elements::elementwise,
                   .infer = infer_cast,
                   .fold_contents = fold_cast,
                   .reference = reference_cast,

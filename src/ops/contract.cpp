@@ -101,6 +101,10 @@ void contract_s32(int64_t rows, int64_t columns, int64_t depth, const int16_t* w
   blocked(sum_s32, rows, columns, depth, w, x, x_pitch, out, out_pitch);
 }
 
+bool is_plain_product(const Attributes& attributes) {
+  return attr_real(attributes, "alpha", 1) == 1 && attr_real(attributes, "beta", 1) == 1;
+}
+
 std::vector<int16_t> centered_codes(const Tensor& codes, const TensorType& type) {
   std::vector<int16_t> out(static_cast<size_t>(codes.size()));
   if (codes.empty()) return out;

@@ -17,6 +17,9 @@ void contract_f32(int64_t rows, int64_t columns, int64_t depth, const float* w, 
 void contract_s32(int64_t rows, int64_t columns, int64_t depth, const int16_t* w, const int16_t* x, int64_t x_pitch,
                   int32_t* out, int64_t out_pitch);
 
+// Whether the attributes of a contraction have no factors (alpha, beta) other than 1.
+bool is_plain_product(const Attributes& attributes);
+
 // Codes minus their zero point (per tensor, or per index of the quantized axis), as int16.
 std::vector<int16_t> centered_codes(const Tensor& codes, const TensorType& type);
 

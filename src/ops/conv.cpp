@@ -231,6 +231,8 @@ Cost cost(const Attributes& attributes, std::span<const TensorType* const> input
   return {element_count(*out) * (element_count(*w) / (*w)[0]), 0};
 }
 
+int64_t channel_axis(const Attributes&, int64_t) { return 0; }
+
 }  // namespace
 
 namespace ops {
@@ -245,6 +247,8 @@ const OpDef kConv{.name = "Conv",
                                  {"pads", AttributeKind::integers},
                                  {"strides", AttributeKind::integers}},
                   .quant_rule = QuantRule::contraction,
+                  .elements = Elements::windowed,
+                  .channel_axis = channel_axis,
                   .infer = infer,
                   .reference = reference,
                   .cost = cost,

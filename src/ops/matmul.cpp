@@ -14,6 +14,11 @@ namespace {
 
 using namespace ops;
 
+int64_t channel_axis_of_matmul(const Attributes&, int64_t weight_rank) { return weight_rank - 1; }
+int64_t channel_axis_of_gemm(const Attributes& attributes, int64_t) {
+  return attr_int(attributes, "transB", 0) != 0 ? 0 : 1;
+}
+
 // ---- MatMul
 
 Result<Types> infer_matmul(const InferContext& c) {
@@ -151,11 +156,11 @@ Result<Types> infer_gemm(const InferContext& c) {
   const GemmShape g = CUPEL_TRY(gemm_shape(c));
   const Shape out = {g.rows, g.columns};
   const auto& q = c.type(1).quant;
-  if (q && !q->per_tensor() && q->axis != (attr_int(c.attributes, "transB", 0) != 0 ? 0 : 1))
+  if (q && !q->per_tensor() && q->axis != channel_axis_of_gemm(c.attributes, 2))
     return unsupported("", fmt::format("weights with parameters along axis {}", q->axis),
                        "quantize weights per tensor or per output channel");
   const TensorType type = CUPEL_TRY(contraction_type(c, out));
-  if (c.type(0).quant && (attr_real(c.attributes, "alpha", 1) != 1 || attr_real(c.attributes, "beta", 1) != 1))
+  if (c.type(0).quant && !is_plain_product(c.attributes))
     return unsupported("", "alpha or beta other than 1 with codes", "keep this op in float");
   if (c.has(2)) {
     const auto fits = broadcast_shapes(out, c.shape(2));
@@ -238,6 +243,7 @@ const OpDef kMatMul{.name = "MatMul",
                     .min_inputs = 2,
                     .max_inputs = 2,
                     .quant_rule = QuantRule::contraction,
+                    .channel_axis = channel_axis_of_matmul,
                     .infer = infer_matmul,
                     .reference = reference_matmul,
                     .cost = cost_matmul,
@@ -282,6 +288,7 @@ const OpDef kGemm{.name = "Gemm",
                                  {"transA", AttributeKind::integer},
                                  {"transB", AttributeKind::integer}},
                   .quant_rule = QuantRule::contraction,
+                  .channel_axis = channel_axis_of_gemm,
                   .infer = infer_gemm,
                   .reference = reference_gemm,
                   .cost = cost_gemm,

@@ -208,6 +208,8 @@ const OpDef kBatchNormalization{.name = "BatchNormalization",
                                 .attributes = {{"epsilon", AttributeKind::real},
                                                {"momentum", AttributeKind::real},
                                                {"training_mode", AttributeKind::integer}},
+                                .elements = Elements::elementwise,
+                                .parameters_from = 1,
                                 .infer = infer_batch_normalization,
                                 .reference = reference_batch_normalization,
                                 .samples = {R"(graph "batch_normalization" stage imported opset 17 {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/op_table.h"
+
 namespace cupel {
 namespace {
 
@@ -64,7 +66,7 @@ ValueId BatchForms::reshape_to(ValueId x, std::vector<int64_t> target, const std
                                const std::string& output) {
   const ValueId constant = patch_.add_constant(
       node + "_target", Tensor::of<int64_t>({static_cast<int64_t>(target.size())}, std::span<const int64_t>(target)));
-  return patch_.add_named("Reshape", node, output, {x, constant});
+  return patch_.add_named(ops::kReshape, node, output, {x, constant});
 }
 
 ValueId BatchForms::reshaped(ValueId x, const Dims& dims, const std::string& node, const std::string& output) {
@@ -72,7 +74,7 @@ ValueId BatchForms::reshaped(ValueId x, const Dims& dims, const std::string& nod
 }
 
 ValueId BatchForms::batch_moved(ValueId x, const std::string& node) {
-  return patch_.add("Transpose", node, {x}, {{"perm", std::vector<int64_t>{1, 0, 2}}});
+  return patch_.add(ops::kTranspose, node, {x}, {{"perm", std::vector<int64_t>{1, 0, 2}}});
 }
 
 // The original order is [outer][batch][stride]; a batch of factor 1 moves without a change of shape.
@@ -85,7 +87,7 @@ ValueId BatchForms::item(ValueId v) {
     std::vector<int64_t> perm = {static_cast<int64_t>(p.at)};
     for (size_t d = 0; d < shape(v).size(); ++d)
       if (d != p.at) perm.push_back(static_cast<int64_t>(d));
-    return f.item = patch_.add("Transpose", name(v) + "_items", {f.original}, {{"perm", std::move(perm)}});
+    return f.item = patch_.add(ops::kTranspose, name(v) + "_items", {f.original}, {{"perm", std::move(perm)}});
   }
   const int64_t outer = element_count(item_dims(v)) / stride(v);
   ValueId x = f.original;
@@ -111,7 +113,7 @@ ValueId BatchForms::original(ValueId v) {
     std::vector<int64_t> perm;
     for (size_t d = 0; d < shape(v).size(); ++d)
       perm.push_back(d == p.at ? 0 : static_cast<int64_t>(d < p.at ? d + 1 : d));
-    x = patch_.add_named("Transpose", name(v), name(v), {item(v)}, {{"perm", std::move(perm)}});
+    x = patch_.add_named(ops::kTranspose, name(v), name(v), {item(v)}, {{"perm", std::move(perm)}});
   } else {
     const int64_t outer = element_count(item_dims(v)) / stride(v);
     x = together(v);

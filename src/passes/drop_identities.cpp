@@ -7,6 +7,7 @@
 #include <set>
 
 #include "ir/patch.h"
+#include "ops/op_table.h"
 #include "passes/pass.h"
 
 namespace cupel {
@@ -21,32 +22,36 @@ bool all_equal(const Graph& graph, ValueId id, float value) {
   return std::all_of(elements.begin(), elements.end(), [&](float e) { return e == value; });
 }
 
+bool commutes(const Node& node) { return is(node, ops::kAdd) || is(node, ops::kMul); }
+// The second operand that leaves the first as it is.
+std::optional<float> neutral_number(const Node& node) {
+  if (is(node, ops::kAdd) || is(node, ops::kSub)) return 0.0f;
+  if (is(node, ops::kMul) || is(node, ops::kDiv)) return 1.0f;
+  return std::nullopt;
+}
+
 // The operand the node repeats; an invalid id when it does something.
 ValueId repeated(const Graph& graph, const Node& node) {
-  const std::string_view op = node.op->name;
   if (node.inputs.empty() || !node.inputs[0].valid() || node.outputs.size() != 1) return {};
   const ValueId x = node.inputs[0];
   const TensorType &in = graph.type(x), &out = graph.type(node.outputs[0]);
   const bool same_type = in == out;
-  if (op == "Identity" || op == "Dropout") return x;
-  if (op == "Concat" && node.inputs.size() == 1 && same_type) return x;
+  if (is(node, ops::kIdentity) || is(node, ops::kDropout)) return x;
+  if (is(node, ops::kConcat) && node.inputs.size() == 1 && same_type) return x;
   if (!same_type) {
-    if ((op == "Add" || op == "Mul") && node.inputs[1].valid() && graph.type(node.inputs[1]) == out &&
-        all_equal(graph, x, op == "Add" ? 0.0f : 1.0f))
-      return node.inputs[1];
-    return {};
+    const std::optional<float> neutral = neutral_number(node);
+    const bool beside = neutral && commutes(node) && graph.type(node.inputs[1]) == out && all_equal(graph, x, *neutral);
+    return beside ? node.inputs[1] : ValueId{};
   }
-  if (op == "Cast" || op == "Reshape" || op == "Squeeze" || op == "Unsqueeze" || op == "Flatten" || op == "Expand")
-    return x;
-  if (op == "Transpose") {
+  if (changes_shape(*node.op) || is(node, ops::kCast) || is(node, ops::kExpand)) return x;
+  if (is(node, ops::kTranspose)) {
     const auto perm = attr_ints(node.attributes, "perm");
     bool straight = !perm.empty() || in.shape.size() < 2;
     for (size_t i = 0; i < perm.size(); ++i) straight = straight && perm[i] == static_cast<int64_t>(i);
     return straight ? x : ValueId{};
   }
-  if ((op == "Add" || op == "Sub") && node.inputs.size() == 2 && all_equal(graph, node.inputs[1], 0.0f)) return x;
-  if ((op == "Mul" || op == "Div") && node.inputs.size() == 2 && all_equal(graph, node.inputs[1], 1.0f)) return x;
-  return {};
+  const std::optional<float> neutral = neutral_number(node);
+  return neutral && all_equal(graph, node.inputs[1], *neutral) ? x : ValueId{};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ir/patch.h"
+#include "ops/op_table.h"
 #include "ops/requantize.h"
 #include "passes/match.h"
 #include "passes/pass.h"
@@ -14,8 +15,8 @@ namespace {
 // Bounds of the clamp; nullopt for any other node.
 std::optional<std::pair<float, float>> clamp_bounds(const Match& m, const Node& node) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  if (node.op->name == "Relu") return std::pair(0.0f, kInfinity);
-  if (node.op->name != "Clip") return std::nullopt;
+  if (is(node, ops::kRelu)) return std::pair(0.0f, kInfinity);
+  if (!is(node, ops::kClip)) return std::nullopt;
   std::pair<float, float> bounds{-kInfinity, kInfinity};
   for (size_t i = 1; i < node.inputs.size(); ++i) {
     if (!node.inputs[i].valid()) continue;
@@ -51,7 +52,7 @@ Result<Graph> run_drop_redundant_clamps(const Graph& graph, const PassContext&) 
     bool redundant = true;
     for (NodeId user : m.users(node.outputs[0])) {
       const Node& q = graph.node(user);
-      redundant = redundant && q.op->name == "QuantizeLinear" && saturation_repeats(graph.type(q.outputs[0]), *bounds);
+      redundant = redundant && is(q, ops::kQuantizeLinear) && saturation_repeats(graph.type(q.outputs[0]), *bounds);
     }
     if (!redundant) continue;
     const NodeId clamp{static_cast<int32_t>(n)};
@@ -63,8 +64,8 @@ Result<Graph> run_drop_redundant_clamps(const Graph& graph, const PassContext&) 
       patch.begin_edit();
       patch.stands_for(clamp);
       patch.remove(user);
-      patch.replace(q.outputs[0], patch.add_named(q.op->name, q.name, graph.value(q.outputs[0]).name, {node.inputs[0]},
-                                                  q.attributes));
+      patch.replace(q.outputs[0],
+                    patch.add_named(*q.op, q.name, graph.value(q.outputs[0]).name, {node.inputs[0]}, q.attributes));
     }
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);

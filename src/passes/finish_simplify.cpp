@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "ir/patch.h"
+#include "ops/op_table.h"
 #include "passes/pass.h"
 
 namespace cupel {
@@ -17,7 +18,7 @@ Result<Graph> run_finish_simplify(const Graph& graph, const PassContext&) {
       return unsupported(node_place(node),
                          "its result depends on data or on a dimension that is not known before the run",
                          "export the model with constant shapes; only the batch may be symbolic");
-    if (node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear") out.stage = Stage::quantized;
+    if (is_linear_conversion(*node.op)) out.stage = Stage::quantized;
   }
   std::string symbol;
   for (const Value& v : out.values())

@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "ir/patch.h"
+#include "ops/contract.h"
+#include "ops/op_table.h"
 #include "passes/pass.h"
 
 namespace cupel {
@@ -34,15 +36,11 @@ std::optional<Affine> affine_of(const Graph& graph, const Node& norm) {
 
 // Axis of the output channels in the weights of a contraction; −1 when the fold does not apply.
 int64_t channel_axis(const Graph& graph, const Node& node) {
-  const size_t weight_rank = graph.type(node.inputs[1]).shape.size();
-  if (node.op->name == "Conv") return 0;
-  if (weight_rank != 2 || graph.type(node.outputs[0]).shape.size() != 2)
-    return -1;  // BatchNormalization's channel is axis 1
-  if (node.op->name == "MatMul") return 1;
-  if (node.op->name != "Gemm" || attr_real(node.attributes, "alpha", 1) != 1 ||
-      attr_real(node.attributes, "beta", 1) != 1)
-    return -1;
-  return attr_int(node.attributes, "transB", 0) != 0 ? 0 : 1;
+  const auto weight_rank = static_cast<int64_t>(graph.type(node.inputs[1]).shape.size());
+  // BatchNormalization's channel is axis 1.
+  const bool fits = is(node, ops::kConv) || (weight_rank == 2 && graph.type(node.outputs[0]).shape.size() == 2);
+  if (!fits || !ops::is_plain_product(node.attributes)) return -1;
+  return node.op->channel_axis(node.attributes, weight_rank);
 }
 
 }  // namespace
@@ -53,7 +51,7 @@ Result<Graph> run_fold_batch_norm(const Graph& graph, const PassContext&) {
   const auto producers = graph.producers();
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& norm = graph.nodes()[n];
-    if (norm.op->name != "BatchNormalization") continue;
+    if (!is(norm, ops::kBatchNormalization)) continue;
     const ValueId x = norm.inputs[0];
     const NodeId before = producers[static_cast<size_t>(x.index)];
     if (!before.valid() || users[static_cast<size_t>(x.index)].size() != 1 || graph.is_output(x)) continue;
@@ -86,11 +84,11 @@ Result<Graph> run_fold_batch_norm(const Graph& graph, const PassContext&) {
     const std::string& result = graph.value(norm.outputs[0]).name;
     const ValueId new_w = patch.add_constant(graph.value(node.inputs[1]).name + "_folded", std::move(weights));
     const ValueId new_b = patch.add_constant(node.name + "_bias", std::move(bias));
-    if (node.op->name == "MatMul") {
-      patch.replace(norm.outputs[0], patch.add_named("Gemm", node.name, result, {node.inputs[0], new_w, new_b}));
+    if (is(node, ops::kMatMul)) {
+      patch.replace(norm.outputs[0], patch.add_named(ops::kGemm, node.name, result, {node.inputs[0], new_w, new_b}));
     } else {
       patch.replace(norm.outputs[0],
-                    patch.add_named(node.op->name, node.name, result, {node.inputs[0], new_w, new_b}, node.attributes));
+                    patch.add_named(*node.op, node.name, result, {node.inputs[0], new_w, new_b}, node.attributes));
     }
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);

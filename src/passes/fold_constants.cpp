@@ -4,6 +4,7 @@
 // Dequantization of constants stays in a Graph with Q/DQ nodes: it is how that holds quantized weights. In an integer
 // Graph constants between codes and numbers become what they stand for.
 #include "ir/patch.h"
+#include "ops/op_table.h"
 #include "passes/pass.h"
 #include "reference/interpreter.h"
 
@@ -18,7 +19,7 @@ Result<Graph> run_fold_constants(const Graph& graph, const PassContext& context)
   for (size_t i = 0; i < known.size(); ++i) known[i] = graph.values()[i].constant;
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
-    if (!node.op->reference || node.op->name == "QuantizeLinear" || node.op->name == "DequantizeLinear") continue;
+    if (!node.op->reference || is_linear_conversion(*node.op)) continue;
     bool foldable = true;
     std::vector<const Tensor*> operands;
     for (ValueId id : node.inputs) {

@@ -11,6 +11,8 @@
 #include <functional>
 
 #include "ir/patch.h"
+#include "ops/contract.h"
+#include "ops/op_table.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 #include "quant/plan.h"
@@ -29,7 +31,7 @@ QuantParams linear_params(const Node& node) {
 // The codes that a float value dequantizes; invalid when it is not the result of a dequantize node with the codes' own
 // parameters.
 ValueId codes_of(const Match& m, ValueId v) {
-  const Node* dq = m.producer(v, "DequantizeLinear");
+  const Node* dq = m.producer(v, ops::kDequantizeLinear);
   if (!dq) return {};
   const auto& quant = m.graph().type(dq->inputs[0]).quant;
   return quant && *quant == linear_params(*dq) ? dq->inputs[0] : ValueId{};
@@ -45,26 +47,19 @@ Result<std::optional<Graph>> move_boundaries(const Graph& graph) {
     const NodeId id{static_cast<int32_t>(n)};
     if (const ValueId codes = codes_of(m, node.inputs[0]);
         codes.valid() && graph.type(codes).quant->per_tensor() && is_eight_bit(graph.type(codes))) {
-      const Node& dq = *m.producer(node.inputs[0], "DequantizeLinear");
+      const Node& dq = *m.producer(node.inputs[0], ops::kDequantizeLinear);
       patch.begin_edit();
       patch.remove(id);
-      std::vector<ValueId> inputs = node.inputs;
-      inputs[0] = codes;
-      if (node.op->name == "Pad" && inputs.size() > 2) inputs[2] = {};
       std::vector<std::string> names;
-      std::vector<TensorType> types;
-      for (ValueId v : node.outputs) {
-        names.push_back(graph.value(v).name + "_codes");
-        types.push_back({graph.type(codes).dtype, graph.type(v).shape, graph.type(codes).quant});
-      }
-      const auto moved = patch.add_multi(node.op->name, node.name, names, inputs, node.attributes, types);
+      for (ValueId v : node.outputs) names.push_back(graph.value(v).name + "_codes");
+      const auto moved = add_on_codes(patch, node, codes, graph.type(codes), std::move(names));
       for (size_t i = 0; i < moved.size(); ++i)
-        patch.replace(node.outputs[i], patch.add_named(dq.op->name, dq.name, graph.value(node.outputs[i]).name,
-                                                       {moved[i]}, dq.attributes));
+        patch.replace(node.outputs[i],
+                      patch.add_named(*dq.op, dq.name, graph.value(node.outputs[i]).name, {moved[i]}, dq.attributes));
       continue;
     }
     const NodeId user = node.outputs.size() == 1 ? m.only_user(node.outputs[0]) : NodeId{};
-    if (!user.valid() || graph.node(user).op->name != "QuantizeLinear") continue;
+    if (!user.valid() || !is(graph.node(user), ops::kQuantizeLinear)) continue;
     const Node& q = graph.node(user);
     const TensorType& codes = graph.type(q.outputs[0]);
     if (!codes.quant->per_tensor() || codes_of(m, node.inputs[0]).valid()) continue;
@@ -72,12 +67,9 @@ Result<std::optional<Graph>> move_boundaries(const Graph& graph) {
     patch.remove(id);
     patch.remove(user);
     const ValueId x = node.inputs[0];
-    std::vector<ValueId> inputs = node.inputs;
-    inputs[0] = patch.add(q.op->name, q.name + "_before_" + node.name, {x}, q.attributes,
-                          TensorType{codes.dtype, graph.type(x).shape, codes.quant});
-    if (node.op->name == "Pad" && inputs.size() > 2) inputs[2] = {};
-    patch.replace(q.outputs[0], patch.add_named(node.op->name, node.name, graph.value(q.outputs[0]).name, inputs,
-                                                node.attributes, codes));
+    const ValueId early = patch.add(*q.op, q.name + "_before_" + node.name, {x}, q.attributes,
+                                    TensorType{codes.dtype, graph.type(x).shape, codes.quant});
+    patch.replace(q.outputs[0], add_on_codes(patch, node, early, codes, {graph.value(q.outputs[0]).name})[0]);
   }
   if (patch.empty()) return std::optional<Graph>();
   return std::optional<Graph>(CUPEL_TRY(apply_patch(patch)));
@@ -107,8 +99,7 @@ class Integerizer {
         case QuantRule::unary:
         case QuantRule::concat: on_codes(id); break;
         case QuantRule::none:
-          if (node.op->name != "QuantizeLinear" && node.op->name != "DequantizeLinear")
-            refuse(node, "the op has no integer meaning");
+          if (!is_linear_conversion(*node.op)) refuse(node, "the op has no integer meaning");
           break;
         case QuantRule::same: break;
       }
@@ -134,11 +125,11 @@ class Integerizer {
     Sink s;
     for (NodeId user = m_.only_user(v); user.valid(); user = m_.only_user(v)) {
       const Node& node = graph_.node(user);
-      if (node.op->name == "QuantizeLinear") {
+      if (is(node, ops::kQuantizeLinear)) {
         if (graph_.type(node.outputs[0]).quant->per_tensor()) s.quantize = user;
         return s;
       }
-      if ((node.op->name != "Relu" && node.op->name != "Clip") || node.inputs[0] != v) return s;
+      if (!is_clamp(node) || node.inputs[0] != v) return s;
       s.clamps.push_back(user);
       v = node.outputs[0];
     }
@@ -174,10 +165,10 @@ class Integerizer {
     if (sink.clamps.empty()) {
       take(sink.quantize);
       patch_.replace(q.outputs[0],
-                     patch_.add_named(node.op->name, node.name, result, std::move(inputs), node.attributes, type));
+                     patch_.add_named(*node.op, node.name, result, std::move(inputs), node.attributes, type));
       return;
     }
-    ValueId v = patch_.add(node.op->name, node.name, std::move(inputs), node.attributes, type);
+    ValueId v = patch_.add(*node.op, node.name, std::move(inputs), node.attributes, type);
     for (size_t i = 0; i < sink.clamps.size(); ++i) {
       const Node& clamp = graph_.node(sink.clamps[i]);
       patch_.begin_edit();
@@ -186,7 +177,7 @@ class Integerizer {
       if (last) take(sink.quantize);
       std::vector<ValueId> operands = clamp.inputs;
       operands[0] = v;
-      v = patch_.add_named(clamp.op->name, clamp.name, last ? result : clamp.name + "_codes", std::move(operands),
+      v = patch_.add_named(*clamp.op, clamp.name, last ? result : clamp.name + "_codes", std::move(operands),
                            clamp.attributes, type);
     }
     patch_.replace(q.outputs[0], v);
@@ -224,15 +215,14 @@ class Integerizer {
     const auto& weights = graph_.value(w).constant;
     if (!weights) {
       const Shape& shape = tx.shape;
-      const bool columns = node.op->name == "Gemm" && attr_int(node.attributes, "transA", 0) != 0;
+      const bool columns = is(node, ops::kGemm) && attr_int(node.attributes, "transA", 0) != 0;
       const int64_t depth =
-          node.op->name == "Conv" ? channel_volume(tw.shape) : (columns ? shape.front() : shape.back()).factor;
+          is(node, ops::kConv) ? channel_volume(tw.shape) : (columns ? shape.front() : shape.back()).factor;
       int64_t max_w = 0;
       for (int32_t zero : tw.quant->zero_point) max_w = std::max(max_w, reach(tw, zero));
       return depth * max_x * max_w < (int64_t{1} << 31);
     }
-    const bool rows =
-        node.op->name == "Conv" || (node.op->name == "Gemm" && attr_int(node.attributes, "transB", 0) != 0);
+    const bool rows = channel_axis(node) == 0;
     const Dims& dims = weights->dims();
     // A vector is one output channel.
     const int64_t channels = dims.size() < 2 ? 1 : rows ? dims[0] : dims.back();
@@ -263,9 +253,7 @@ class Integerizer {
       return refuse(
           node, fmt::format("its weights have quantization parameters along axis {}, which is not the output channel",
                             tw.quant->axis));
-    if (node.op->name == "Gemm" &&
-        (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1))
-      return refuse(node, "alpha or beta is not 1");
+    if (!ops::is_plain_product(node.attributes)) return refuse(node, "alpha or beta is not 1");
     const bool has_bias = node.inputs.size() > 2 && node.inputs[2].valid();
     const ValueId bias =
         has_bias ? integer_bias(node.inputs[2], tx, tw, tw.shape[static_cast<size_t>(channel_axis(node))]) : ValueId{};
@@ -281,14 +269,13 @@ class Integerizer {
     if (sink.quantize.valid()) return replace_into(id, sink, std::move(inputs));
     patch_.begin_edit();
     take(id);
-    patch_.replace(node.outputs[0], patch_.add_named(node.op->name, node.name, graph_.value(node.outputs[0]).name,
+    patch_.replace(node.outputs[0], patch_.add_named(*node.op, node.name, graph_.value(node.outputs[0]).name,
                                                      std::move(inputs), node.attributes));
   }
 
+  // Of the weights.
   int64_t channel_axis(const Node& node) const {
-    if (node.op->name == "Conv") return 0;
-    if (node.op->name == "MatMul") return static_cast<int64_t>(graph_.type(node.inputs[1]).shape.size()) - 1;
-    return attr_int(node.attributes, "transB", 0) != 0 ? 0 : 1;
+    return node.op->channel_axis(node.attributes, static_cast<int64_t>(graph_.type(node.inputs[1]).shape.size()));
   }
 
   // A bias whose scale is not the product of scales is added in float (docs/quantization.md 3).
@@ -297,18 +284,18 @@ class Integerizer {
     const Shape& bias_shape = graph_.type(node.inputs[2]).shape;
     patch_.begin_edit();
     take(id);
-    const ValueId product = patch_.add(node.op->name, node.name, std::move(inputs), node.attributes);
+    const ValueId product = patch_.add(*node.op, node.name, std::move(inputs), node.attributes);
     ValueId bias = node.inputs[2];
-    if (node.op->name == "Conv") {
+    if (is(node, ops::kConv)) {
       std::vector<int64_t> target(graph_.type(node.outputs[0]).shape.size() - 1, 1);
       target[0] = bias_shape[0].factor;
       const ValueId shape = patch_.add_constant(
           node.name + "_bias_shape",
           Tensor::of<int64_t>({static_cast<int64_t>(target.size())}, std::span<const int64_t>(target)));
-      bias = patch_.add("Reshape", node.name + "_bias", {bias, shape});
+      bias = patch_.add(ops::kReshape, node.name + "_bias", {bias, shape});
     }
-    patch_.replace(node.outputs[0], patch_.add_named("Add", node.name + "_add_bias", graph_.value(node.outputs[0]).name,
-                                                     {product, bias}));
+    patch_.replace(node.outputs[0], patch_.add_named(ops::kAdd, node.name + "_add_bias",
+                                                     graph_.value(node.outputs[0]).name, {product, bias}));
   }
 
   void on_codes(NodeId id) {
@@ -341,7 +328,7 @@ class Integerizer {
   // Q/DQ nodes that no op absorbed.
   Status boundary(NodeId id) {
     const Node& node = graph_.node(id);
-    const bool quantize = node.op->name == "QuantizeLinear", dequantize = node.op->name == "DequantizeLinear";
+    const bool quantize = is(node, ops::kQuantizeLinear), dequantize = is(node, ops::kDequantizeLinear);
     if (!quantize && !dequantize) return {};
     const ValueId result = node.outputs[0];
     patch_.begin_edit();
@@ -354,8 +341,9 @@ class Integerizer {
       if (both && graph_.type(codes) == graph_.type(result) && !graph_.is_output(result)) {
         patch_.replace(result, codes);
       } else {
-        patch_.replace(result, patch_.add_named(both ? "Requantize" : "Quantize", node.name, graph_.value(result).name,
-                                                {both ? codes : node.inputs[0]}, {}, graph_.type(result)));
+        patch_.replace(result,
+                       patch_.add_named(both ? ops::kRequantize : ops::kQuantize, node.name, graph_.value(result).name,
+                                        {both ? codes : node.inputs[0]}, {}, graph_.type(result)));
       }
       return {};
     }
@@ -364,7 +352,7 @@ class Integerizer {
       return unsupported(node_place(node),
                          "it dequantizes codes with parameters other than those they were quantized with",
                          "quantize the model again");
-    patch_.replace(result, patch_.add_named("Dequantize", node.name, graph_.value(result).name, {node.inputs[0]}));
+    patch_.replace(result, patch_.add_named(ops::kDequantize, node.name, graph_.value(result).name, {node.inputs[0]}));
     return {};
   }
 

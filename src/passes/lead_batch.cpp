@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/op_table.h"
 #include "ops/rules.h"
 #include "passes/batch_forms.h"
 #include "passes/pass.h"
@@ -49,41 +50,31 @@ class LeadBatch {
   }
 
   bool apply_rule() {
-    constexpr std::pair<std::string_view, Rule> kRules[] = {
-        {"Transpose", &LeadBatch::transpose},
-        {"Reshape", &LeadBatch::reshape},
-        {"Flatten", &LeadBatch::reshape},
-        {"Squeeze", &LeadBatch::reshape},
-        {"Unsqueeze", &LeadBatch::reshape},
-        {"MatMul", &LeadBatch::matmul},
-        {"Gemm", &LeadBatch::gemm},
-        {"Softmax", &LeadBatch::softmax},
-        {"LogSoftmax", &LeadBatch::softmax},
-        {"LayerNormalization", &LeadBatch::layer_normalization},
-        {"ReduceMean", &LeadBatch::reduce},
-        {"ReduceSum", &LeadBatch::reduce},
-        {"ReduceMax", &LeadBatch::reduce},
-        {"ReduceMin", &LeadBatch::reduce},
-        {"ArgMax", &LeadBatch::arg_max},
-        {"Slice", &LeadBatch::slice},
-        {"Split", &LeadBatch::split},
-        {"Gather", &LeadBatch::gather},
-        {"Concat", &LeadBatch::concat},
-        {"Pad", &LeadBatch::pad},
-        {"Tile", &LeadBatch::tile},
-        {"Expand", &LeadBatch::expand},
-        {"QuantizeLinear", &LeadBatch::quantize},
-        {"DequantizeLinear", &LeadBatch::quantize},
+    // Ops that move or combine elements along dimensions of their own; what else there is says OpDef::elements.
+    static constexpr std::pair<const OpDef*, Rule> kRules[] = {
+        {&ops::kTranspose, &LeadBatch::transpose},
+        {&ops::kMatMul, &LeadBatch::matmul},
+        {&ops::kGemm, &LeadBatch::gemm},
+        {&ops::kSoftmax, &LeadBatch::along_axis},
+        {&ops::kLogSoftmax, &LeadBatch::along_axis},
+        {&ops::kArgMax, &LeadBatch::along_axis},
+        {&ops::kLayerNormalization, &LeadBatch::layer_normalization},
+        {&ops::kReduceMean, &LeadBatch::reduce},
+        {&ops::kReduceSum, &LeadBatch::reduce},
+        {&ops::kReduceMax, &LeadBatch::reduce},
+        {&ops::kReduceMin, &LeadBatch::reduce},
+        {&ops::kSlice, &LeadBatch::slice},
+        {&ops::kSplit, &LeadBatch::split},
+        {&ops::kGather, &LeadBatch::gather},
+        {&ops::kConcat, &LeadBatch::concat},
+        {&ops::kPad, &LeadBatch::pad},
+        {&ops::kTile, &LeadBatch::tile},
+        {&ops::kExpand, &LeadBatch::expand},
     };
-    constexpr std::string_view kElementwise[] = {
-        "Add",      "Sub",         "Mul",        "Div",       "Pow",  "Mod",   "Max",  "Min",       "Equal",
-        "Greater",  "Less",        "Not",        "And",       "Or",   "Where", "Relu", "LeakyRelu", "Clip",
-        "Sigmoid",  "HardSigmoid", "Silu",       "HardSwish", "Gelu", "Tanh",  "Erf",  "Exp",       "Log",
-        "Softplus", "Sqrt",        "Reciprocal", "Neg",       "Abs",  "Floor", "Ceil", "Round",     "Cast"};
-    const std::string_view op = node_->op->name;
-    if (std::find(std::begin(kElementwise), std::end(kElementwise), op) != std::end(kElementwise)) return elementwise();
+    if (changes_shape(*node_->op)) return reshape();
+    if (is_elementwise(*node_->op)) return elementwise();
     const auto rule =
-        std::find_if(std::begin(kRules), std::end(kRules), [&](const auto& row) { return row.first == op; });
+        std::find_if(std::begin(kRules), std::end(kRules), [&](const auto& row) { return row.first == node_->op; });
     return rule != std::end(kRules) && (this->*rule->second)();
   }
 
@@ -109,6 +100,9 @@ class LeadBatch {
   ValueId out() const { return node_->outputs[0]; }
   const std::string& name_of(ValueId v) const { return graph_.value(v).name; }
   bool is_static_value(ValueId v) const { return v.valid() && !forms_.place(v); }
+  bool is_one_element(ValueId v) const {
+    return std::all_of(shape(v).begin(), shape(v).end(), [](const Dim& d) { return d == Dim(1); });
+  }
   int64_t attr(std::string_view name, int64_t fallback) const { return attr_int(node_->attributes, name, fallback); }
   static size_t axis_of(int64_t axis, size_t rank) {
     return static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(rank) : axis);
@@ -139,14 +133,14 @@ class LeadBatch {
   }
   // The same op on other operands, giving the item form of the result.
   bool give(std::vector<ValueId> inputs, Attributes attributes) {
-    forms_.give_item(out(), patch_.add_named(node_->op->name, node_->name, name_of(out()), std::move(inputs),
-                                             std::move(attributes)));
+    forms_.give_item(
+        out(), patch_.add_named(*node_->op, node_->name, name_of(out()), std::move(inputs), std::move(attributes)));
     return true;
   }
   // The node as it is on the row forms of its operands.
   bool give_rows(std::vector<ValueId> inputs) {
-    forms_.give_rows(
-        out(), patch_.add_named(node_->op->name, node_->name, name_of(out()), std::move(inputs), node_->attributes));
+    forms_.give_rows(out(),
+                     patch_.add_named(*node_->op, node_->name, name_of(out()), std::move(inputs), node_->attributes));
     return true;
   }
   // The item form of the result has the elements of `x`, which is such a form of an operand.
@@ -195,7 +189,7 @@ class LeadBatch {
     const std::string name = name_of(v) + "_item";
     if (const Value& value = graph_.value(v); value.constant && !value.type.quant)
       return patch_.add_constant(name, value.constant->reshaped(dims));
-    return patch_.add("Reshape", name, {v, integer_operand("item", dims)});
+    return patch_.add(ops::kReshape, name, {v, integer_operand("item", dims)});
   }
 
   // ---- the rules: false, with nothing changed, where one does not hold
@@ -230,6 +224,9 @@ class LeadBatch {
 
   bool elementwise() {
     if (node_->outputs.size() != 1 || !forms_.place(out())) return false;
+    if (attr("axis", -1) >= 0) return along_axis();  // parameters in attributes, along one dimension
+    for (size_t i = static_cast<size_t>(node_->op->parameters_from); i < node_->inputs.size(); ++i)
+      if (in(i).valid() && !is_one_element(in(i))) return false;  // they lie along a dimension
     const BatchPlace* p = common_place(node_->inputs, rank(out()));
     if (!p) return false;
     bool all_rows = forms_.place(out())->at == 0, all_items = true;
@@ -247,16 +244,6 @@ class LeadBatch {
     }
     for (ValueId v : node_->inputs) inputs.push_back(spread(v, place.at, place.factor, rank(out())));
     return give(std::move(inputs), node_->attributes);
-  }
-
-  bool quantize() {
-    const ValueId x = in(0);
-    const int64_t axis = attr("axis", -1);
-    if (axis < 0) return elementwise();
-    const BatchPlace* p = forms_.place(x);
-    if (!p || static_cast<size_t>(axis) == p->at) return false;
-    claim(p->inner);
-    return give({forms_.item(x)}, with_axis(forms_.item_axis(x, static_cast<size_t>(axis))));
   }
 
   bool matmul() {
@@ -291,12 +278,14 @@ class LeadBatch {
     return give_rows(std::move(inputs));
   }
 
-  bool softmax() {
+  // Softmax, ArgMax and what else works along one dimension, and on each of the others alone.
+  bool along_axis() {
     const ValueId x = in(0);
-    const size_t axis = axis_of(attr("axis", -1), rank(x));
-    const BatchPlace& p = *forms_.place(x);
-    if (axis == p.at) return false;
-    claim(p.inner);
+    const int64_t standard = is(*node_, ops::kArgMax) ? 0 : -1;
+    const BatchPlace* p = forms_.place(x);
+    const size_t axis = axis_of(attr("axis", standard), rank(x));
+    if (!p || axis == p->at) return false;
+    claim(p->inner);
     return give({forms_.item(x)}, with_axis(forms_.item_axis(x, axis)));
   }
 
@@ -326,15 +315,6 @@ class LeadBatch {
     }
     claim(p->inner);
     return give({forms_.item(x), integer_operand("axes", item_axes)}, node_->attributes);
-  }
-
-  bool arg_max() {
-    const ValueId x = in(0);
-    const size_t axis = axis_of(attr("axis", 0), rank(x));
-    const BatchPlace& p = *forms_.place(x);
-    if (axis == p.at) return false;
-    claim(p.inner);
-    return give({forms_.item(x)}, with_axis(forms_.item_axis(x, axis)));
   }
 
   bool slice() {
@@ -382,7 +362,7 @@ class LeadBatch {
     }
     std::vector<ValueId> inputs = node_->inputs;
     inputs[0] = forms_.item(x);
-    const auto parts = patch_.add_multi("Split", node_->name, std::move(names), std::move(inputs),
+    const auto parts = patch_.add_multi(ops::kSplit, node_->name, std::move(names), std::move(inputs),
                                         with_axis(forms_.item_axis(x, axis)), std::move(types));
     for (size_t i = 0; i < parts.size(); ++i) forms_.give_item(node_->outputs[i], parts[i]);
     return true;
@@ -404,14 +384,14 @@ class LeadBatch {
       if (!table || graph_.type(x).quant || dtype_bits(table->dtype()) < 8) return false;
       claim(pi->inner);
       const ValueId first = patch_.add_constant(graph_.value(x).name + "_turned", axis_first(*table, axis));
-      const ValueId rows = patch_.add_named("Gather", node_->name, name_of(out()) + "_rows",
+      const ValueId rows = patch_.add_named(ops::kGather, node_->name, name_of(out()) + "_rows",
                                             {first, forms_.item(index)}, {{"axis", int64_t{0}}});
       const auto behind = static_cast<int64_t>(forms_.item_dims(index).size()), before = static_cast<int64_t>(axis);
       std::vector<int64_t> perm = {0};
       for (int64_t d = 0; d < before; ++d) perm.push_back(1 + behind + d);
       for (int64_t d = 0; d < behind; ++d) perm.push_back(1 + d);
       for (auto d = 1 + behind + before; d < behind + static_cast<int64_t>(rank(x)); ++d) perm.push_back(d);
-      forms_.give_item(out(), patch_.add_named("Transpose", node_->name, name_of(out()), {rows}, {{"perm", perm}}));
+      forms_.give_item(out(), patch_.add_named(ops::kTranspose, node_->name, name_of(out()), {rows}, {{"perm", perm}}));
       return true;
     }
     if (axis == px->at) return false;

@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <optional>
-#include <string_view>
 
 #include "ir/graph.h"
 
@@ -16,17 +15,17 @@ class Match {
   const Graph& graph() const { return graph_; }
   NodeId producer_id(ValueId v) const { return v.valid() ? producers_[static_cast<size_t>(v.index)] : NodeId{}; }
   // The node of that op that computes v; null otherwise.
-  const Node* producer(ValueId v, std::string_view op) const {
+  const Node* producer(ValueId v, const OpDef& op) const {
     const NodeId id = producer_id(v);
-    return id.valid() && graph_.node(id).op->name == op ? &graph_.node(id) : nullptr;
+    return id.valid() && is(graph_.node(id), op) ? &graph_.node(id) : nullptr;
   }
   const std::vector<NodeId>& users(ValueId v) const { return users_[static_cast<size_t>(v.index)]; }
   // The only user of v, when v has exactly one use and is no graph output.
   NodeId only_user(ValueId v) const { return users(v).size() == 1 && !graph_.is_output(v) ? users(v)[0] : NodeId{}; }
   // The only user when it is of that op.
-  const Node* only_user(ValueId v, std::string_view op) const {
+  const Node* only_user(ValueId v, const OpDef& op) const {
     const NodeId id = only_user(v);
-    return id.valid() && graph_.node(id).op->name == op ? &graph_.node(id) : nullptr;
+    return id.valid() && is(graph_.node(id), op) ? &graph_.node(id) : nullptr;
   }
   // The value of a constant f32 of one element.
   std::optional<double> scalar(ValueId v) const {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "ir/patch.h"
+#include "ops/op_table.h"
 #include "passes/match.h"
 #include "passes/pass.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 // The operand of a mean over the last axis that keeps it; invalid otherwise.
 ValueId mean_of(const Match& m, ValueId v) {
-  const Node* mean = m.producer(v, "ReduceMean");
+  const Node* mean = m.producer(v, ops::kReduceMean);
   if (!mean || attr_int(mean->attributes, "keepdims", 1) != 1 || mean->inputs.size() < 2) return {};
   const auto& axes = m.graph().value(mean->inputs[1]).contents;
   const auto rank = static_cast<int64_t>(m.graph().type(mean->inputs[0]).shape.size());
@@ -31,9 +32,9 @@ std::optional<Found> match_at(const Match& m, const Node& div, NodeId div_id) {
   const Graph& g = m.graph();
   Found f;
   const ValueId d = div.inputs[0];
-  const Node* sqrt = m.producer(div.inputs[1], "Sqrt");
-  const Node* sub = m.producer(d, "Sub");
-  const Node* add = sqrt ? m.producer(sqrt->inputs[0], "Add") : nullptr;
+  const Node* sqrt = m.producer(div.inputs[1], ops::kSqrt);
+  const Node* sub = m.producer(d, ops::kSub);
+  const Node* add = sqrt ? m.producer(sqrt->inputs[0], ops::kAdd) : nullptr;
   if (!sub || !add) return std::nullopt;
   ValueId variance;
   for (size_t side = 0; side < 2; ++side)
@@ -45,10 +46,10 @@ std::optional<Found> match_at(const Match& m, const Node& div, NodeId div_id) {
   if (!variance.valid() || f.epsilon <= 0 || mean_of(m, sub->inputs[1]) != f.x) return std::nullopt;
   const ValueId square = mean_of(m, variance);
   ValueId base;
-  if (const Node* pow = m.producer(square, "Pow"); pow && m.is_scalar(pow->inputs[1], 2.0)) base = pow->inputs[0];
-  if (const Node* mul = m.producer(square, "Mul"); mul && mul->inputs[0] == mul->inputs[1]) base = mul->inputs[0];
+  if (const Node* pow = m.producer(square, ops::kPow); pow && m.is_scalar(pow->inputs[1], 2.0)) base = pow->inputs[0];
+  if (const Node* mul = m.producer(square, ops::kMul); mul && mul->inputs[0] == mul->inputs[1]) base = mul->inputs[0];
   // Some exporters subtract the mean twice.
-  const Node* again = m.producer(base, "Sub");
+  const Node* again = m.producer(base, ops::kSub);
   if (base != d && !(again && again->inputs[0] == f.x && mean_of(m, again->inputs[1]) == f.x)) return std::nullopt;
   for (ValueId v : {d, div.inputs[1], sqrt->inputs[0], variance, square, base, sub->inputs[1]})
     f.nodes.insert(m.producer_id(v));
@@ -67,11 +68,11 @@ std::optional<Found> match_at(const Match& m, const Node& div, NodeId div_id) {
   const auto is_row = [&](ValueId v) {
     return v.valid() && g.value(v).constant && g.type(v).dtype == DType::f32 && g.type(v).shape == Shape{width};
   };
-  if (const Node* mul = m.only_user(f.result, "Mul"); mul && is_row(Match::other(*mul, f.result))) {
+  if (const Node* mul = m.only_user(f.result, ops::kMul); mul && is_row(Match::other(*mul, f.result))) {
     f.scale = Match::other(*mul, f.result);
     f.nodes.insert(m.only_user(f.result));
     f.result = mul->outputs[0];
-    if (const Node* plus = m.only_user(f.result, "Add"); plus && is_row(Match::other(*plus, f.result))) {
+    if (const Node* plus = m.only_user(f.result, ops::kAdd); plus && is_row(Match::other(*plus, f.result))) {
       f.bias = Match::other(*plus, f.result);
       f.nodes.insert(m.only_user(f.result));
       f.result = plus->outputs[0];
@@ -87,7 +88,7 @@ Result<Graph> run_recognise_layer_norm(const Graph& graph, const PassContext&) {
   const Match m(graph);
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& div = graph.nodes()[n];
-    if (div.op->name != "Div" || graph.type(div.outputs[0]).shape.empty() ||
+    if (!is(div, ops::kDiv) || graph.type(div.outputs[0]).shape.empty() ||
         !graph.type(div.outputs[0]).shape.back().is_constant())
       continue;
     const auto f = match_at(m, div, {static_cast<int32_t>(n)});
@@ -99,7 +100,7 @@ Result<Graph> run_recognise_layer_norm(const Graph& graph, const PassContext&) {
     const std::vector<float> ones(static_cast<size_t>(width), 1.0f);
     const ValueId scale =
         f->scale.valid() ? f->scale : patch.add_constant(div.name + "_scale", Tensor::of<float>({width}, ones));
-    patch.replace(f->result, patch.add_named("LayerNormalization", div.name, result, {f->x, scale, f->bias},
+    patch.replace(f->result, patch.add_named(ops::kLayerNormalization, div.name, result, {f->x, scale, f->bias},
                                              {{"axis", int64_t{-1}}, {"epsilon", f->epsilon}}));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "ir/patch.h"
+#include "ops/op_table.h"
 #include "passes/pass.h"
 
 namespace cupel {
@@ -64,7 +65,7 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
   }
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
-    const bool reshape = node.op->name == "Reshape", expand = node.op->name == "Expand";
+    const bool reshape = is(node, ops::kReshape), expand = is(node, ops::kExpand);
     if ((!reshape && !expand) || graph.value(node.inputs[1]).constant) continue;
     const Shape& result = graph.type(node.outputs[0]).shape;
     std::vector<int64_t> target;
@@ -100,9 +101,9 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
     }
     patch.remove({static_cast<int32_t>(n)});
     const std::string& name = graph.value(node.outputs[0]).name;
-    ValueId item = patch.add("Expand", node.name + "_item", {node.inputs[0], constant});
+    ValueId item = patch.add(ops::kExpand, node.name + "_item", {node.inputs[0], constant});
     if (along == 0) {
-      patch.replace(node.outputs[0], patch.add_named("ExpandBatch", node.name, name, {item, repeated}));
+      patch.replace(node.outputs[0], patch.add_named(ops::kExpandBatch, node.name, name, {item, repeated}));
       continue;
     }
     std::vector<int64_t> first = {1}, perm;
@@ -110,11 +111,12 @@ Result<Graph> run_resolve_shapes(const Graph& graph, const PassContext&) {
       if (d != along) first.push_back(result[d].factor);
       perm.push_back(d == along ? 0 : static_cast<int64_t>(d < along ? d + 1 : d));
     }
-    item = patch.add("Reshape", node.name + "_first",
+    item = patch.add(ops::kReshape, node.name + "_first",
                      {item, patch.add_constant(node.name + "_first_target", integers(first, dims))});
-    patch.replace(node.outputs[0], patch.add_named("Transpose", node.name, name,
-                                                   {patch.add("ExpandBatch", node.name + "_batch", {item, repeated})},
-                                                   {{"perm", std::move(perm)}}));
+    patch.replace(node.outputs[0],
+                  patch.add_named(ops::kTranspose, node.name, name,
+                                  {patch.add(ops::kExpandBatch, node.name + "_batch", {item, repeated})},
+                                  {{"perm", std::move(perm)}}));
   }
   return patch.empty() ? Result<Graph>(graph) : apply_patch(patch);
 }

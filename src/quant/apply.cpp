@@ -3,6 +3,7 @@
 #include <map>
 
 #include "ir/patch.h"
+#include "ops/op_table.h"
 #include "quant/plan.h"
 
 namespace cupel {
@@ -73,9 +74,10 @@ class Applier {
     } else {
       for (NodeId user : users_[static_cast<size_t>(v.index)]) patch_.stands_for(user);
     }
-    const ValueId codes = patch_.add("QuantizeLinear", name + "_QuantizeLinear", {v}, linear_attributes(q, DType::u8));
+    const ValueId codes =
+        patch_.add(ops::kQuantizeLinear, name + "_QuantizeLinear", {v}, linear_attributes(q, DType::u8));
     const ValueId real =
-        patch_.add("DequantizeLinear", name + "_DequantizeLinear", {codes}, linear_attributes(q, DType::u8));
+        patch_.add(ops::kDequantizeLinear, name + "_DequantizeLinear", {codes}, linear_attributes(q, DType::u8));
     codes_[v] = {codes, real, q};
     read_instead(v, real);
   }
@@ -85,21 +87,14 @@ class Applier {
     const Node& node = graph_.node(id);
     patch_.begin_edit();
     patch_.stands_for(id);
-    std::vector<ValueId> inputs = node.inputs;
-    inputs[0] = operand.id;
-    if (node.op->name == "Pad" && inputs.size() > 2) inputs[2] = {};
     std::vector<std::string> names;
-    std::vector<TensorType> types;
-    for (ValueId v : node.outputs) {
-      names.push_back(graph_.value(v).name + "_codes");
-      types.push_back({DType::u8, graph_.type(v).shape, operand.params});
-    }
-    const auto moved = patch_.add_multi(node.op->name, node.name, names, inputs, node.attributes, types);
+    for (ValueId v : node.outputs) names.push_back(graph_.value(v).name + "_codes");
+    const auto moved = add_on_codes(patch_, node, operand.id, {DType::u8, {}, operand.params}, std::move(names));
     const QuantParams params = operand.params;
     patch_.remove(id);
     for (size_t i = 0; i < moved.size(); ++i) {
       const ValueId v = node.outputs[i];
-      const ValueId real = patch_.add_named("DequantizeLinear", graph_.value(v).name + "_DequantizeLinear",
+      const ValueId real = patch_.add_named(ops::kDequantizeLinear, graph_.value(v).name + "_DequantizeLinear",
                                             graph_.value(v).name, {moved[i]}, linear_attributes(params, DType::u8));
       codes_[v] = {moved[i], real, params};
       patch_.replace(v, real);
@@ -127,8 +122,8 @@ class Applier {
     const QuantParams q{plan.scale, std::vector<int32_t>(plan.scale.size(), 0), plan.axis};
     stand_for(plan.nodes);
     const ValueId constant = patch_.add_constant(value.name + "_quantized", std::move(codes), q);
-    const ValueId real =
-        patch_.add("DequantizeLinear", value.name + "_DequantizeLinear", {constant}, linear_attributes(q, DType::s8));
+    const ValueId real = patch_.add(ops::kDequantizeLinear, value.name + "_DequantizeLinear", {constant},
+                                    linear_attributes(q, DType::s8));
     for (NodeId id : plan.nodes) patch_.replace_operand(id, 1, real);
 
     // Nodes that share a bias share its codes where the scales of their inputs are equal.
@@ -160,8 +155,8 @@ class Applier {
     }
     stand_for(nodes);
     const ValueId constant = patch_.add_constant(value.name + "_quantized", std::move(codes), q);
-    const ValueId real =
-        patch_.add("DequantizeLinear", value.name + "_DequantizeLinear", {constant}, linear_attributes(q, DType::s32));
+    const ValueId real = patch_.add(ops::kDequantizeLinear, value.name + "_DequantizeLinear", {constant},
+                                    linear_attributes(q, DType::s32));
     for (NodeId node : nodes) patch_.replace_operand(node, 2, real);
   }
 

@@ -21,12 +21,6 @@ QuantParams activation_params(Range range) {
 
 namespace {
 
-int64_t channel_axis(const Node& node) {
-  if (node.op->name == "Conv") return 0;
-  if (node.op->name == "MatMul") return 1;
-  return attr_int(node.attributes, "transB", 0) != 0 ? 0 : 1;
-}
-
 // Contractions that read the same constant weights along the same axis, with the scale of each one's input.
 struct WeightUsers {
   ValueId weights;
@@ -120,7 +114,7 @@ Result<QuantPlan> choose_parameters(const Graph& graph, const Selection& selecti
     if (!graph.value(node.inputs[1]).constant) continue;
     const ValueId source = quantized_source(graph, producers, plan, node.inputs[0]);
     if (!source.valid()) return internal_error(node_place(node), "its input has no quantization parameters");
-    const int64_t axis = channel_axis(node);
+    const int64_t axis = node.op->channel_axis(node.attributes, graph.value(node.inputs[1]).constant->rank());
     const auto [found, fresh] = group_of.try_emplace({node.inputs[1], axis}, groups.size());
     if (fresh) groups.push_back({node.inputs[1], axis, {}, {}});
     groups[found->second].nodes.push_back(id);

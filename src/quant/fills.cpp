@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/op_table.h"
+
 namespace cupel {
 namespace {
 
@@ -25,7 +27,7 @@ std::optional<float> fill_of(const Tensor& constant) {
 // Whether each element of the result is, or is computed from, elements at one place of the operands.
 bool keeps_fills(const OpDef& op) {
   return op.quant_rule == QuantRule::same || op.quant_rule == QuantRule::add || op.quant_rule == QuantRule::mul ||
-         op.quant_rule == QuantRule::concat || op.quant_rule == QuantRule::unary || op.name == "Where";
+         op.quant_rule == QuantRule::concat || op.quant_rule == QuantRule::unary || &op == &ops::kWhere;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/patch.h"
 #include "quant/calibrate.h"
 
 namespace cupel {
@@ -47,6 +48,14 @@ bool moves_codes_exactly(const Graph& graph, const Node& node);
 
 // The same, where ONNX allows codes as operand of the op in the opset of the file that will be written.
 bool moves_codes_in_file(const Graph& graph, const Node& node);
+
+// Adds to the patch's edit the node, which moves codes exactly, on `codes` instead of its operand 0: its results, under
+// these names, are codes of `type` (whose shape is not read).
+std::vector<ValueId> add_on_codes(Patch& patch, const Node& node, ValueId codes, const TensorType& type,
+                                  std::vector<std::string> names);
+
+// Relu, Clip: behind a quantized op the saturation of its codes can do the same.
+bool is_clamp(const Node& node);
 
 // u8 parameters for the range [min, max].
 QuantParams activation_params(Range range);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "ops/contract.h"
+#include "ops/op_table.h"
 #include "quant/plan.h"
 
 namespace cupel {
@@ -53,7 +55,6 @@ class Selector {
   bool is_activation(ValueId v) const {
     return v.valid() && !graph_.value(v).constant && graph_.type(v).dtype == DType::f32;
   }
-  static bool is_clamp(const Node& node) { return node.op->name == "Relu" || node.op->name == "Clip"; }
   bool moves(const Node& node) const { return moves_codes_exactly(graph_, node) && is_activation(node.inputs[0]); }
 
   // The value to quantize so that `v` comes as codes: behind ops that only move.
@@ -127,16 +128,15 @@ class Selector {
       return;
     }
     const auto& weights = graph_.value(w).constant;
-    if (weights && (weights->rank() < 2 || (node.op->name == "MatMul" && weights->rank() != 2))) {
+    if (weights && (weights->rank() < 2 || (is(node, ops::kMatMul) && weights->rank() != 2))) {
       reasons_[id] = fmt::format("its constant operand has rank {}", weights->rank());
       return;
     }
-    if (!weights && node.op->name != "MatMul") {
+    if (!weights && !is(node, ops::kMatMul)) {
       reasons_[id] = "its weights are computed at run time";
       return;
     }
-    if (node.op->name == "Gemm" &&
-        (attr_real(node.attributes, "alpha", 1) != 1 || attr_real(node.attributes, "beta", 1) != 1)) {
+    if (!ops::is_plain_product(node.attributes)) {
       reasons_[id] = "alpha or beta is not 1";
       return;
     }
@@ -176,7 +176,7 @@ class Selector {
         return;
       }
       const Node* p = producer(source(node.inputs[i]));
-      if (rule == QuantRule::unary && p && (p->op->name == "MatMul" || p->op->name == "Gemm")) {
+      if (rule == QuantRule::unary && p && p->op->quant_rule == QuantRule::contraction && !is(*p, ops::kConv)) {
         reasons_[id] = "it follows a matrix product, whose float epilogue computes it";
         return;
       }
@@ -204,10 +204,20 @@ class Selector {
 
 bool moves_codes_exactly(const Graph& graph, const Node& node) {
   if (node.op->quant_rule != QuantRule::same) return false;
-  if (node.op->name != "Pad" || attr_text(node.attributes, "mode", "constant") != "constant") return true;
+  if (!is(node, ops::kPad) || attr_text(node.attributes, "mode", "constant") != "constant") return true;
   if (node.inputs.size() < 3 || !node.inputs[2].valid()) return true;
   const auto& value = graph.value(node.inputs[2]).constant;
   return value && value->size() == 1 && value->at(0) == 0;
+}
+
+std::vector<ValueId> add_on_codes(Patch& patch, const Node& node, ValueId codes, const TensorType& type,
+                                  std::vector<std::string> names) {
+  std::vector<ValueId> inputs = node.inputs;
+  inputs[0] = codes;
+  if (is(node, ops::kPad) && inputs.size() > 2) inputs[2] = {};  // 0, which a code stands for without being named
+  std::vector<TensorType> types;
+  for (ValueId v : node.outputs) types.push_back({type.dtype, patch.graph().type(v).shape, type.quant});
+  return patch.add_multi(*node.op, node.name, std::move(names), std::move(inputs), node.attributes, std::move(types));
 }
 
 bool moves_codes_in_file(const Graph& graph, const Node& node) {
@@ -215,6 +225,8 @@ bool moves_codes_in_file(const Graph& graph, const Node& node) {
   const int since = node.op->codes_since_opset;
   return since > 0 && since <= std::max(graph.opset, kLeastWritten) && moves_codes_exactly(graph, node);
 }
+
+bool is_clamp(const Node& node) { return is(node, ops::kRelu) || is(node, ops::kClip); }
 
 Selection select_values(const Graph& graph) { return Selector(graph).select(); }
 

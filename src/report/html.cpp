@@ -1,6 +1,7 @@
 #include "report/html.h"
 
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
 #include <cmath>
 
@@ -43,16 +44,10 @@ std::string number(int64_t value, std::string_view shown) {
 }
 
 std::string script_hash(std::string_view script) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const Digest digest = sha256(script);
-  std::string out;
-  // 32 bytes: ten groups of three and one of two.
-  for (size_t i = 0; i < digest.size(); i += 3) {
-    const bool whole = i + 2 < digest.size();
-    const uint32_t group = uint32_t{digest[i]} << 16 | uint32_t{digest[i + 1]} << 8 | (whole ? digest[i + 2] : 0U);
-    out +=
-        {kDigits[group >> 18], kDigits[group >> 12 & 63], kDigits[group >> 6 & 63], whole ? kDigits[group & 63] : '='};
-  }
+  std::string out((digest.size() + 2) / 3 * 4 + 1, '\0');  // with the zero that libcrypto writes behind
+  out.resize(static_cast<size_t>(
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), digest.data(), static_cast<int>(digest.size()))));
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/cpu_features.h"
 
+#include <cstdint>
 #include <cstring>
 
 #if defined(__x86_64__)
@@ -11,23 +12,25 @@
 namespace cupel {
 namespace {
 
-constexpr CpuRegister eax = CpuRegister::eax, ebx = CpuRegister::ebx, ecx = CpuRegister::ecx, edx = CpuRegister::edx;
-
 #if defined(__x86_64__)
-constexpr uint64_t kNone = 0, kYmm = 0x6, kZmm = 0xe6;
-
+// Where CPUID names an instruction set, and the bits of XCR0 for the registers that the operating system must save.
 // Intel 64 and IA-32 Software Developer's Manual, volume 2A, CPUID; AMD64 Programmer's Manual, volume 3, appendix E.
-constexpr CpuFeatureRow kRows[] = {
-    {"sse2", 1, 0, edx, 26, kNone},        {"cx16", 1, 0, ecx, 13, kNone},      {"sahf", 0x80000001, 0, ecx, 0, kNone},
-    {"popcnt", 1, 0, ecx, 23, kNone},      {"sse3", 1, 0, ecx, 0, kNone},       {"ssse3", 1, 0, ecx, 9, kNone},
-    {"sse4.1", 1, 0, ecx, 19, kNone},      {"sse4.2", 1, 0, ecx, 20, kNone},    {"avx", 1, 0, ecx, 28, kYmm},
-    {"avx2", 7, 0, ebx, 5, kYmm},          {"fma", 1, 0, ecx, 12, kYmm},        {"f16c", 1, 0, ecx, 29, kYmm},
-    {"bmi", 7, 0, ebx, 3, kNone},          {"bmi2", 7, 0, ebx, 8, kNone},       {"lzcnt", 0x80000001, 0, ecx, 5, kNone},
-    {"movbe", 1, 0, ecx, 22, kNone},       {"avx512f", 7, 0, ebx, 16, kZmm},    {"avx512bw", 7, 0, ebx, 30, kZmm},
-    {"avx512cd", 7, 0, ebx, 28, kZmm},     {"avx512dq", 7, 0, ebx, 17, kZmm},   {"avx512vl", 7, 0, ebx, 31, kZmm},
-    {"avx512vnni", 7, 0, ecx, 11, kZmm},   {"avxvnni", 7, 1, eax, 4, kYmm},     {"avxvnniint8", 7, 1, edx, 4, kYmm},
-    {"avxvnniint16", 7, 1, edx, 10, kYmm}, {"avx512bf16", 7, 1, eax, 5, kZmm},  {"avx512fp16", 7, 0, edx, 23, kZmm},
-    {"avx512vbmi", 7, 0, ecx, 1, kZmm},    {"avx512vbmi2", 7, 0, ecx, 6, kZmm}, {"gfni", 7, 0, ecx, 8, kNone},
+struct Row {
+  const char* name;
+  uint32_t leaf, subleaf;
+  int cpuid_register, bit;
+  uint64_t saved_state;
+};
+enum { eax, ebx, ecx, edx };
+constexpr uint64_t none = 0, ymm = 0x6, zmm = 0xe6, tile = 0x60000;
+
+constexpr Row kRows[] = {
+#define CUPEL_CPUID_FEATURE(id, name, level, leaf, subleaf, cpuid_register, bit, state, purpose) \
+  {name, leaf, subleaf, cpuid_register, bit, state},
+#define CUPEL_HWCAP_FEATURE(...)
+#include "base/cpu_features.def"
+#undef CUPEL_CPUID_FEATURE
+#undef CUPEL_HWCAP_FEATURE
 };
 
 uint64_t saved_registers() {
@@ -38,7 +41,8 @@ uint64_t saved_registers() {
   return uint64_t{high} << 32 | low;
 }
 
-bool has(const CpuFeatureRow& row) {
+bool has(const Row& row) {
+  if (row.saved_state == tile) return false;
   uint32_t registers[4] = {};
   if (row.subleaf > 0) {  // the leaf says in eax which subleaf is its last
     if (!__get_cpuid_count(row.leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3])) return false;
@@ -46,28 +50,31 @@ bool has(const CpuFeatureRow& row) {
   }
   if (!__get_cpuid_count(row.leaf, row.subleaf, &registers[0], &registers[1], &registers[2], &registers[3]))
     return false;
-  if ((registers[static_cast<int>(row.cpuid_register)] >> row.bit & 1) == 0) return false;
+  if ((registers[row.cpuid_register] >> row.bit & 1) == 0) return false;
   return (saved_registers() & row.saved_state) == row.saved_state;
 }
 #elif defined(__aarch64__)
-// leaf 1: AT_HWCAP, 2: AT_HWCAP2 (Linux, arch/arm64/include/uapi/asm/hwcap.h).
-constexpr CpuFeatureRow kRows[] = {
-    {"neon", 1, 0, eax, 1, 0}, {"fullfp16", 1, 0, eax, 10, 0}, {"dotprod", 1, 0, eax, 20, 0}, {"sve", 1, 0, eax, 22, 0},
-    {"sve2", 2, 0, eax, 1, 0}, {"i8mm", 2, 0, eax, 13, 0},     {"bf16", 2, 0, eax, 14, 0},    {"sme", 2, 0, eax, 23, 0},
+// word 1: AT_HWCAP, 2: AT_HWCAP2 (Linux, arch/arm64/include/uapi/asm/hwcap.h).
+struct Row {
+  const char* name;
+  int word, bit;
 };
 
-bool has(const CpuFeatureRow& row) { return (getauxval(row.leaf == 1 ? AT_HWCAP : AT_HWCAP2) >> row.bit & 1) != 0; }
+constexpr Row kRows[] = {
+#define CUPEL_CPUID_FEATURE(...)
+#define CUPEL_HWCAP_FEATURE(id, name, word, bit, purpose) {name, word, bit},
+#include "base/cpu_features.def"
+#undef CUPEL_CPUID_FEATURE
+#undef CUPEL_HWCAP_FEATURE
+};
+
+bool has(const Row& row) { return (getauxval(row.word == 1 ? AT_HWCAP : AT_HWCAP2) >> row.bit & 1) != 0; }
 #endif
 
 }  // namespace
 
-const CpuFeatureRow* cpu_feature_rows(int* count) {
-  *count = static_cast<int>(sizeof(kRows) / sizeof(kRows[0]));
-  return kRows;
-}
-
 bool cpu_has(const char* name) {
-  for (const CpuFeatureRow& row : kRows)
+  for (const Row& row : kRows)
     if (std::strcmp(row.name, name) == 0) return has(row);
   return false;
 }

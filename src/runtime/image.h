@@ -72,6 +72,17 @@ typedef struct CupelImage {
   int64_t fixed_batch;  // 0: any
 } CupelImage;
 
+// The ELF note by which a file is known as a compiled model, read as data before any code of the file runs. Section
+// .note.cupel of every Image.
+enum { kCupelNoteType = 1 };
+
+typedef struct CupelImageNote {
+  uint32_t owner_bytes, content_bytes, type;  // sizeof owner with its zero, of what follows it, kCupelNoteType
+  char owner[8];                              // "Cupel", zeros behind it
+  uint32_t version;                           // kCupelImageVersion
+  uint8_t sha256[32];                         // of the whole file with these bytes zero
+} CupelImageNote;
+
 #ifdef __cplusplus
 }
 #endif

@@ -203,6 +203,13 @@ int fail_by_fault(const CupelImageStep& step, const CupelFault& fault) {
               static_cast<long long>(fault.extent), static_cast<long long>(fault.extent));
 }
 
+// Linked into every Image; the hash is written when the file is complete (emit/image_note.h).
+__attribute__((section(".note.cupel"), used, aligned(4)))
+const CupelImageNote kNote = {sizeof "Cupel",     sizeof(CupelImageNote::version) + sizeof(CupelImageNote::sha256),
+                              kCupelNoteType,     "Cupel",
+                              kCupelImageVersion, {}};
+static_assert(sizeof kNote == 3 * 4 + 8 + 4 + 32, "ELF notes have no gaps");
+
 }  // namespace
 
 extern "C" {

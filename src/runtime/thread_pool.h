@@ -1,11 +1,15 @@
 // A fixed set of threads that split an index range statically. No exceptions, no RTTI (this folder ships without the
-// compiler).
+// compiler); where the code that uses it has exceptions, they are kept.
 #pragma once
 
 #include <pthread.h>
 
 #include <atomic>
 #include <cstdint>
+
+#if defined(__cpp_exceptions)
+#include "base/first_exception.h"
+#endif
 
 namespace cupel {
 
@@ -23,15 +27,30 @@ class ThreadPool {
   // Calls body(begin, end) on disjoint ranges that cover [0, count), at most as many as threads, each of at least
   // `grain` indices (except when count < grain). Returns when all are done. The split depends on count, grain and
   // size() alone; the caller also computes the ranges of threads that are late to begin. One caller at a time; body
-  // must not call the pool again. count < 2⁵⁴.
+  // must not call the pool again. count < 2⁵⁴. An exception ends the range whose body threw it; when no body runs any
+  // more, the first one is thrown on, and ranges that had not begun may be left out.
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
+#if defined(__cpp_exceptions)
+    FirstException exception;
+    const auto kept = [&](int64_t begin, int64_t end) {
+      if (!exception.caught()) exception.keep([&] { body(begin, end); });
+    };
+    call_all(count, grain, kept);
+    exception.rethrow();
+#else
+    call_all(count, grain, body);
+#endif
+  }
+
+ private:
+  template <class Body>
+  void call_all(int64_t count, int64_t grain, Body& body) {
     run(
         count, grain, [](void* context, int64_t begin, int64_t end) { (*static_cast<Body*>(context))(begin, end); },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 
- private:
   using Entry = void (*)(void* context, int64_t begin, int64_t end);
   static constexpr int kMaxThreads = 256;
   // One thread's place to wait at; a cache line of its own.

@@ -16,7 +16,7 @@ constexpr FeatureRow kTable[] = {
   {Feature::id, name, Architecture::x86_64, level, leaf, subleaf, CpuidRegister::reg, bit, SavedState::state, purpose},
 #define CUPEL_HWCAP_FEATURE(id, name, word, bit, purpose) \
   {Feature::id, name, Architecture::aarch64, 0, word, 0, CpuidRegister::eax, bit, SavedState::none, purpose},
-#include "target/features.def"
+#include "base/cpu_features.def"
 #undef CUPEL_CPUID_FEATURE
 #undef CUPEL_HWCAP_FEATURE
 };

@@ -1,4 +1,4 @@
-// Instruction sets: the table of features.def, and which of its rows this CPU and operating system offer.
+// Instruction sets: the table of base/cpu_features.def, and which of its rows this CPU and operating system offer.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@ namespace cupel {
 enum class Feature : uint8_t {
 #define CUPEL_CPUID_FEATURE(id, ...) id,
 #define CUPEL_HWCAP_FEATURE(id, ...) id,
-#include "target/features.def"
+#include "base/cpu_features.def"
 #undef CUPEL_CPUID_FEATURE
 #undef CUPEL_HWCAP_FEATURE
 };
@@ -44,7 +44,7 @@ struct FeatureRow {
   std::string_view purpose;
 };
 
-// Every row of features.def, in the order of Feature.
+// Every row of the table, in the order of Feature.
 std::span<const FeatureRow> feature_table();
 const FeatureRow& feature_row(Feature feature);
 std::optional<Feature> feature_from_name(std::string_view name);

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "target/machine.h"
 
 namespace cupel {
@@ -31,13 +32,8 @@ bool find_symbol(void* library, const char* name, Function& function) {
 
 std::vector<std::string> device_files(const std::filesystem::path& root) {
   std::vector<std::string> names;
-  std::error_code error;
-  std::filesystem::directory_iterator it(root / "dev", error), end;
-  for (; !error && it != end; it.increment(error)) {
-    const std::string name = it->path().filename().string();
+  for (const std::string& name : names_in(root / "dev").value_or(names))
     if (name.starts_with("nvidia") || name == "dxg") names.push_back("/dev/" + printable(name));
-  }
-  std::sort(names.begin(), names.end());
   return names;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,10 @@
 
 #include <csignal>
 #include <fstream>
+#include <set>
+#include <vector>
+
+#include "base/folder.h"
 
 namespace cupel {
 namespace {
@@ -149,6 +154,65 @@ TEST_F(WriteFile, NamesWhatIsWrong) {
   EXPECT_EQ(result.error().kind, ErrorKind::usage);
 }
 
+TEST_F(WriteFile, LinksAreReplacedAndNotFollowed) {
+  const std::string victim = make("victim", "precious"), path = (folder_ / "x").string();
+  for (const std::string& target : {victim, (folder_ / "nowhere").string()}) {
+    fs::create_symlink(target, path);
+    ASSERT_TRUE(write_file(path, "new"));
+    EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(path)));
+    EXPECT_EQ(text(read_file(path).value()), "new");
+    EXPECT_FALSE(fs::exists(folder_ / "nowhere"));
+    fs::remove(path);
+  }
+  fs::create_hard_link(victim, path);
+  ASSERT_TRUE(write_file(path, "new"));
+  EXPECT_EQ(text(read_file(victim).value()), "precious");
+  EXPECT_EQ(entries(), 2u);
+}
+
+TEST_F(WriteFile, TemporaryNamesCannotBePrepared) {
+  // The content first lies in a new file, whose name differs every time.
+  const std::string path = (folder_ / "x").string();
+  std::set<std::string> names;
+  for (int i = 0; i < 3; ++i) {
+    const int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    ASSERT_GE(inotify_add_watch(watch, folder_.c_str(), IN_CREATE | IN_MOVED_TO), 0);
+    ASSERT_TRUE(write_file(path, "new"));
+    alignas(inotify_event) char events[4096];
+    const ssize_t bytes = read(watch, events, sizeof events);
+    close(watch);
+    std::vector<std::string> seen;
+    for (ssize_t at = 0; at < bytes;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(events + at);
+      seen.emplace_back(event->name);
+      at += static_cast<ssize_t>(sizeof *event + event->len);
+    }
+    ASSERT_EQ(seen.size(), 2u);
+    EXPECT_TRUE(seen[0].starts_with(".cupel-")) << seen[0];
+    EXPECT_EQ(seen[0].size(), 7u + 32u);
+    EXPECT_EQ(seen[1], "x");
+    names.insert(seen[0]);
+  }
+  EXPECT_EQ(names.size(), 3u);
+}
+
+TEST_F(WriteFile, TheSystemsLinksToOpenFilesStay) {
+  const std::string path = make("x", "content");
+  const int fd = open(path.c_str(), O_WRONLY);
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  EXPECT_EQ(failure(write_file(link, "other")), link + ": leads to an ordinary file\n  name that file itself");
+  close(fd);
+  EXPECT_EQ(text(read_file(path).value()), "content");
+  EXPECT_EQ(entries(), 1u);
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_TRUE(write_file("/proc/self/fd/" + std::to_string(ends[1]), "other"));
+  char got[8] = {};
+  EXPECT_EQ(read(ends[0], got, sizeof got), 5);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 TEST_F(WriteFile, AFullDeviceIsAResource) {
   const auto result = write_file("/dev/full", "x");
   EXPECT_EQ(failure(result),
@@ -201,6 +265,20 @@ TEST_F(WriteFile, FoldersAreMade) {
   EXPECT_TRUE(make_folder(folder_ / "a" / "b"));
   const std::string x = make("x", "");
   EXPECT_EQ(failure(make_folder(x)), x + ": folder cannot be made: Not a directory\n  choose a place you can write to");
+}
+
+TEST_F(WriteFile, FoldersAreListedAndRemoved) {
+  EXPECT_EQ(names_in(folder_ / "no").error(), ENOENT);
+  EXPECT_EQ(names_in(make("file", "")).error(), ENOTDIR);
+  EXPECT_EQ(names_in(folder_).value(), std::vector<std::string>{"file"});
+  make("a/y", "1");
+  make("a/.x", "2");
+  fs::create_symlink(folder_ / "file", folder_ / "a" / "z");
+  EXPECT_EQ(names_in(folder_ / "a").value(), (std::vector<std::string>{".x", "y", "z"}));
+  remove_with_files(folder_ / "a");
+  remove_with_files(folder_ / "file");
+  remove_with_files(folder_ / "no");
+  EXPECT_EQ(names_in(folder_).value(), std::vector<std::string>{"file"});
 }
 
 using ReadBeneath = FileTest;

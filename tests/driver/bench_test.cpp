@@ -7,7 +7,6 @@
 #include <filesystem>
 
 #include "data/npy.h"
-#include "driver/shared_library.h"
 
 namespace cupel {
 namespace {
@@ -248,13 +247,6 @@ TEST(BenchDeathTest, AnInterruptKeepsCompleteRounds) {
   };
   EXPECT_EXIT(std::exit(stopped_after(7) ? 7 : 1), testing::ExitedWithCode(7), "");
   EXPECT_EXIT(std::exit(stopped_after(0) ? 7 : 1), testing::ExitedWithCode(7), "");
-}
-
-TEST(SharedLibrary, IsRecognisedByItsContent) {
-  EXPECT_TRUE(SharedLibrary::recognises(CUPEL_SAMPLE_LIBRARY));
-  EXPECT_FALSE(SharedLibrary::recognises(std::filesystem::path(CUPEL_SOURCE_DIR) / "README.md"));
-  EXPECT_FALSE(SharedLibrary::recognises(CUPEL_SOURCE_DIR));
-  EXPECT_FALSE(SharedLibrary::recognises("no such file"));
 }
 
 }  // namespace

@@ -360,5 +360,62 @@ TEST(CompiledModel, RefusesDamagedLibraries) {
             "cupel compile has written");
 }
 
+// A file in a folder of its own, which goes with it.
+class FileOf {
+ public:
+  explicit FileOf(const std::string& name) {
+    std::string path = (std::filesystem::temp_directory_path() / "cupel-engine-XXXXXX").string();
+    EXPECT_NE(mkdtemp(path.data()), nullptr);
+    path_ = std::filesystem::path(path) / name;
+  }
+  FileOf(const std::string& name, std::span<const std::byte> content) : FileOf(name) {
+    EXPECT_TRUE(write_file(path_, content));
+  }
+  ~FileOf() { std::filesystem::remove_all(path_.parent_path()); }
+  FileOf(const FileOf&) = delete;
+  FileOf& operator=(const FileOf&) = delete;
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+TEST(CompiledModel, OfAFileIsCheckedBeforeItsCodeRuns) {
+  const FileOf trace("trace");
+  setenv("CUPEL_TRACE", trace.path().c_str(), 1);
+  EXPECT_EQ(
+      error_of_file(CUPEL_PLANTED_LIBRARY, ErrorKind::bad_input),
+      std::string(CUPEL_PLANTED_LIBRARY) +
+          ": is a shared library without Cupel's note, so it is not run\n  name a file that `cupel compile` wrote, "
+          "and compile the model again where an earlier version did");
+  EXPECT_FALSE(std::filesystem::exists(trace.path()));
+  // By itself the library does leave its trace.
+  EXPECT_FALSE(CompiledModel::load(bytes_of(CUPEL_PLANTED_LIBRARY), "planted.so", 1));
+  EXPECT_TRUE(std::filesystem::exists(trace.path()));
+  unsetenv("CUPEL_TRACE");
+}
+
+TEST(CompiledModel, OfAFileIsRefusedWhenAnyByteHasChanged) {
+  const Bytes whole = bytes_of(CUPEL_SAMPLE_LIBRARY);
+  EXPECT_TRUE(CompiledModel::load_file(FileOf("m.so", whole).path(), 1));
+  for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 400) {
+    Bytes changed = whole;
+    changed[at] ^= std::byte{0x10};
+    const FileOf file("m.so", changed);
+    EXPECT_NE(error_of_file(file.path(), ErrorKind::bad_input), "no error") << at;
+  }
+  for (size_t size = 0; size < whole.size(); size += 1 + whole.size() / 60) {
+    const FileOf file("m.so", std::span(whole).first(size));
+    EXPECT_NE(error_of_file(file.path(), ErrorKind::bad_input), "no error") << size;
+  }
+}
+
+TEST(CompiledModel, IsNamedByItsEnding) {
+  for (const char* name : {"m.so", "folder/m.so", "m.onnx.so", "/m.so"})
+    EXPECT_TRUE(names_compiled_model(name)) << name;
+  for (const char* name : {"m.onnx", "m", "m.so.1", "so", ".so", "m.so/m", "m.SO", ""})
+    EXPECT_FALSE(names_compiled_model(name)) << name;
+}
+
 }  // namespace
 }  // namespace cupel

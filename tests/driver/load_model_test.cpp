@@ -48,6 +48,26 @@ std::set<std::string> ops_of(const Graph& g) {
   return ops;
 }
 
+TEST(LoadModel, NativeCodeUnderAModelsNameIsNotRun) {
+  std::string folder = (std::filesystem::temp_directory_path() / "cupel-load-XXXXXX").string();
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const auto model = std::filesystem::path(folder) / "x.onnx", trace = std::filesystem::path(folder) / "trace";
+  std::filesystem::copy_file(CUPEL_PLANTED_LIBRARY, model);
+  setenv("CUPEL_TRACE", trace.c_str(), 1);
+  ThreadPool threads(1);
+  CompileContext context{threads, {}};
+  const auto loaded = load_model(model, context);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().message(),
+            model.string() +
+                ": is native code (ELF), expected an .onnx file\n  name the .onnx file; `run` and `bench` "
+                "alone take compiled models, whose names end in .so");
+  EXPECT_EQ(loaded.error().kind, ErrorKind::bad_input);
+  EXPECT_FALSE(std::filesystem::exists(trace));
+  unsetenv("CUPEL_TRACE");
+  std::filesystem::remove_all(folder);
+}
+
 TEST_P(LoadedNetwork, IsSimplified) {
   const auto model = load();
   ASSERT_TRUE(model) << model.error().message();

@@ -151,43 +151,6 @@ TEST_P(SampleNetwork, IntegerProgramsEqualInterpreter) {
 INSTANTIATE_TEST_SUITE_P(Networks, SampleNetwork, ::testing::Values("resnet", "mobilenet", "vit"),
                          [](const auto& network) { return std::string(network.param); });
 
-// Chains of rows (MobileNet) and of heads (the vision transformer), at any split into threads and batches.
-TEST(Lower, ChainsEqualTheInterpreter) {
-  ThreadPool threads(2);
-  WorkerPool workers({.program = CUPEL_EMIT_PROGRAM});
-  const EmitTarget host = *find_emit_target("host");
-  for (const char* name : {"mobilenet", "vit"}) {
-    CompileContext context{threads, {}};
-    const auto path = std::filesystem::path(CUPEL_SOURCE_DIR) / "models" / (std::string("fashion_") + name + ".onnx");
-    const auto model = load_model(path, context);
-    ASSERT_TRUE(model.has_value()) << model.error().message();
-    LowerOptions options;
-    options.chains_above_bytes = 0;
-    const auto lowered = lower_graph(model->program, "m", lower_target(host), options);
-    ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
-    const auto chains = std::count_if(lowered->program.steps.begin(), lowered->program.steps.end(),
-                                      [](const Step& s) { return std::holds_alternative<ChainSpec>(s.kernel.spec); });
-    EXPECT_GE(chains, 3) << name;
-    const std::vector<NodeKernel> kernels = node_kernels(model->program, *lowered);
-    for (size_t i = 0; i < kernels.size(); ++i)
-      if (const Node& node = model->program.nodes()[i]; node.op->quant_rule == QuantRule::contraction) {
-        EXPECT_FALSE(kernels[i].step.empty()) << node.name;
-      }
-    const auto image = compile_image(model->program, "m", host, workers, {options, {}});
-    ASSERT_TRUE(image.has_value()) << image.error().message();
-    for (int thread_count : {1, 2})
-      for (int64_t batch : {1, 3}) {
-        auto loaded = CompiledModel::load(*image, "m", thread_count);
-        ASSERT_TRUE(loaded.has_value()) << loaded.error().message();
-        const Tensor input = random_images(batch, static_cast<unsigned>(20 + batch));
-        const auto expected = interpret(model->program, std::span(&input, 1), threads, {});
-        const auto outputs = loaded->run(std::span(&input, 1));
-        ASSERT_TRUE(expected.has_value() && outputs.has_value());
-        EXPECT_TRUE(same_bytes((*outputs)[0], (*expected)[0])) << name << " " << thread_count << " " << batch;
-      }
-  }
-}
-
 // Products with padding may be left out where padding has the bits 0 and no weight makes them anything but 0.
 TEST(Lower, PaddedConvolutionsKnowTheirBorder) {
   const auto rows = [](const std::string& types, const std::string& weights, const std::string& pads) {

@@ -9,6 +9,7 @@
 
 #include "emit/image_builder.h"
 #include "emit/loaded_library.h"
+#include "emit/target_names.h"
 #include "kernel/random_kernels.h"
 #include "runtime/image.h"
 #include "runtime/thread_pool.h"
@@ -18,22 +19,6 @@ namespace cupel {
 inline WorkerPool& test_pool() {
   static WorkerPool one({.program = CUPEL_EMIT_PROGRAM});
   return one;
-}
-
-// Every target this machine runs, "host" by its own name.
-inline std::vector<std::string> target_names() {
-  std::vector<std::string> names;
-  for (const EmitTarget& target : runnable_emit_targets()) names.push_back(target.name);
-  if (auto host = find_emit_target("host"); host && std::find(names.begin(), names.end(), host->name) == names.end())
-    names.push_back(host->name);
-  return names;
-}
-// A target's name as part of a test's.
-inline std::string test_name(const testing::TestParamInfo<std::string>& row) {
-  std::string name = row.param;
-  for (char& c : name)
-    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-  return name;
 }
 
 // The kernel's units, all of them once, by as many threads at the same time.

@@ -180,6 +180,13 @@ const Rule kRules[] = {
      "epilogue: %9 shift_left: argument 1 is no constant_s32 of 0 to 31"},
     {kContract, "%9 = shift_left %7 %8", "%9 = shift_left %7 %7",
      "epilogue: %9 shift_left: argument 1 is no constant_s32 of 0 to 31"},
+    {kContract, "%9 = shift_left %7 %8", "%9 = saturate_s8 %3 %7",
+     "epilogue: %9 saturate_s8: argument 1 is no constant_s32 of -128 to 127"},
+    {kContract, "%8 = constant_s32 3\n    %9 = shift_left %7 %8",
+     "%8 = constant_s32 256\n    %9 = saturate_near_u8 %3 %8",
+     "epilogue: %9 saturate_near_u8: argument 1 is no constant_s32 of 0 to 255"},
+    {kContract, "%9 = shift_left %7 %8", "%9 = saturate_u8 %7 %8",
+     "epilogue: %9 saturate_u8: argument 0 is s32, expected f32"},
     {kContract, "operand u8 constant offset 0 item 0", "operand u8 offset 0 item 0",
      "operand 1: a table is constant, has strides 0 and no other use"},
     {kContract, "strides 0 0 0 0", "strides 1 0 0 0", "operand 1: a table is constant, has strides 0 and no other use"},
@@ -239,11 +246,6 @@ TEST(CheckKernel, NamesTheBrokenRule) {
     EXPECT_EQ(status.error().kind, ErrorKind::bad_input);
     EXPECT_EQ(status.error().message(), "kernel: " + std::string(rule.cause) + "\n  correct the kernel");
   }
-}
-
-TEST(CheckKernel, PartsOfAChainAreOtherForms) {
-  const Kernel call = *parse_kernel(kCall);
-  EXPECT_EQ(check_kernel({ChainSpec{4, {{call}, {call}}}, ChainSchedule()}).error().cause, "part 0 is a call");
 }
 
 TEST(CheckKernel, RefusesWhatTextCannotSay) {

@@ -47,19 +47,10 @@ struct RandomKernel {
 
 // The space of the result.
 inline const Dims& space_of(const KernelSpec& spec) {
-  return std::visit(
-      [](const auto& s) -> const Dims& {
-        if constexpr (std::is_same_v<std::decay_t<decltype(s)>, ChainSpec>) {
-          return space_of(s.parts.back().kernel.spec);
-        } else {
-          return s.space;
-        }
-      },
-      spec);
+  return std::visit([](const auto& s) -> const Dims& { return s.space; }, spec);
 }
 // Elements of the last dimension that a kernel may write: whole blocks of 16 for contract and window.
 inline int64_t written_extent(const KernelSpec& spec) {
-  if (const auto* chain = std::get_if<ChainSpec>(&spec)) return written_extent(chain->parts.back().kernel.spec);
   const int64_t last = space_of(spec).back();
   return spec.index() < 2 ? (last + 15) / 16 * 16 : last;
 }

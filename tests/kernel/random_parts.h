@@ -104,7 +104,9 @@ class RandomParts {
     if (type == DType::f32) return v;
     if (type == DType::s32) return round_s32(less(greater(v, -1000000.0f), 1000000.0f));
     const auto zero = static_cast<int32_t>(type == DType::u8 ? pick(0, 255) : pick(-128, 127));
-    const Scalar code = to_code(v, type, zero);
+    constexpr double kNear = 1000000;
+    const Scalar near = less(greater(v, static_cast<float>(-kNear)), static_cast<float>(kNear));
+    const Scalar code = chance(0.4) ? to_code_within(kNear, near, type, zero) : to_code(v, type, zero);
     if (!chance(0.15)) return code;
     operands.push_back(table_access(rank));
     return b.table(static_cast<int32_t>(operands.size()) - 1, code);

@@ -9,6 +9,7 @@
 
 #include "ir/text.h"
 #include "ir/verifier.h"
+#include "ops/op_table.h"
 #include "passes/pass.h"
 #include "reference/interpreter.h"
 #include "reference/samples.h"
@@ -319,6 +320,38 @@ TEST(LeadBatch, ChangesNoBitOfRandomGraphs) {
                                     "QuantizeLinear",
                                     "DequantizeLinear"})
     EXPECT_GE(by_rule[op], 5) << op;
+}
+
+// Whatever the op: its row alone says that it works item by item.
+TEST(LeadBatch, EveryFunctionOfOneElementMovesWithTheBatch) {
+  ThreadPool threads(1);
+  int functions = 0;
+  for (const OpDef* op : all_ops()) {
+    if (!is_elementwise(*op) || op->min_inputs != 1 || op->removed_by_simplify || op->conversion != Conversion::none)
+      continue;
+    Graph before;
+    const DType dtype = op == &ops::kNot ? DType::boolean : DType::f32;
+    const ValueId x = before.add_input("x", {dtype, {7, Dim(1, "batch"), 3}, {}});
+    Attributes attributes;
+    for (const AttributeSpec& a : op->attributes)
+      if (a.required) attributes.emplace(a.name, int64_t{1});  // Cast: to f32
+    const auto added = before.add_node(*op, "f", {x}, attributes, {"f"});
+    ASSERT_TRUE(added.has_value()) << op->name << ": " << added.error().message();
+    const auto back = before.add_node(*find_op("Transpose"), "t", {before.node(*added).outputs[0]},
+                                      {{"perm", Integers{1, 0, 2}}}, {"t"});
+    before.add_output(before.node(*back).outputs[0]);
+    std::vector<Remark> remarks;
+    const auto after = find_pass("lead_batch")->run(before, {threads, &remarks});
+    ASSERT_TRUE(after.has_value()) << op->name << ": " << after.error().message();
+    EXPECT_TRUE(remarks.empty()) << op->name << ": " << remarks[0].reason;
+    // The batch moves once, before the function; what stood behind keeps every item.
+    ASSERT_EQ(after->nodes().size(), 3u) << print_graph(*after);
+    EXPECT_EQ(after->nodes()[1].op, op) << print_graph(*after);
+    EXPECT_EQ(after->nodes()[2].op, &ops::kReshape) << print_graph(*after);
+    EXPECT_EQ(after->type(after->nodes()[2].inputs[0]), after->type(after->nodes()[2].outputs[0]));
+    ++functions;
+  }
+  EXPECT_GE(functions, 20);
 }
 
 }  // namespace

@@ -112,6 +112,19 @@ TEST_F(PassRunner, ErrorsNameThePass) {
   EXPECT_EQ(unwritable.error().kind, ErrorKind::usage);
 }
 
+// kernel_forms holds s8 codes as u8, 128 higher: the same tensor in the type that a graph gives a value.
+Tensor in_type(const Tensor& t, DType type) {
+  if (t.dtype() == type) return t;
+  Tensor moved(type, t.dims());
+  for (size_t i = 0; i < t.bytes().size(); ++i) moved.mutable_bytes()[i] = t.bytes()[i] ^ std::byte{0x80};
+  return moved;
+}
+
+bool is_simplified(Graph graph) {
+  if (graph.stage == Stage::imported) graph.stage = Stage::simplified;
+  return verify_graph(graph).has_value();
+}
+
 // Passes on every op's samples: the result is verified and gives the same numbers.
 TEST(PassesKeepTheMeaning, OfEverySample) {
   ThreadPool threads(2);
@@ -122,6 +135,8 @@ TEST(PassesKeepTheMeaning, OfEverySample) {
     ASSERT_TRUE(expected);
     for (const Pass& pass : all_passes()) {
       if (pass.name == "finish_simplify" || pass.name == "integerize") continue;
+      // It takes simplified graphs without Q/DQ nodes.
+      if (pass.name == "kernel_forms" && (is_linear_conversion(*s.op) || !is_simplified(s.graph))) continue;
       PassOptions options;
       const std::string_view names[] = {pass.name};
       const auto out = run_passes(s.graph, names, {threads}, options);
@@ -131,10 +146,13 @@ TEST(PassesKeepTheMeaning, OfEverySample) {
       ASSERT_EQ(out->outputs().size(), s.graph.outputs().size());
       for (size_t i = 0; i < out->outputs().size(); ++i)
         ASSERT_EQ(out->value(out->outputs()[i]).name, s.graph.value(s.graph.outputs()[i]).name);
-      const auto found = interpret(*out, inputs, threads);
+      std::vector<Tensor> given;
+      for (size_t i = 0; i < inputs.size(); ++i) given.push_back(in_type(inputs[i], out->type(out->inputs()[i]).dtype));
+      const auto found = interpret(*out, given, threads);
       ASSERT_TRUE(found) << found.error().message();
       for (size_t i = 0; i < found->size(); ++i)
-        ASSERT_TRUE((*found)[i] == (*expected)[i]) << pass.name << " on " << s.graph.name;
+        ASSERT_TRUE(in_type((*found)[i], (*expected)[i].dtype()) == (*expected)[i])
+            << pass.name << " on " << s.graph.name;
     }
   }
 }

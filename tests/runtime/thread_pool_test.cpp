@@ -4,7 +4,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <thread>
 #include <vector>
 
 namespace cupel {
@@ -96,6 +101,67 @@ TEST(ThreadPool, ManyShortCallsAndLives) {
       pool.parallel_for(4, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
   }
   EXPECT_EQ(sum, 50 * 200 * 4);
+}
+
+TEST(ThreadPool, AnExceptionOfAnyPartIsThrownInTheCaller) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (int bad = 0; bad <= threads; ++bad) {  // the last round: all of them
+      std::atomic<int> begun = 0, running = 0;
+      std::atomic<bool> elsewhere = false;
+      const auto caller = std::this_thread::get_id();
+      const auto call = [&] {
+        pool.parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
+          ASSERT_EQ(end, begin + 1);
+          ++running;
+          ++begun;
+          // All have begun: no part is left out, and none is taken over by the caller.
+          while (begun < threads) std::this_thread::yield();
+          if (std::this_thread::get_id() != caller) elsewhere = true;
+          --running;
+          if (bad == threads) throw std::bad_alloc();
+          if (begin == bad) throw std::out_of_range(std::to_string(begin));
+        });
+      };
+      std::string thrown;
+      try {
+        call();
+      } catch (const std::bad_alloc&) {
+        thrown = "memory";
+      } catch (const std::out_of_range& e) {
+        thrown = e.what();
+      }
+      EXPECT_EQ(thrown, bad == threads ? "memory" : std::to_string(bad));
+      EXPECT_EQ(running, 0);
+      EXPECT_EQ(begun, threads);
+      EXPECT_EQ(elsewhere, threads > 1);
+      std::atomic<int64_t> sum = 0;
+      pool.parallel_for(100, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
+      EXPECT_EQ(sum, 100);
+    }
+  }
+}
+
+TEST(ThreadPool, NoBodyOutlivesItsData) {
+  // The caller's part throws at once, while the others still read what the caller owns.
+  ThreadPool pool(4);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> ended = 0, begun = 0;
+    try {
+      pool.parallel_for(4, 1, [&](int64_t begin, int64_t) {
+        ++begun;
+        if (begin == 0) {
+          while (begun < 4) std::this_thread::yield();
+          throw std::bad_alloc();
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+        ++ended;
+      });
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const std::bad_alloc&) {
+      EXPECT_EQ(ended, 3);
+    }
+  }
 }
 
 }  // namespace

@@ -76,8 +76,8 @@ def check_one(cupel, checks):
 def check_comparison(cupel, checks):
     """A model against the same code in an artifact, and against another network."""
     cupel.must("compile", NETWORK, "-o", "host.so")
-    shutil.copy(cupel.folder / "host.so", cupel.folder / "copy")  # recognised by its content
-    text, result = bench(cupel, NETWORK, "copy", "models/fashion_vit.onnx", "--threads", 1, "--duration-s", 1, "--clock",
+    shutil.copy(cupel.folder / "host.so", cupel.folder / "copy.so")
+    text, result = bench(cupel, NETWORK, "copy.so", "models/fashion_vit.onnx", "--threads", 1, "--duration-s", 1, "--clock",
                          "cpu")
     base, copy, vit = result["models"]
     for model in result["models"]:

@@ -99,7 +99,19 @@ CASES = [
     "run good.so -o out --input image=input.npy --stop-after fold_constants",
     "run good.so -o out --input image=input.npy --dump-ir dump",
     "run cut.so -o out --input image=input.npy",
+    "run damaged.so -o out --input image=input.npy",
+    "run older.so -o out --input image=input.npy",
+    "run input.so -o out --input image=input.npy",
+    "run planted.so -o out --input image=input.npy",
+    "run planted.onnx -o out --input image=input.npy",
+    "bench planted.so",
+    "bench good.onnx planted.onnx",
+    "bench nameless",
+    *(f"{verb} planted.{end}{rest}" for end in ("onnx", "so") for verb, rest in (
+        ("inspect", ""), ("compile", " -o out.so"), ("quantize", " -o out.onnx --data good.toml"),
+        ("evaluate", " --data good.toml"), ("assay", " -o out --data good.toml"))),
     "inspect good.so",
+    "compile good.onnx -o out.dll",
     # bench
     "bench",
     "bench nowhere.onnx",
@@ -311,6 +323,70 @@ def check_memory_limits(cupel, checks):
     checks.equal(answers, {0, 6}, "answers of compiled runs to limits of memory")
 
 
+    check_memory_of_threads(cupel, checks)
+
+
+def check_memory_of_threads(cupel, checks):
+    """Memory that runs out in any thread of the interpreter ends the program with exit 6."""
+    model = cupel.source / "models/fashion_mobilenet.onnx"
+    np.save("many.npy", np.zeros((400, 1, 28, 28), np.float32))
+    answers = set()
+    for megabytes in range(60, 1180, 80):
+        out = cupel.folder / "threads"
+        result = cupel.run("run", model, "--input", "image=many.npy", "-o", out, "--batch", 400, "--engine", "reference",
+                           "--threads", 4, "--max-memory", megabytes)
+        answers.add(result.returncode)
+        checks.that(result.returncode in (0, 6),
+                    f"interpreter, --max-memory {megabytes}: exit {result.returncode}\n{result.stderr}")
+        checks.equal(out.exists(), result.returncode == 0, f"interpreter, --max-memory {megabytes}: an output")
+        shutil.rmtree(out, ignore_errors=True)
+    checks.equal(answers, {0, 6}, "answers of the interpreter to limits of memory")
+
+
+def check_planted_links(cupel, checks):
+    """Links at the places of outputs are replaced; what they lead to stays as it is."""
+    for words, name in ((["quantize", "good.onnx", "--data", "good.toml", "-o", "planted_out"], "planted_out"),
+                        (["compile", "good.onnx", "-o", "planted_out.so"], "planted_out.so"),
+                        (["inspect", "good.onnx", "--json", "planted_out.json"], "planted_out.json"),
+                        (["run", "good.onnx", "--input", "image=input.npy", "-o", "planted_folder"],
+                         "planted_folder/logits.npy")):
+        place, victim = cupel.folder / name, cupel.folder / "victim"
+        victim.write_text("precious")
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to(victim)
+        cupel.must(*words)
+        checks.equal(victim.read_text(), "precious", f"{words[0]}: what a link at the output leads to")
+        checks.that(place.is_file() and not place.is_symlink(), f"{words[0]}: the output is a file")
+        victim.unlink()
+        place.unlink()
+    # Standard output by its name, which is a file here: neither is replaced.
+    with open(cupel.folder / "stdout", "w") as file:
+        result = subprocess.run([cupel.binary, "inspect", "good.onnx", "--json", "/dev/stdout"], cwd=cupel.folder,
+                                stdout=file, stderr=subprocess.PIPE, text=True)
+    checks.equal((result.returncode, result.stderr),
+                 (2, "error: /dev/stdout: leads to an ordinary file\n  name that file itself\n"), "--json /dev/stdout")
+    checks.that(pathlib.Path("/dev/stdout").is_symlink(), "/dev/stdout is a link still")
+
+
+def check_cache(cupel, checks):
+    """Kernels are kept in a folder of this user alone."""
+    cache = cupel.folder / "cache"
+    cache.mkdir()
+    for mode, warned in ((0o777, True), (0o720, True), (0o755, False)):
+        cache.chmod(mode)
+        result = cupel.must("compile", "good.onnx", "-o", "cached.so", env=os.environ | {"CUPEL_CACHE": str(cache)})
+        warning = (f"warning: {cache}: can be written to by other users, so no kernel is kept there or taken from it\n"
+                   "  take the right from them (chmod go-w), or name another folder by CUPEL_CACHE\n")
+        checks.equal(result.stderr, warning if warned else "", f"a cache of mode {mode:o}")
+        checks.equal([p for p in cache.rglob("*") if p.is_file()] == [], warned, f"a cache of mode {mode:o} is used")
+    shutil.rmtree(cache)
+    result = cupel.must("compile", "good.onnx", "-o", "cached.so",
+                        env=os.environ | {"CUPEL_CACHE": str(cache), "CUPEL_CACHE_MAX": "much"})
+    checks.equal(result.stderr, "warning: CUPEL_CACHE_MAX: found much, expected a whole number of MB\n"
+                 "  correct or unset the variable; until then no kernel is kept\n", "a limit that is no number")
+    checks.that(not cache.exists(), "a limit that is no number: nothing is kept")
+
+
 def check_partial(cupel, checks, cause, out, output):
     """What an assay leaves that was ended during its accuracy: a report of the samples that were done."""
     checks.equal({p.name for p in out.iterdir()}, {"fashion_resnet.int8.onnx", "report.json", "report.html"},
@@ -384,6 +460,23 @@ def check_stop_after(cupel, checks):
         checks.that(not (cupel.folder / "out").exists(), f"--stop-after: {words[0]} left an output")
 
 
+def make_native_code(artifact):
+    """Files that hold native code, and are not to be run."""
+    middle = len(artifact) // 2
+    pathlib.Path("damaged.so").write_bytes(artifact[:middle] + bytes([artifact[middle] ^ 1]) + artifact[middle + 1 :])
+    owner = artifact.index(b"Cupel\0\0\0")
+    pathlib.Path("older.so").write_bytes(artifact[: owner + 8] + b"\1\0\0\0" + artifact[owner + 12 :])
+    shutil.copy("good.so", "nameless")
+    shutil.copy("input.npy", "input.so")
+    # A library whose code leaves a file as soon as it is loaded: the checks of changed files would see it.
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", "planted.so"], check=True, text=True,
+                   input='#include <stdio.h>\n__attribute__((constructor)) static void leave_trace(void) '
+                         '{ fclose(fopen("trace", "w")); }\nconst int cupel_planted_image = 3;\n')
+    shutil.copy("planted.so", "planted.onnx")
+    subprocess.run([sys.executable, "-c", "import ctypes; ctypes.CDLL('./planted.so')"], check=True)
+    os.remove("trace")  # so it does
+
+
 def main():
     rewrite = sys.argv[-1] == "--rewrite"
     cupel, checks = harness.begin(sys.argv[:-1] if rewrite else sys.argv)
@@ -394,11 +487,14 @@ def main():
     cupel.must("compile", "lookup.onnx", "-o", "lookup.so")
     artifact = pathlib.Path("good.so").read_bytes()
     pathlib.Path("cut.so").write_bytes(artifact[: len(artifact) // 2])
+    make_native_code(artifact)
     check_cases(cupel, checks, rewrite)
     check_old_output_stays(cupel, checks)
     check_full_disk(cupel, checks)
     check_way_out(cupel, checks)
     check_stop_after(cupel, checks)
+    check_planted_links(cupel, checks)
+    check_cache(cupel, checks)
     check_memory_limits(cupel, checks)
     check_interrupt(cupel, checks)
     return checks.finish()

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "emit/llvm/emit_kernel.h"
@@ -136,12 +137,16 @@ int run(const char* memory) {
   std::set_new_handler(out_of_memory);
   install_fatal_error_replies(fatal_error);
   // When the other side goes while work is under way, nobody waits for the result.
-  std::thread([] {
-    pollfd entry = {kSocket, POLLRDHUP, 0};
-    while (poll(&entry, 1, -1) <= 0) {
-    }
-    _exit(0);
-  }).detach();
+  try {
+    std::thread([] {
+      pollfd entry = {kSocket, POLLRDHUP, 0};
+      while (poll(&entry, 1, -1) <= 0) {
+      }
+      _exit(0);
+    }).detach();
+  } catch (const std::system_error&) {
+    out_of_memory();
+  }
   while (true) {
     FrameHeader header;
     if (!receive_all(&header, sizeof header)) return 0;

@@ -24,6 +24,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   options.evaluate = {common.batch,    flags.samples, flags.layer_samples, flags.max_drop, flags.top_k,
                       work.progress(), engine};
   options.warn = print_warnings;
+  if (engine == EngineKind::compiled) warn_of_cache();
   auto report = assay(flags.model, flags.data, work.context(), options);
   const bool stopped = work.finish();
   if (!report) return std::unexpected(std::move(report).error());

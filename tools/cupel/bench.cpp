@@ -1,5 +1,7 @@
 #include "driver/bench.h"
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "tools/cupel/verb.h"
 
@@ -28,6 +30,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   options.inputs = CUPEL_TRY(input_files(flags.inputs));
   options.progress = work.progress();
   const std::vector<std::filesystem::path> models(flags.models.begin(), flags.models.end());
+  if (!std::all_of(models.begin(), models.end(), names_compiled_model)) warn_of_cache();
   auto result = bench(models, work.context(), options);
   work.finish();
   if (!result) return std::unexpected(std::move(result).error());

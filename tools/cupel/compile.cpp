@@ -17,7 +17,6 @@ struct Flags {
   std::string model, output, target = "host";
   bool no_fusion = false;
   int code_level = 2;
-  int64_t chains_above_bytes = -1;  // none
 };
 
 // Declarations of what the library exports.
@@ -40,7 +39,6 @@ Result<std::optional<Program>> program_of(const Flags& flags, const EmitTarget& 
   if (passes.stopped) return std::nullopt;
   LowerOptions options;
   options.fuse = !flags.no_fusion;
-  if (flags.chains_above_bytes >= 0) options.chains_above_bytes = flags.chains_above_bytes;
   auto program = lower_model(model.program, path.stem().string(), target, options, passes);
   if (!program) return std::unexpected(std::move(program).error().within(printable(flags.model)));
   if (passes.stopped) return std::nullopt;
@@ -49,6 +47,9 @@ Result<std::optional<Program>> program_of(const Flags& flags, const EmitTarget& 
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   CUPEL_TRY(check_place(flags.output));
+  if (!names_compiled_model(flags.output))
+    return usage_error(printable(flags.output), "its name does not end in .so, by which `run` and `bench` know a model",
+                       "name it so");
   Work work(common);
   const EmitTarget target = CUPEL_TRY(find_emit_target(flags.target));
   const auto program = CUPEL_TRY(program_of(flags, target, work));
@@ -60,6 +61,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   WorkerPool workers;
   BuildOptions options;
   options.code_generation_level = flags.code_level;
+  warn_of_cache();
   auto image = build_image(*program, target, workers, options);
   work.finish();
   if (!image) return std::unexpected(std::move(image).error().within(printable(flags.model)));
@@ -93,10 +95,6 @@ Run setup_compile(CLI::App& command) {
   command.add_option("--target", flags->target, "host, x86-64-v3, x86-64-v4, … with +avxvnni or +avx512vnni")
       ->capture_default_str();
   command.add_flag("--no-fusion", flags->no_fusion, "Every node a kernel of its own: the same results, slower");
-  command
-      .add_option("--chains-above", flags->chains_above_bytes,
-                  "Kernels that hand on more bytes than this take turns along one axis: the same results")
-      ->check(whole_number(0, kLargest));
   command.add_option("--code-level", flags->code_level, "LLVM's level of code generation, 0 to 3: the same results")
       ->check(whole_number(0, 3))
       ->capture_default_str();

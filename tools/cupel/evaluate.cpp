@@ -46,6 +46,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     }
   }
   report.title = models[0].path.stem().string();
+  if (engine == EngineKind::compiled) warn_of_cache();
   const EvaluateOptions options{common.batch,    flags.samples, flags.layer_samples, flags.max_drop, flags.top_k,
                                 work.progress(), engine};
   Status status = evaluate_models(models, column_names(models), data, work.context(), options, report);

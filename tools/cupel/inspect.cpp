@@ -83,7 +83,7 @@ std::string reason_of(const Model& model, const Node& node, const NodeCost& cost
   if (!model.is_quantized()) return "the model is a float model; `cupel quantize` makes it INT8";
   const auto found = model.kept_in_float.find(node.name);
   if (found != model.kept_in_float.end()) return found->second;
-  if (node.op->name == "Quantize") return "turns numbers into codes";
+  if (node.op->conversion == Conversion::to_codes) return "turns numbers into codes";
   return node.op->quant_rule == QuantRule::none ? "the op has no integer meaning" : "its operands are not quantized";
 }
 

@@ -194,13 +194,10 @@ int main(int argc, char** argv) {
     return 6;
   } catch (const std::system_error& e) {
     // A thread could not be started, or memory not be mapped.
-    std::fputs(fmt::format("error: {}\n  raise the limit of memory (--max-memory) or of processes\n", e.what()).c_str(),
-               stderr);
+    std::fprintf(stderr, "error: %s\n  raise the limit of memory (--max-memory) or of processes\n", e.what());
     return 6;
   } catch (const std::exception& e) {
-    std::fputs(
-        fmt::format("error: {}\n  this is a defect of Cupel; please report it with the model\n", e.what()).c_str(),
-        stderr);
+    std::fprintf(stderr, "error: %s\n  this is a defect of Cupel; please report it with the model\n", e.what());
     return 5;
   }
 }

@@ -10,7 +10,6 @@
 #include "driver/batches.h"
 #include "driver/output_folder.h"
 #include "driver/run_array.h"
-#include "driver/shared_library.h"
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
@@ -75,13 +74,14 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   Model loaded;
   ArrayModel model;
   std::vector<Tensor> inputs;
-  if (SharedLibrary::recognises(flags.model)) {
+  if (names_compiled_model(flags.model)) {
     model = CUPEL_TRY(open_artifact(flags, common, work.context()));
     inputs = CUPEL_TRY(read_inputs(model, files));
   } else {
     loaded = CUPEL_TRY(load_model(flags.model, work.context()));
     if (work.finish()) return 0;
     inputs = CUPEL_TRY(read_inputs(array_model(loaded.program, {}), files));
+    if (engine == EngineKind::compiled) warn_of_cache();
     auto run_graph = make_engine(loaded.program, loaded.path.stem().string(), engine, work.context().threads);
     if (!run_graph) return std::unexpected(std::move(run_graph).error().within(printable(flags.model)));
     model = array_model(loaded.program, std::move(*run_graph));

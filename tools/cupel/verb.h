@@ -74,6 +74,9 @@ Result<EngineKind> engine_kind(const std::string& name);
 // Adds --engine to a verb that runs models.
 void add_engine(CLI::App& command, std::string& engine);
 
+// Says on standard error why compiled kernels are not kept, where the cache is not usable (ObjectCache::check_folder).
+void warn_of_cache();
+
 // NAME=FILE.npy words as a map; usage error for another form or a name that is given twice.
 Result<std::map<std::string, std::filesystem::path>> input_files(const std::vector<std::string>& words);
 

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "driver/compile.h"
+#include "emit/object_cache.h"
 #include "profile/peaks.h"
 #include "target/machine.h"
 #include "tools/cupel/verb.h"
@@ -110,6 +111,11 @@ bool Work::finish() {
                  stderr);
   if (context_.passes.stopped) std::fputs(fmt::format("stopped after pass {}\n", flags_.stop_after).c_str(), stderr);
   return context_.passes.stopped;
+}
+
+void warn_of_cache() {
+  const Status status = ObjectCache::check_folder(ObjectCache::default_folder());
+  if (!status) print_warnings({status.error().message()});
 }
 
 Result<std::map<std::string, std::filesystem::path>> input_files(const std::vector<std::string>& words) {

@@ -11,26 +11,7 @@
 namespace cupel {
 namespace {
 
-Status build(llvm::Module& module, const Kernel& kernel, const EmitTarget& target, const std::string& symbol);
-
-// The function of a chain calls those of its parts, which this module alone sees.
-Status build_chain(llvm::Module& module, const ChainSpec& chain, const EmitTarget& target, const std::string& symbol) {
-  std::vector<llvm::Function*> functions;
-  for (size_t i = 0; i < chain.parts.size(); ++i) {
-    const std::string name = symbol + "_part" + std::to_string(i);
-    CUPEL_TRY(build(module, chain.parts[i].kernel, target, name));
-    functions.push_back(module.getFunction(name));
-    functions.back()->setLinkage(llvm::Function::InternalLinkage);
-    functions.back()->addFnAttr(llvm::Attribute::NoInline);
-  }
-  Emitter emitter(module, target, symbol, KernelSpec(chain));
-  emit_chain(emitter, chain, functions);
-  emitter.finish();
-  return {};
-}
-
 Status build(llvm::Module& module, const Kernel& kernel, const EmitTarget& target, const std::string& symbol) {
-  if (const auto* chain = std::get_if<ChainSpec>(&kernel.spec)) return build_chain(module, *chain, target, symbol);
   Emitter emitter(module, target, symbol, kernel.spec);
   if (const auto* contract = std::get_if<ContractSpec>(&kernel.spec)) {
     if (contract->b.dtype == DType::s8 && target.byte_product != ByteProduct::four_u8_s8)

@@ -38,6 +38,7 @@ int find_build_id(dl_phdr_info* object, size_t, void* found) {
 std::string emitter_version() {
   std::string identity;
   dl_iterate_phdr(find_build_id, &identity);
+  if (identity.empty()) return {};
   return fmt::format("LLVM {}, cupel-emit {}", LLVM_VERSION_STRING, identity);
 }
 

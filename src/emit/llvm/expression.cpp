@@ -19,10 +19,21 @@ std::vector<bool> nodes_needed(const ScalarExpr& expr, size_t result) {
   return needed;
 }
 
+// The bounds of a saturation before its zero point is added.
+struct Saturation {
+  int32_t zero_point, low, high;
+};
+Saturation saturation_of(const ScalarExpr& expr, const ScalarNode& n) {
+  const DType codes = *saturated_type(n.op);
+  const int32_t zero_point = expr.nodes[static_cast<size_t>(n.arguments[1])].index;
+  return {zero_point, static_cast<int32_t>(dtype_min(codes)) - zero_point,
+          static_cast<int32_t>(dtype_max(codes)) - zero_point};
+}
+
 class ExpressionEmitter {
  public:
-  ExpressionEmitter(Emitter& emitter, int64_t lanes, const ExpressionSources& sources)
-      : e_(emitter), ir_(emitter.ir), lanes_(lanes), sources_(sources) {}
+  ExpressionEmitter(Emitter& emitter, int64_t lanes, const ExpressionSources& sources, const ScalarExpr& expr)
+      : e_(emitter), ir_(emitter.ir), lanes_(lanes), sources_(sources), expr_(expr) {}
 
   Value* node(const ScalarNode& n, Value* a, Value* b, Value* c) {
     using llvm::Intrinsic::ID;
@@ -60,10 +71,14 @@ class ExpressionEmitter {
       case ScalarOp::is_equal_s32: return mask(ir_.CreateICmpEQ(a, b));
       case ScalarOp::select: return select(a, b, c);
       case ScalarOp::to_f32: return ir_.CreateSIToFP(a, vector_type(e_.f32(), lanes_));
-      case ScalarOp::round_s32: return e_.by_parts(a, [&](Value* part) { return e_.isa().round_s32(ir_, part); });
+      case ScalarOp::round_s32: return rounded(a);
       case ScalarOp::truncate_s32: return ir_.CreateFPToSI(a, vector_type(e_.s32(), lanes_));
       case ScalarOp::bits_s32: return ir_.CreateBitCast(a, vector_type(e_.s32(), lanes_));
       case ScalarOp::bits_f32: return ir_.CreateBitCast(a, vector_type(e_.f32(), lanes_));
+      case ScalarOp::saturate_u8:
+      case ScalarOp::saturate_s8: return saturated(n, a);
+      case ScalarOp::saturate_near_u8:
+      case ScalarOp::saturate_near_s8: return saturated_near(n, a);
       case ScalarOp::table: return table(sources_.table(n.index), a);
     }
     return nullptr;
@@ -85,6 +100,24 @@ class ExpressionEmitter {
     }
     return ir_.CreateSelect(bit, b, c);
   }
+  Value* rounded(Value* x) {
+    return e_.by_parts(x, [&](Value* part) { return e_.isa().round_s32(ir_, part); });
+  }
+  Value* real(float value) { return splat(ir_, llvm::ConstantFP::get(ir_.getContext(), llvm::APFloat(value)), lanes_); }
+  Value* with_zero_point(Value* centered, int32_t zero_point) {
+    return zero_point == 0 ? centered : ir_.CreateAdd(centered, integer(zero_point));
+  }
+  Value* saturated(const ScalarNode& n, Value* x) {
+    const Saturation s = saturation_of(expr_, n);
+    Value *low = real(static_cast<float>(s.low)), *high = real(static_cast<float>(s.high));
+    Value* above = ir_.CreateSelect(ir_.CreateFCmpOGT(x, low), x, low);
+    return with_zero_point(rounded(ir_.CreateSelect(ir_.CreateFCmpOLT(above, high), above, high)), s.zero_point);
+  }
+  Value* saturated_near(const ScalarNode& n, Value* x) {
+    const Saturation s = saturation_of(expr_, n);
+    Value* above = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, rounded(x), integer(s.low));
+    return with_zero_point(ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, above, integer(s.high)), s.zero_point);
+  }
   Value* table(Value* from, Value* index) {
     if (lanes_ > 1) return e_.by_parts(index, [&](Value* part) { return e_.isa().lookup(ir_, from, part); });
     Value* low = ir_.CreateZExt(ir_.CreateAnd(index, ir_.getInt32(0xff)), e_.s64());
@@ -96,6 +129,7 @@ class ExpressionEmitter {
   Builder& ir_;
   int64_t lanes_;
   const ExpressionSources& sources_;
+  const ScalarExpr& expr_;
 };
 
 // Bounds of a node's value; f32 nodes that may be NaN count as unbounded.
@@ -136,7 +170,11 @@ Range node_range(const ScalarNode& n, const std::vector<Range>& ranges, const st
     }
     case ScalarOp::add_s32: return s32_range(argument(0).low + argument(1).low, argument(0).high + argument(1).high);
     case ScalarOp::sub_s32: return s32_range(argument(0).low - argument(1).high, argument(0).high - argument(1).low);
+    case ScalarOp::saturate_u8:
+    case ScalarOp::saturate_near_u8:
     case ScalarOp::table: return {0, 255};
+    case ScalarOp::saturate_s8:
+    case ScalarOp::saturate_near_s8: return {-128, 127};
     case ScalarOp::is_greater:
     case ScalarOp::is_less:
     case ScalarOp::is_equal:
@@ -153,7 +191,7 @@ Value* emit_expression(Emitter& emitter, const ScalarExpr& expr, int64_t lanes, 
   const size_t last = result < 0 ? expr.nodes.size() - 1 : static_cast<size_t>(result);
   const std::vector<bool> needed = nodes_needed(expr, last);
   std::vector<Value*> values(last + 1, nullptr);
-  ExpressionEmitter nodes(emitter, lanes, sources);
+  ExpressionEmitter nodes(emitter, lanes, sources, expr);
   for (size_t i = 0; i <= last; ++i) {
     if (!needed[i]) continue;
     std::array<Value*, 3> a = {nullptr, nullptr, nullptr};
@@ -166,63 +204,23 @@ Value* emit_expression(Emitter& emitter, const ScalarExpr& expr, int64_t lanes, 
 
 namespace {
 
-// Finds high > y ? y : high with y = r > low ? r : low, on s32, to which the zero point is added: a range that covers
-// all codes of u8 or s8 exactly. r is a rounded value, of magnitude below 2^22 (ScalarOp::round_s32).
-void plan_clamp(const ScalarExpr& expr, int32_t at, int32_t zero_point, ByteResult& plan) {
-  const auto node = [&](int32_t i) -> const ScalarNode& { return expr.nodes[static_cast<size_t>(i)]; };
-  const auto is_constant = [&](int32_t i) { return node(i).op == ScalarOp::constant_s32; };
-  const ScalarNode& upper = node(at);
-  const ScalarNode& over = node(upper.arguments[0]);
-  if (over.op != ScalarOp::is_greater_s32 || !is_constant(upper.arguments[2]) ||
-      over.arguments[0] != upper.arguments[2] || over.arguments[1] != upper.arguments[1])
-    return;
-  const ScalarNode& lower = node(upper.arguments[1]);
-  if (lower.op != ScalarOp::select) return;
-  const ScalarNode& under = node(lower.arguments[0]);
-  if (under.op != ScalarOp::is_greater_s32 || !is_constant(lower.arguments[2]) ||
-      under.arguments[1] != lower.arguments[2] || under.arguments[0] != lower.arguments[1] ||
-      node(lower.arguments[1]).op != ScalarOp::round_s32)
-    return;
-  const int64_t low = int64_t{node(lower.arguments[2]).index} + zero_point,
-                high = int64_t{node(upper.arguments[2]).index} + zero_point;
-  if (!(low == 0 && high == 255) && !(low == -128 && high == 127)) return;
-  plan.kind = low == 0 ? PackKind::saturate_u8 : PackKind::saturate_s8;
-  plan.zero_point = zero_point;
-  plan.value = lower.arguments[1];
-}
-
-// Finds round_s32(less(greater(x, low), high)) [+ zero point] that covers all codes of u8 or s8 exactly.
+// A saturation is what a pack does; only its rounding, and a bound where it may be far from the codes, is left.
 void plan_saturation(const ScalarExpr& expr, ByteResult& plan) {
   const auto node = [&](int32_t i) -> const ScalarNode& { return expr.nodes[static_cast<size_t>(i)]; };
-  int32_t at = plan.value, zero_point = 0;
-  if (node(at).op == ScalarOp::add_s32 && node(node(at).arguments[1]).op == ScalarOp::constant_s32) {
-    zero_point = node(node(at).arguments[1]).index;
-    at = node(at).arguments[0];
-  }
-  if (zero_point < -128 || zero_point > 255) return;
-  if (node(at).op == ScalarOp::select) return plan_clamp(expr, at, zero_point, plan);
-  if (node(at).op != ScalarOp::round_s32) return;
-  const ScalarNode& upper = node(node(at).arguments[0]);
-  if (upper.op != ScalarOp::less || node(upper.arguments[1]).op != ScalarOp::constant_f32) return;
-  const ScalarNode& lower = node(upper.arguments[0]);
-  if (lower.op != ScalarOp::greater || node(lower.arguments[1]).op != ScalarOp::constant_f32) return;
-  const double high = static_cast<double>(node(upper.arguments[1]).value) + zero_point;
-  const double low = static_cast<double>(node(lower.arguments[1]).value) + zero_point;
-  if (low == 0 && high == 255) {
-    plan.kind = PackKind::saturate_u8;
-  } else if (low == -128 && high == 127) {
-    plan.kind = PackKind::saturate_s8;
-  } else {
-    return;
-  }
-  plan.zero_point = zero_point;
+  const ScalarNode& last = node(plan.value);
+  const auto codes = saturated_type(last.op);
+  if (!codes) return;
+  const Saturation s = saturation_of(expr, last);
+  plan.kind = *codes == DType::u8 ? PackKind::saturate_u8 : PackKind::saturate_s8;
+  plan.zero_point = s.zero_point;
   plan.rounds = true;
-  plan.high = node(upper.arguments[1]).value;
-  plan.value = lower.arguments[0];
+  plan.value = last.arguments[0];
+  if (last.op == ScalarOp::saturate_near_u8 || last.op == ScalarOp::saturate_near_s8) return;
+  plan.bound = static_cast<float>(s.high);
   // A rectifier whose zero is the least code is part of the saturation.
   const ScalarNode& before = node(plan.value);
-  if (zero_point == 0 && low == 0 && before.op == ScalarOp::greater &&
-      node(before.arguments[0]).op == ScalarOp::constant_f32 && node(before.arguments[0]).value == 0)
+  if (s.low == 0 && before.op == ScalarOp::greater && node(before.arguments[0]).op == ScalarOp::constant_f32 &&
+      node(before.arguments[0]).value == 0)
     plan.value = before.arguments[1];
 }
 
@@ -232,11 +230,12 @@ Value* emit_byte_source(Emitter& emitter, const ScalarExpr& expr, const ByteResu
                         const ExpressionSources& sources) {
   Value* value = emit_expression(emitter, expr, lanes, sources, plan.value);
   if (!plan.rounds) return value;
-  Value* high = splat(emitter.ir, llvm::ConstantFP::get(emitter.ir.getContext(), llvm::APFloat(plan.high)), lanes);
+  const auto rounded = [&](Value* part) { return emitter.isa().round_s32(emitter.ir, part); };
+  if (!plan.bound) return emitter.by_parts(value, rounded);
+  Value* high = splat(emitter.ir, llvm::ConstantFP::get(emitter.ir.getContext(), llvm::APFloat(*plan.bound)), lanes);
   // NaN stays NaN.
   Value* bounded = emitter.ir.CreateSelect(emitter.ir.CreateFCmpOLT(high, value), high, value);
-  if (lanes < emitter.lanes()) return emitter.isa().round_s32(emitter.ir, bounded);
-  return emitter.by_parts(bounded, [&](Value* part) { return emitter.isa().round_s32(emitter.ir, part); });
+  return lanes < emitter.lanes() ? rounded(bounded) : emitter.by_parts(bounded, rounded);
 }
 
 ByteResult plan_byte_result(const ScalarExpr& expr, const std::vector<Access>& operands) {

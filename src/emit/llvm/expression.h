@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "emit/llvm/emitter.h"
@@ -26,10 +27,11 @@ struct ByteResult {
   PackKind kind = PackKind::low_bits;
   int32_t zero_point = 0;  // of saturating kinds
   int32_t table = -1;
-  // The last nodes are a clamp, a rounding and a sum that saturation does as well: `value` is f32, still to be bounded
-  // by `high` and rounded. Values below and NaN become the least s32, which saturates to the least code.
+  // The last node is a saturation, which the pack does: `value` is f32, still to be rounded, and before that bounded by
+  // `bound`, where it may be far from the codes. Values far below and NaN become the least s32, which saturates to the
+  // least code.
   bool rounds = false;
-  float high = 0;
+  std::optional<float> bound;
 };
 // `operands`: of the spec, whose types bound values.
 ByteResult plan_byte_result(const ScalarExpr& expr, const std::vector<Access>& operands);

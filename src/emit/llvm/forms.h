@@ -12,7 +12,5 @@ bool emit_depthwise(Emitter& emitter, const WindowSpec& spec, const WindowSchedu
 void emit_map(Emitter& emitter, const MapSpec& spec, const MapSchedule& schedule);
 void emit_row(Emitter& emitter, const RowSpec& spec);
 void emit_call(Emitter& emitter, const CallSpec& spec);
-// `functions`: of the parts.
-void emit_chain(Emitter& emitter, const ChainSpec& spec, std::span<llvm::Function* const> functions);
 
 }  // namespace cupel

@@ -1,7 +1,10 @@
 // The targets that compiled code is tested for: all that this machine runs, and what "host" means on it.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
+#include <cctype>
 #include <string>
 #include <vector>
 
@@ -15,6 +18,13 @@ inline std::vector<std::string> target_names() {
   if (auto host = find_emit_target("host"); host && std::find(names.begin(), names.end(), host->name) == names.end())
     names.push_back(host->name);
   return names;
+}
+// A target's name as part of a test's.
+inline std::string test_name(const testing::TestParamInfo<std::string>& row) {
+  std::string name = row.param;
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name;
 }
 
 }  // namespace cupel

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "lower/lowering.h"
+#include "lower/expressions.h"
 #include "runtime/thread_pool.h"
 
 namespace cupel {
@@ -13,7 +13,7 @@ bool is_byte_code(const TensorType& t) { return t.quant && t.quant->per_tensor()
 
 }  // namespace
 
-size_t Lowering::table_length(ValueId value, const Absorbed& nodes, size_t first) const {
+size_t Expressions::table_length(ValueId value, const Absorbed& nodes, size_t first) const {
   if (!is_byte_code(graph_.type(value))) return 0;
   std::set<ValueId> inside = {value};
   std::set<NodeId> members;
@@ -21,7 +21,7 @@ size_t Lowering::table_length(ValueId value, const Absorbed& nodes, size_t first
   bool looks_up = false;  // a node between is a table already, or float arithmetic
   for (size_t i = first; i < nodes.size(); ++i) {
     const Node& node = graph_.node(nodes[i]);
-    if (!is_elementwise(node)) return length;
+    if (!is_elementwise(*node.op)) return length;
     for (ValueId operand : node.inputs) {
       if (!operand.valid() || inside.contains(operand)) continue;
       const auto& constant = graph_.value(operand).constant;
@@ -29,9 +29,9 @@ size_t Lowering::table_length(ValueId value, const Absorbed& nodes, size_t first
     }
     inside.insert(node.outputs[0]);
     members.insert(nodes[i]);
-    looks_up = looks_up || node.op->quant_rule == QuantRule::unary || node.op->name == "Dequantize";
+    looks_up = looks_up || node.op->quant_rule == QuantRule::unary || node.op->conversion == Conversion::to_numbers;
     const bool closed = std::all_of(inside.begin(), inside.end(), [&](ValueId v) {
-      const auto& users = users_[static_cast<size_t>(v.index)];
+      const auto& users = facts_.users_of(v);
       return v == value || v == node.outputs[0] ||
              std::all_of(users.begin(), users.end(), [&](NodeId u) { return members.contains(u); });
     });
@@ -41,7 +41,7 @@ size_t Lowering::table_length(ValueId value, const Absorbed& nodes, size_t first
   return length;
 }
 
-Result<Tensor> Lowering::code_table(ValueId value, std::span<const NodeId> nodes) const {
+Result<Tensor> Expressions::code_table(ValueId value, std::span<const NodeId> nodes) const {
   const auto in_row = [&](ValueId id) {
     const TensorType& t = graph_.type(id);
     return TensorType{t.dtype, {1, 256}, t.quant};
@@ -74,7 +74,7 @@ Result<Tensor> Lowering::code_table(ValueId value, std::span<const NodeId> nodes
   return known.at(last);
 }
 
-Scalar Lowering::through_table(Draft& draft, const Tensor& table, DType code, Scalar x) {
+Scalar Expressions::through_table(Draft& draft, const Tensor& table, DType code, Scalar x) {
   const DType out = table.dtype();
   const auto number = [](DType type, std::byte bits) {
     return type == DType::u8 ? static_cast<int32_t>(bits) : static_cast<int32_t>(static_cast<int8_t>(bits));
@@ -94,8 +94,8 @@ Scalar Lowering::through_table(Draft& draft, const Tensor& table, DType code, Sc
     if (high < dtype_max(code)) x = select(Scalar(high) > x, x, Scalar(high));
     return x;
   }
-  draft.operands.push_back({DType::u8, true, 0, 0, {}});
-  draft.operand_buffers.push_back(add_constant(table));
+  draft.operands.push_back({.dtype = DType::u8, .constant = true});
+  draft.operand_buffers.push_back(steps_.add_constant(table));
   const Scalar entry = draft.expr.table(static_cast<int32_t>(draft.operands.size()) - 1, x);
   return out == DType::u8 ? entry : (entry << 24) >> 24;
 }

@@ -1,10 +1,21 @@
-#include "lower/kernel_forms.h"
+// kernel_forms: the same numbers, told by fewer kinds of nodes, so that each has one lowering. Values keep their names;
+// where one has another shape or type, it lies otherwise in the result.
+//   s8 activations per tensor               u8 codes and zero points, each 128 higher; weights stay s8. Inputs and
+//                                           outputs too, so that part of the graph is written anew, not patched
+//   windows over one dimension              over two, of which the first has extent 1
+//   Softmax, LogSoftmax along an axis before the last    along the last of a transposed value
+//   LayerNormalization of several dimensions             of one, which joins them
+//   Gather by a Cast of s32 or s64 to the other          by what is cast
+//   %y = MaxPool(%x) {kernel_shape=[3]} : f32[batch,4,7]     ->     %w = MaxPool(%x_flat) {kernel_shape=[1,3]} :
+//   f32[batch,4,1,7]; %y = Reshape(%w)
 
 #include <algorithm>
 #include <cstdint>
 #include <map>
 
 #include "ir/patch.h"
+#include "ops/op_table.h"
+#include "passes/pass.h"
 
 namespace cupel {
 namespace {
@@ -95,14 +106,13 @@ class Forms {
     for (size_t n = 0; n < graph_.nodes().size(); ++n) {
       id_ = {static_cast<int32_t>(n)};
       node_ = &graph_.nodes()[n];
-      const std::string_view op = node_->op->name;
-      if (op == "Conv" || op == "MaxPool" || op == "AveragePool") {
+      if (node_->op->elements == Elements::windowed) {
         window();
-      } else if (op == "Softmax" || op == "LogSoftmax") {
+      } else if (is(*node_, ops::kSoftmax) || is(*node_, ops::kLogSoftmax)) {
         softmax();
-      } else if (op == "LayerNormalization") {
+      } else if (is(*node_, ops::kLayerNormalization)) {
         layer_normalization();
-      } else if (op == "Gather") {
+      } else if (is(*node_, ops::kGather)) {
         gather();
       }
     }
@@ -122,7 +132,7 @@ class Forms {
     std::vector<int64_t> target;
     for (const Dim& d : to) target.push_back(d.is_constant() ? d.factor : -1);
     return patch_.add(
-        "Reshape", name(what),
+        ops::kReshape, name(what),
         {x, patch_.add_constant(name(what) + "_target", Tensor::of<int64_t>({static_cast<int64_t>(target.size())},
                                                                             std::span<const int64_t>(target)))});
   }
@@ -131,19 +141,19 @@ class Forms {
   void window() {
     const ValueId x = node_->inputs[0];
     if (shape(x).size() != 3 || node_->outputs.size() != 1) return;
-    const bool conv = node_->op->name == "Conv";
+    const bool conv = is(*node_, ops::kConv);
     std::vector<ValueId> inputs = node_->inputs;
-    const Value* w = conv ? &graph_.value(inputs[1]) : nullptr;
-    if (w && !w->constant) return;
     claim();
     const auto flat = [](Shape s) {
       s.insert(s.end() - 1, Dim(1));
       return s;
     };
     inputs[0] = reshaped(x, flat(shape(x)), "flat");
-    if (w) {
-      const Dims& d = w->constant->dims();
-      inputs[1] = patch_.add_constant(w->name + "_flat", w->constant->reshaped({d[0], d[1], 1, d[2]}), w->type.quant);
+    if (conv) {
+      const Value& w = graph_.value(inputs[1]);
+      inputs[1] = w.constant ? patch_.add_constant(w.name + "_flat",
+                                                   w.constant->reshaped(static_dims(flat(w.type.shape))), w.type.quant)
+                             : reshaped(inputs[1], flat(w.type.shape), "weights");
     }
     Attributes attributes = node_->attributes;
     for (std::string_view key : {"kernel_shape", "strides", "dilations"}) {
@@ -156,8 +166,7 @@ class Forms {
     }
     TensorType type = graph_.type(out());
     type.shape = flat(type.shape);
-    const ValueId y =
-        patch_.add(node_->op->name, name("window"), std::move(inputs), std::move(attributes), std::move(type));
+    const ValueId y = patch_.add(*node_->op, name("window"), std::move(inputs), std::move(attributes), std::move(type));
     give(reshaped(y, shape(out()), "line"));
   }
 
@@ -172,9 +181,9 @@ class Forms {
     std::vector<int64_t> perm(static_cast<size_t>(rank));
     for (size_t d = 0; d < perm.size(); ++d) perm[d] = static_cast<int64_t>(d);
     std::swap(perm[static_cast<size_t>(axis)], perm.back());
-    const ValueId turned = patch_.add("Transpose", name("turned"), {x}, {{"perm", perm}});
-    const ValueId y = patch_.add(node_->op->name, name("row"), {turned});
-    give(patch_.add("Transpose", name("back"), {y}, {{"perm", perm}}));
+    const ValueId turned = patch_.add(ops::kTranspose, name("turned"), {x}, {{"perm", perm}});
+    const ValueId y = patch_.add(*node_->op, name("row"), {turned});
+    give(patch_.add(ops::kTranspose, name("back"), {y}, {{"perm", perm}}));
   }
 
   void layer_normalization() {
@@ -200,15 +209,15 @@ class Forms {
                                 repeated(*graph_.value(inputs[i]).constant, static_dims(tail)).reshaped({joined}));
     Attributes attributes = node_->attributes;
     attributes.insert_or_assign("axis", int64_t{-1});
-    give(reshaped(patch_.add("LayerNormalization", name("row"), std::move(inputs), std::move(attributes)), shape(out()),
-                  "back"));
+    give(reshaped(patch_.add(ops::kLayerNormalization, name("row"), std::move(inputs), std::move(attributes)),
+                  shape(out()), "back"));
   }
 
   // Indices are widened anyway. A Cast to s32 refuses what lies beyond it, which is no index of a dimension of s32
   // either.
   void gather() {
     const NodeId producer = producers_[static_cast<size_t>(node_->inputs[1].index)];
-    if (!producer.valid() || graph_.node(producer).op->name != "Cast") return;
+    if (!producer.valid() || !is(graph_.node(producer), ops::kCast)) return;
     const ValueId from = graph_.node(producer).inputs[0];
     const auto is_index = [](DType t) { return t == DType::s32 || t == DType::s64; };
     if (!is_index(graph_.type(from).dtype)) return;
@@ -230,9 +239,11 @@ class Forms {
 
 }  // namespace
 
-Result<Graph> kernel_forms(const Graph& graph) {
+Result<Graph> run_kernel_forms(const Graph& graph, const PassContext&) {
   const Graph codes = CUPEL_TRY(unsigned_activations(graph));
-  return Forms(codes).run();
+  Graph forms = CUPEL_TRY(Forms(codes).run());
+  forms.stage = Stage::fused;
+  return forms;
 }
 
 }  // namespace cupel

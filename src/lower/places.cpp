@@ -1,0 +1,217 @@
+#include "lower/places.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/file.h"
+#include "lower/builder.h"
+#include "lower/windows.h"
+
+namespace cupel {
+
+std::set<std::string> GraphFacts::origins_of_users(ValueId v) const {
+  std::set<std::string> origins;
+  for (NodeId user : users_of(v)) origins.merge(origins_of(graph.node(user)));
+  return origins;
+}
+
+bool GraphFacts::same_items(ValueId a, ValueId b) const {
+  const auto x = item_dims(a), y = item_dims(b);
+  return x && y && *x == *y;
+}
+
+Walk image_walk(const Dims& dims) {
+  return {.space = {dims[1], dims[2], dims[0]}, .item_dim = {1, 2, 0}, .dims = dims};
+}
+
+Walk plain_walk(const Dims& dims) {
+  if (dims.empty()) return {.space = {1}, .item_dim = {-1}, .dims = dims};
+  Walk walk{.space = dims, .dims = dims};
+  for (size_t d = 0; d < dims.size(); ++d) walk.item_dim.push_back(static_cast<int>(d));
+  return walk;
+}
+
+Result<Placed> Places::at(ValueId value) const {
+  const auto found = places_.find(value);
+  if (found == places_.end())
+    return unsupported("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here",
+                       "run the model with --engine reference");
+  return found->second;
+}
+
+Halo Places::halo_for(ValueId value, HaloFill fill) const {
+  Halo halo;
+  for (NodeId user : facts_.users_of(value)) {
+    const Node& node = graph_.node(user);
+    if (node.op->elements != Elements::windowed || node.inputs[0] != value || graph_.type(value).shape.size() != 4)
+      continue;
+    if (window_fill(node) != fill) continue;
+    const Halo h = window_of(graph_, node).halo;
+    halo = {std::max(halo.top, h.top), std::max(halo.left, h.left), std::max(halo.bottom, h.bottom),
+            std::max(halo.right, h.right)};
+  }
+  return halo;
+}
+
+Result<PlannedPlace> Places::planned(ValueId value, bool whole_blocks) const {
+  const TensorType& type = graph_.type(value);
+  const Dims dims = CUPEL_TRY(facts_.item_dims(value));
+  Placed place;
+  BufferShape shape;
+  if (facts_.is_image(value)) {
+    place.halo = halo_for(value, HaloFill::zero);
+    if (place.halo.empty()) {
+      place.halo = halo_for(value, HaloFill::least);
+      if (!place.halo.empty()) place.fill = HaloFill::least;
+    }
+    const int64_t pixel = whole_blocks || dims[0] > 4 ? round_up(dims[0], 16) : dims[0];
+    shape = image_shape(type.dtype, dims, pixel, place.halo);
+  } else {
+    shape = matrix_shape(type.dtype, dims);
+  }
+  place.layout = {.dtype = stored_type(type.dtype), .dims = dims, .offset = shape.offset, .strides = shape.strides};
+  return PlannedPlace{std::move(place), shape.item_bytes};
+}
+
+Result<Placed> Places::fresh(ValueId value, bool whole_blocks) {
+  auto [place, item_bytes] = CUPEL_TRY(planned(value, whole_blocks));
+  place.layout.buffer = steps_.add_buffer(graph_.value(value).name, BufferPlace::arena, item_bytes);
+  fill_halo(value, place);
+  return place;
+}
+
+// One map step for each side of the halo, writing the code or number that stands for 0 (or the least one).
+void Places::fill_halo(ValueId value, const Placed& place) {
+  if (place.halo.empty()) return;
+  const TensorType& type = graph_.type(value);
+  const ValueLayout& l = place.layout;
+  const int64_t elem = element_bytes(l.dtype), row = l.strides[1], pixel = l.strides[2], channels = pixel / elem;
+  const int64_t rows = l.dims[1], columns = l.dims[2], width = columns + place.halo.left + place.halo.right;
+  const int64_t corner = l.offset - place.halo.top * row - place.halo.left * pixel;
+  const auto fill = [&](int64_t offset, int64_t h, int64_t w) {
+    if (h == 0 || w == 0) return;
+    MapSpec spec;
+    spec.space = {h, w, channels};
+    ExprBuilder b;
+    if (l.dtype == DType::f32) {
+      spec.value = b.finish(place.fill == HaloFill::least ? -std::numeric_limits<float>::infinity() : 0.0f);
+    } else {
+      const int32_t zero = type.quant ? type.quant->zero_point[0] : 0;
+      spec.value = b.finish(place.fill == HaloFill::least ? static_cast<int32_t>(dtype_min(l.dtype)) : zero);
+    }
+    spec.out = steps_.first_element(l);
+    spec.out.offset = offset;
+    spec.out.strides = {row, pixel, elem};
+    steps_.add_unnamed({spec, MapSchedule{}}, {l.buffer}, facts_.origins_of_users(value));
+  };
+  fill(corner, place.halo.top, width);
+  fill(l.offset - place.halo.left * pixel, rows, place.halo.left);
+  fill(l.offset + columns * pixel, rows, place.halo.right);
+  fill(l.offset + rows * row - place.halo.left * pixel, place.halo.bottom, width);
+}
+
+Placed Places::copied(ValueId value, const Placed& from, const BufferShape& shape, Halo halo, HaloFill fill) {
+  Placed place;
+  place.halo = halo;
+  place.fill = fill;
+  place.layout = from.layout;
+  place.layout.buffer = steps_.add_buffer(graph_.value(value).name + "_copy", BufferPlace::arena, shape.item_bytes);
+  place.layout.offset = shape.offset;
+  place.layout.strides = shape.strides;
+  fill_halo(value, place);
+  MapSpec spec;
+  // Images are walked pixel by pixel, channels innermost, as they lie.
+  std::vector<size_t> order(from.layout.dims.size());
+  for (size_t d = 0; d < order.size(); ++d) order[d] = d;
+  if (facts_.is_image(value) && order.size() == 3) order = {1, 2, 0};
+  Access read = steps_.first_element(from.layout);
+  spec.out = steps_.first_element(place.layout);
+  for (size_t d : order) {
+    spec.space.push_back(from.layout.dims[d]);
+    read.strides.push_back(from.layout.strides[d]);
+    spec.out.strides.push_back(shape.strides[d]);
+  }
+  if (spec.space.empty()) {
+    spec.space = {1};
+    read.strides = spec.out.strides = {0};
+  }
+  spec.operands = {std::move(read)};
+  ExprBuilder b;
+  spec.value = b.finish(b.operand(0, from.layout.dtype));
+  std::set<std::string> origins = facts_.origins_of_users(value);
+  if (origins.empty() && !graph_.nodes().empty()) origins = origins_of(graph_.nodes().back());
+  steps_.add_unnamed({std::move(spec), MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins);
+  return place;
+}
+
+Result<Placed> Places::image(ValueId value, const Halo& halo, HaloFill fill) {
+  const Placed have = CUPEL_TRY(at(value));
+  const int64_t elem = element_bytes(have.layout.dtype);
+  const bool fits = have.layout.dims.size() == 3 && have.layout.strides[0] == elem && have.halo.top >= halo.top &&
+                    have.halo.left >= halo.left && have.halo.bottom >= halo.bottom && have.halo.right >= halo.right &&
+                    (halo.empty() || have.fill == fill);
+  // Few channels lie without gaps; more of them in whole blocks.
+  if (fits && has_room(have)) return have;
+  const int64_t channels = have.layout.dims[0];
+  return copied(
+      value, have,
+      image_shape(have.layout.dtype, have.layout.dims, channels <= 4 ? channels : round_up(channels, 16), halo), halo,
+      fill);
+}
+
+Result<Placed> Places::row(ValueId value) {
+  const Placed have = CUPEL_TRY(at(value));
+  const ValueLayout& l = have.layout;
+  const bool contiguous = l.dims.back() == 1 || l.strides.back() == element_bytes(l.dtype);
+  const bool enough = has_room(have) || element_bytes(l.dtype) == 4 || l.dims.back() % 4 == 0;
+  if (contiguous && enough) return have;
+  return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
+}
+
+Result<Placed> Places::operand(ValueId value, const Walk& walk) {
+  const Placed have = CUPEL_TRY(at(value));
+  const ValueLayout& l = have.layout;
+  // Dimensions are aligned from the last one, as broadcasting does.
+  const auto d = static_cast<int64_t>(walk.item_dim.back()) - static_cast<int64_t>(walk.dims.size() - l.dims.size());
+  if (!walk.whole_blocks || walk.item_dim.back() < 0 || d < 0 || l.dims[static_cast<size_t>(d)] == 1) return have;
+  const int64_t extent = l.dims[static_cast<size_t>(d)];
+  if (l.strides[static_cast<size_t>(d)] == element_bytes(l.dtype) && (has_room(have) || extent % 16 == 0)) return have;
+  if (d + 1 == static_cast<int64_t>(l.dims.size()))
+    return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
+  if (d == 0 && l.dims.size() == 3)
+    return copied(value, have, image_shape(l.dtype, l.dims, round_up(extent, 16), {}), {}, HaloFill::zero);
+  return unsupported("value " + printable(graph_.value(value).name),
+                     "an operand that lies so has no compiled form here", "run the model with --engine reference");
+}
+
+Result<Placed> Places::shifted(ValueId value, const Placed& from) {
+  const Placed place = CUPEL_TRY(fresh(value, false));
+  const Walk walk = walk_of(value, place.layout.dims);
+  MapSpec spec;
+  spec.space = walk.space;
+  spec.operands = {access(from, walk)};
+  spec.out = access(place, walk);
+  ExprBuilder b;
+  spec.value = b.finish(b.operand(0, DType::s8) + Scalar(128));
+  steps_.add_unnamed({std::move(spec), MapSchedule{}}, {place.layout.buffer, from.layout.buffer},
+                     facts_.origins_of_users(value));
+  return place;
+}
+
+Access Places::access(const Placed& place, const Walk& walk) const {
+  Access a = steps_.first_element(place.layout);
+  const size_t own = place.layout.dims.size(), all = walk.dims.size();
+  for (int d : walk.item_dim) {
+    // Dimensions are aligned from the last one, as broadcasting does.
+    const auto own_dim = static_cast<int64_t>(d) - static_cast<int64_t>(all - own);
+    const bool walks = d >= 0 && own_dim >= 0 && place.layout.dims[static_cast<size_t>(own_dim)] != 1;
+    a.strides.push_back(walks ? place.layout.strides[static_cast<size_t>(own_dim)] : 0);
+  }
+  return a;
+}
+
+Walk Places::walk_of(ValueId value, const Dims& dims) const {
+  return facts_.is_image(value) && dims.size() == 3 ? image_walk(dims) : plain_walk(dims);
+}
+
+}  // namespace cupel

@@ -1,0 +1,79 @@
+#include "lower/steps.h"
+
+#include <fmt/format.h>
+
+#include "lower/schedule.h"
+
+namespace cupel {
+
+Steps::Steps(const Graph& graph, const Graph& source, std::string model) : graph_(graph), source_(source) {
+  program_.model = std::move(model);
+}
+
+int64_t Steps::add_buffer(std::string name, BufferPlace place, int64_t item_bytes) {
+  program_.buffers.push_back({.name = std::move(name), .place = place, .item_bytes = item_bytes});
+  return static_cast<int64_t>(program_.buffers.size()) - 1;
+}
+
+int64_t Steps::fault_buffer() {
+  if (fault_buffer_ < 0) fault_buffer_ = add_buffer("fault", BufferPlace::fault, 0);
+  return fault_buffer_;
+}
+
+int64_t Steps::add_constant(std::span<const std::byte> bytes) {
+  auto& block = program_.constants;
+  block.resize(static_cast<size_t>(round_up(static_cast<int64_t>(block.size()), 64)));
+  const int64_t buffer = add_buffer(fmt::format("constant{}", program_.buffers.size()), BufferPlace::constant,
+                                    static_cast<int64_t>(bytes.size()));
+  program_.buffers.back().offset = static_cast<int64_t>(block.size());
+  block.insert(block.end(), bytes.begin(), bytes.end());
+  return buffer;
+}
+
+int64_t Steps::add_input(Port port, int64_t item_bytes) {
+  const int64_t buffer = add_buffer(port.name, BufferPlace::input, item_bytes);
+  program_.buffers.back().index = static_cast<int64_t>(program_.inputs.size());
+  program_.inputs.push_back(std::move(port));
+  return buffer;
+}
+
+int64_t Steps::add_output(Port port, int64_t item_bytes) {
+  const int64_t buffer = add_buffer(port.name + "_output", BufferPlace::output, item_bytes);
+  program_.buffers.back().index = static_cast<int64_t>(program_.outputs.size());
+  program_.outputs.push_back(std::move(port));
+  return buffer;
+}
+
+bool Steps::is_tapped(ValueId value) const {
+  const auto found = source_.find_value(graph_.value(value).name);
+  return found && source_.type(*found).shape == graph_.type(value).shape;
+}
+
+void Steps::add(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
+                std::optional<ValueId> result, const Placed* place) {
+  Step step;
+  if (auto* map = std::get_if<MapSpec>(&kernel.spec)) {
+    // Elements of 8 bytes are only copied: as two of 4.
+    if (dtype_bits(map->out.dtype) == 64 && map->operands.size() == 1 && map->operands[0].dtype == map->out.dtype) {
+      map->space.push_back(2);
+      for (Access* a : {&map->operands[0], &map->out}) {
+        a->dtype = DType::s32;
+        a->strides.push_back(4);
+      }
+    }
+    *map = in_written_order(std::move(*map));
+    kernel.schedule = start_schedule(*map);
+  }
+  step.name = fmt::format("{}_{}", program_.steps.size(), kernel_name(kernel));
+  step.kernel = std::move(kernel);
+  step.buffers = std::move(buffers);
+  step.origins.assign(origins.begin(), origins.end());
+  if (result && !place->requantized && is_tapped(*result)) {
+    step.result = place->layout;
+    step.value_name = graph_.value(*result).name;
+    step.type = graph_.type(*result);
+  }
+  program_.steps.push_back(std::move(step));
+}
+
+}  // namespace cupel

@@ -1,0 +1,74 @@
+// The program in the making: its buffers, its constants, its steps.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/tensor.h"
+#include "ir/graph.h"
+#include "kernel/program.h"
+#include "lower/layout.h"
+
+namespace cupel {
+
+// A value that some step has computed (or the caller gave), and where it lies.
+struct Placed {
+  ValueLayout layout = {};  // dims and strides of one batch item, in the graph's dimension order
+  Halo halo = {};           // filled pixels around an image
+  HaloFill fill = HaloFill::zero;
+  // Set where it lies in the result of the Concat that alone reads it, as codes of this type.
+  std::optional<TensorType> requantized = {};
+};
+
+// The type of a value's elements in memory: booleans are bytes of 0 and 1.
+inline DType stored_type(DType type) { return type == DType::boolean ? DType::u8 : type; }
+
+class Steps {
+ public:
+  // `graph`: what is lowered; `source` has the values that taps see. Both outlive the steps.
+  Steps(const Graph& graph, const Graph& source, std::string model);
+
+  int64_t add_buffer(std::string name, BufferPlace place, int64_t item_bytes);
+  int64_t add_constant(std::span<const std::byte> bytes);
+  int64_t add_constant(const Tensor& t) { return add_constant(t.bytes()); }
+  // The one that calls note their faults in.
+  int64_t fault_buffer();
+  const Buffer& buffer(int64_t index) const { return program_.buffers[static_cast<size_t>(index)]; }
+  int64_t item_bytes(int64_t index) const { return buffer(index).item_bytes; }
+  // The bytes from one item to the next of a value, at its first element; strides are for the caller to add.
+  Access first_element(const ValueLayout& layout) const {
+    return {.dtype = layout.dtype, .offset = layout.offset, .item_stride = item_bytes(layout.buffer), .strides = {}};
+  }
+
+  // Maps get their schedule here. `result`: the value that the step computes, which lies at `place`; without one the
+  // step has no tap.
+  void add(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
+           std::optional<ValueId> result, const Placed* place);
+  void add_unnamed(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins) {
+    add(std::move(kernel), std::move(buffers), origins, std::nullopt, nullptr);
+  }
+
+  // A port of the program, and its buffer.
+  int64_t add_input(Port port, int64_t item_bytes);
+  int64_t add_output(Port port, int64_t item_bytes);
+  void fix_batch(int64_t batch) { program_.fixed_batch = batch; }
+
+  const Program& program() const { return program_; }
+  Program take() { return std::move(program_); }
+
+ private:
+  // Whether the source graph has the value in this shape.
+  bool is_tapped(ValueId value) const;
+
+  const Graph& graph_;
+  const Graph& source_;
+  Program program_;
+  int64_t fault_buffer_ = -1;  // made by the first call
+};
+
+inline std::set<std::string> origins_of(const Node& node) { return {node.origin.begin(), node.origin.end()}; }
+
+}  // namespace cupel
