@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "ops/scalar_math.h"
+#include "runtime/floating_point.h"
 
 namespace {
 
@@ -87,6 +88,7 @@ using Block = std::array<float, kBlock>;
 
 template <float (*function)(float)>
 void evaluate(uint32_t first, Block& out) {
+  const cupel::NetworkArithmetic arithmetic;
   for (uint32_t i = 0; i < kBlock; ++i) out[i] = function(std::bit_cast<float>(first + i));
 }
 float hard_sigmoid(float x) { return cupel::hard_sigmoid_f32(x); }
@@ -130,7 +132,8 @@ struct Measure {
 };
 
 // Error of `result` in units in the last place of `truth`; infinity where one is NaN or infinite and the other is not,
-// or where a NaN is not the canonical one or a zero has the wrong sign.
+// where a NaN is not the canonical one or a zero has the wrong sign, and for subnormal numbers. A zero is right where
+// the true value is subnormal, or within 2 units of it.
 double error_in_ulps(float result, double truth) {
   constexpr double kOverflow = 0x1.ffffffp+127;  // from here on the nearest binary32 is infinity
   if (std::isnan(truth)) return std::bit_cast<uint32_t>(result) == 0x7fc00000u ? 0.0 : kInfinity;
@@ -139,10 +142,9 @@ double error_in_ulps(float result, double truth) {
     if (std::signbit(result) != std::signbit(truth)) return kInfinity;
     return std::fabs(truth) >= kOverflow ? 0.0 : (0x1p+128 - std::fabs(truth)) * 0x1p-104;
   }
-  if (std::fabs(truth) >= kOverflow) return kInfinity;
-  if (result == 0.0f && static_cast<float>(truth) == 0.0f && std::signbit(result) != std::signbit(truth)) {
-    return kInfinity;
-  }
+  if (std::fabs(truth) >= kOverflow || std::fpclassify(result) == FP_SUBNORMAL) return kInfinity;
+  if (result == 0.0f && std::fabs(truth) < 0x1.000004p-126)
+    return std::signbit(result) == std::signbit(truth) ? 0.0 : kInfinity;
   int64_t exponent = static_cast<int64_t>(std::bit_cast<uint64_t>(truth) >> 52 & 0x7ff);  // biased by 1023
   exponent = exponent < 1023 - 126 ? 1023 - 126 : exponent;
   const double inverse_ulp = std::bit_cast<double>(static_cast<uint64_t>(1023 + 23 + 1023 - exponent) << 52);
@@ -158,7 +160,7 @@ Measure measure_chunk(const Row& row, uint32_t chunk) {
     for (uint32_t i = 0; i < kBlock; ++i) {
       const float result = results[i];
       measure.fold(std::bit_cast<uint32_t>(result));
-      const double truth = row.truth(static_cast<double>(std::bit_cast<float>(first + i)));
+      const double truth = row.truth(static_cast<double>(cupel::scalar::flushed(std::bit_cast<float>(first + i))));
       const double error = error_in_ulps(result, truth);
       if (error > measure.error) {
         measure.error = error;

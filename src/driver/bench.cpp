@@ -76,6 +76,7 @@ Result<Subject> open_subject(const std::filesystem::path& path, CompileContext& 
   CompiledModel code = CUPEL_TRY(open_code(path, context, facts));
   const CupelImage& image = code.image();
   facts.target = image.target;
+  facts.tuned_for = image.tuned_for;
   facts.batch = image.fixed_batch > 0 ? image.fixed_batch : options.batch;
   facts.constants_bytes = image.constants_bytes;
   auto inputs = bench_inputs(image, facts.batch, options.inputs);

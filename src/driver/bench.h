@@ -57,7 +57,7 @@ struct BenchModel {
   std::string name;  // of the file, with a number when another has the same
   std::filesystem::path path;
   bool artifact = false;  // the file holds the code; otherwise it was compiled for this machine
-  std::string target;
+  std::string target, tuned_for;
   int64_t batch = 1;
   int64_t warm_up_runs = 0;
   LatencySummary latency;             // µs

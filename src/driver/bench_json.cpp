@@ -42,6 +42,7 @@ Json model_json(const BenchModel& m) {
   json["path"] = printable(m.path.string(), 4096);
   json["kind"] = m.artifact ? "artifact" : "onnx";
   json["target"] = printable(m.target, 4096);
+  json["tuned_for"] = printable(m.tuned_for);
   json["file_bytes"] = m.file_bytes;
   json["constants_bytes"] = m.constants_bytes;
   json["arena_bytes"] = m.arena_bytes;

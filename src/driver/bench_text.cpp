@@ -84,8 +84,8 @@ std::string bench_text(const BenchResult& result) {
   std::string text;
   const auto to = std::back_inserter(text);
   for (const BenchModel& m : result.models)
-    fmt::format_to(to, "{}: {}, {}, batch {}, {} runs\n", m.name, printable(m.path.string()),
-                   m.artifact ? "compiled for " + printable(m.target) : "compiled now for " + printable(m.target),
+    fmt::format_to(to, "{}: {}, compiled {}for {} tuned for {}, batch {}, {} runs\n", m.name,
+                   printable(m.path.string()), m.artifact ? "" : "now ", printable(m.target), printable(m.tuned_for),
                    m.batch, m.latency.runs);
   fmt::format_to(to, "{}; measured peak: {} INT8, {} FP32\n\n", result.placement, rate_text(result.int8_gops(), "GOPS"),
                  rate_text(result.fp32_gflops(), "GFLOPS"));

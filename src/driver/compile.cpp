@@ -13,9 +13,7 @@
 #include "kernel/check_program.h"
 #include "kernel/program_text.h"
 #include "onnx/reader.h"
-#include "profile/issue_rate.h"
 #include "reference/interpreter.h"
-#include "target/machine.h"
 
 namespace cupel {
 namespace {
@@ -129,12 +127,7 @@ Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,
 }
 
 LowerTarget lower_target(const EmitTarget& target) {
-  // Of the machine where the target runs here, as most servers with such vectors have it elsewhere.
-  int products = 1;
-  if (target.vector_lanes == 16) {
-    products = can_run(host_machine(), target) ? widest_products_per_cycle() : 0;
-    if (products == 0) products = 2;
-  }
+  const int products = target.vector_lanes == 16 ? target.tuning->wide_products_per_cycle : 1;
   return {target.byte_product == ByteProduct::four_u8_s8, target.vector_registers * target.vector_lanes / 16, products,
           target.feature_set.has(Feature::avx512vbmi)};
 }

@@ -71,13 +71,26 @@ std::unexpected<Error> unknown(std::string_view name) {
                      fmt::format("known targets: {}; more features may follow, each after a \"+\"", known_names()));
 }
 
+std::unexpected<Error> unknown_cpu(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const CpuRow& row : cpu_table()) names.push_back(row.name);
+  return usage_error("--tune-for", fmt::format("\"{}\" is no CPU", printable(name)),
+                     fmt::format("known CPUs: {}", fmt::join(names, ", ")));
+}
+
 }  // namespace
 
 bool can_run(const Machine& machine, const EmitTarget& target) {
   return machine.architecture == Architecture::x86_64 && machine.features.usable.contains(target.feature_set);
 }
 
-Result<EmitTarget> find_emit_target(std::string_view name) {
+Result<EmitTarget> find_emit_target(std::string_view name, std::string_view tune_for) {
+  if (!tune_for.empty()) {
+    EmitTarget target = CUPEL_TRY(find_emit_target(name));
+    target.tuning = find_cpu(tune_for);
+    if (target.tuning == nullptr) return unknown_cpu(tune_for);
+    return target;
+  }
   if (name == "host") {
     const Machine machine = host_machine();
     const CpuTargetRow* best = best_cpu_target(machine);
@@ -87,7 +100,9 @@ Result<EmitTarget> find_emit_target(std::string_view name) {
     if (best->features.has(Feature::avx512f))
       for (Feature f : kFurther)
         if (machine.features.usable.has(f)) full += fmt::format("+{}", feature_row(f).name);
-    return find_emit_target(full);
+    EmitTarget host = CUPEL_TRY(find_emit_target(full));
+    host.tuning = &cpu_of(machine);
+    return host;
   }
   const Row* found = nullptr;
   for (const Row& row : rows()) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "target/cpus.h"
 #include "target/targets.h"
 
 namespace cupel {
@@ -24,13 +25,16 @@ struct EmitTarget {
   int vector_lanes = 16;   // of 32 bits in a register
   int vector_registers = 32;
   ByteProduct byte_product = ByteProduct::four_u8_s8;
+  const CpuRow* tuning = &cpu_table().front();  // whose schedules are fast; no result depends on it
 };
 
 // Name of a row of target/targets.h, more features of base/cpu_features.def separated by "+", or "host": the best row
 // that this machine runs with the further features that kernels use. bad usage: the name is unknown (lists the known);
 // unsupported: no code generation for the architecture.
 // "x86-64-v3+avxvnni-evex" is x86-64-v3+avxvnni in the encoding that CPUs with AVX512VL and AVX512VNNI run.
-Result<EmitTarget> find_emit_target(std::string_view name);
+// `tune_for`: a name of target/cpus.h, or empty: this machine's for "host", else generic, so that a named target means
+// the same on every machine. bad usage for an unknown one.
+Result<EmitTarget> find_emit_target(std::string_view name, std::string_view tune_for = {});
 // Every target that this machine runs, without "host".
 std::vector<EmitTarget> runnable_emit_targets();
 bool can_run(const Machine& machine, const EmitTarget& target);

@@ -99,6 +99,7 @@ ImageTables tables_of(const Program& program, const EmitTarget& target) {
   tables.prefix = image_prefix(program.model);
   tables.model = program.model;
   tables.target = target.name;
+  tables.tuned_for = target.tuning->name;
   for (const FeatureRow& row : feature_table())
     if (target.feature_set.has(row.feature)) tables.features.emplace_back(row.name);
   for (const Port& port : program.inputs) tables.inputs.push_back(table_port(port));

@@ -161,7 +161,7 @@ struct ImageTables {
     }
   };
   std::string prefix;  // "cupel_resnet50": of every exported name
-  std::string model, target;
+  std::string model, target, tuned_for;
   std::vector<std::string> features;
   std::vector<Port> inputs, outputs;
   std::vector<Buffer> buffers;
@@ -169,9 +169,9 @@ struct ImageTables {
   int64_t constants_bytes = 0, arena_bytes = 0, fixed_batch = 0;
   template <class Archive, class Self>
   static void fields(Archive&& archive, Self& self) {
-    archive(self.prefix), archive(self.model), archive(self.target), archive(self.features), archive(self.inputs),
-        archive(self.outputs), archive(self.buffers), archive(self.steps), archive(self.constants_bytes),
-        archive(self.arena_bytes), archive(self.fixed_batch);
+    archive(self.prefix), archive(self.model), archive(self.target), archive(self.tuned_for), archive(self.features),
+        archive(self.inputs), archive(self.outputs), archive(self.buffers), archive(self.steps),
+        archive(self.constants_bytes), archive(self.arena_bytes), archive(self.fixed_batch);
   }
 };
 // Defined by the object that holds the constants.

@@ -10,6 +10,8 @@
 #include "kernel/routines.h"
 #include "kernel/scalar_lanes.h"
 #include "ops/clones.h"
+#include "ops/scalar_math.h"
+#include "runtime/floating_point.h"
 
 namespace cupel {
 namespace {
@@ -270,7 +272,7 @@ float reduce(RowReduction kind, RowExpression& value, int64_t extent, std::span<
     for (int i = 0; i < count; ++i) {
       const float x = std::bit_cast<float>(lanes[static_cast<size_t>(i)]);
       if (kind == RowReduction::greatest) {
-        greatest = x > greatest ? x : greatest;
+        greatest = scalar::greater(x, greatest);
       } else {
         partial[i] = kind == RowReduction::sum64 ? partial[i] + x : __builtin_fmaf(x, x, partial[i]);
       }
@@ -330,6 +332,7 @@ void evaluate(const CallSpec& spec, Buffers buffers, int64_t items) {
 }  // namespace
 
 void evaluate_kernel(const Kernel& kernel, std::span<std::byte* const> buffers, int64_t items) {
+  const NetworkArithmetic arithmetic;
   std::visit([&](const auto& spec) { evaluate(spec, buffers, items); }, kernel.spec);
 }
 

@@ -1,5 +1,6 @@
 // Scalar expressions: what a kernel computes for one element. A closed set of operations on binary32 and int32, each
-// with one meaning (docs/quantization.md): round to nearest even, no contraction, subnormals kept.
+// with one meaning (docs/quantization.md): round to nearest even, no contraction; subnormal operands and results of
+// what computes or compares binary32 are zeros of their sign. Sources, neg, abs, select and bits_… move bits.
 #pragma once
 
 #include <array>
@@ -31,8 +32,8 @@ enum class ScalarOp : uint8_t {
   abs,
   floor,
   ceil,
-  greater,  // a > b ? a : b
-  less,     // a < b ? a : b
+  greater,  // a > b ? a : b; a subnormal one is a zero
+  less,     // a < b ? a : b likewise
   // int32; additions, subtractions and products wrap, shifts are by 0 … 31.
   add_s32,
   sub_s32,

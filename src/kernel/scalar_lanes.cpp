@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "ops/clones.h"
+#include "ops/scalar_math.h"
+#include "runtime/floating_point.h"
 
 namespace cupel {
 namespace {
@@ -46,10 +48,10 @@ CUPEL_CLONES void compute_lanes(ScalarOp op, const Lanes& a, const Lanes& b, con
     CUPEL_LANES(sqrt, bits(__builtin_sqrtf(real(x))))
     CUPEL_LANES(neg, x ^ 0x80000000u)
     CUPEL_LANES(abs, x & 0x7fffffffu)
-    CUPEL_LANES(floor, bits(__builtin_floorf(real(x))))
-    CUPEL_LANES(ceil, bits(__builtin_ceilf(real(x))))
-    CUPEL_LANES(greater, real(x) > real(y) ? x : y)
-    CUPEL_LANES(less, real(x) < real(y) ? x : y)
+    CUPEL_LANES(floor, bits(__builtin_floorf(scalar::flushed(real(x)))))
+    CUPEL_LANES(ceil, bits(__builtin_ceilf(scalar::flushed(real(x)))))
+    CUPEL_LANES(greater, bits(scalar::greater(real(x), real(y))))
+    CUPEL_LANES(less, bits(scalar::less(real(x), real(y))))
     CUPEL_LANES(add_s32, x + y)
     CUPEL_LANES(sub_s32, x - y)
     CUPEL_LANES(mul_s32, x * y)
@@ -82,5 +84,12 @@ CUPEL_CLONES void compute_lanes(ScalarOp op, const Lanes& a, const Lanes& b, con
   }
 }
 #undef CUPEL_LANES
+
+uint32_t compute_constant(ScalarOp op, uint32_t a, uint32_t b, uint32_t c) {
+  const NetworkArithmetic arithmetic;
+  Lanes result{};
+  compute_lanes(op, {a}, {b}, {c}, 1, result);
+  return result[0];
+}
 
 }  // namespace cupel

@@ -15,7 +15,11 @@ using Lanes = std::array<uint32_t, kScalarLanes>;
 
 // One operation other than a source or a table; constants are sources here. Lanes from `count` on are left alone.
 // round_s32 and truncate_s32 of a number outside their ranges give INT32_MIN.
+// The caller sets NetworkArithmetic, as evaluate_kernel does.
 void compute_lanes(ScalarOp op, const Lanes& a, const Lanes& b, const Lanes& c, int count, Lanes& result);
+
+// The same for bit patterns known before anything runs, under NetworkArithmetic.
+uint32_t compute_constant(ScalarOp op, uint32_t a, uint32_t b, uint32_t c);
 
 class LaneEvaluator {
  public:

@@ -54,10 +54,7 @@ Scalar Scalar::apply(ScalarOp op, ScalarType type, Scalar a, Scalar b, Scalar c)
   ExprBuilder* builder = nullptr;
   for (size_t i = 0; i < count && builder == nullptr; ++i) builder = values[i].builder_;
   if (builder == nullptr) {
-    const Lanes x = {a.bits_}, y = {b.bits_}, z = {c.bits_};
-    Lanes result{};
-    compute_lanes(op, x, y, z, 1, result);
-    Scalar constant(result[0]);
+    Scalar constant(compute_constant(op, a.bits_, b.bits_, c.bits_));
     constant.type_ = type;
     return constant;
   }

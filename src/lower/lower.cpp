@@ -8,6 +8,7 @@
 #include "kernel/memory_plan.h"
 #include "lower/op_lowerings.h"
 #include "passes/pass.h"
+#include "runtime/floating_point.h"
 
 namespace cupel {
 namespace {
@@ -131,6 +132,7 @@ std::vector<FusionDecision> decisions_about(const Graph& source, const Graph& fo
 
 Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTarget& target, LowerOptions options,
                             PassOptions* passes) {
+  const NetworkArithmetic arithmetic;  // of tables of codes and multipliers
   CUPEL_TRY(refuse_linear_conversions(graph));
   constexpr std::string_view kForms[] = {"kernel_forms"};
   ThreadPool one(1);

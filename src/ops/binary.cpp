@@ -9,6 +9,7 @@
 #include "ops/elementwise.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
+#include "ops/scalar_math.h"
 
 namespace cupel {
 namespace {
@@ -71,12 +72,14 @@ struct MaxOf {
   [[gnu::always_inline]] T operator()(T a, T b) const {
     return a > b ? a : b;
   }
+  [[gnu::always_inline]] float operator()(float a, float b) const { return scalar::greater(a, b); }
 };
 struct MinOf {
   template <class T>
   [[gnu::always_inline]] T operator()(T a, T b) const {
     return a < b ? a : b;
   }
+  [[gnu::always_inline]] float operator()(float a, float b) const { return scalar::less(a, b); }
 };
 
 // out may be a.

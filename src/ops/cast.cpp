@@ -16,6 +16,7 @@
 #include "ops/onnx_dtype.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
+#include "ops/scalar_math.h"
 
 namespace cupel {
 namespace {
@@ -83,7 +84,7 @@ double round_to_odd(uint64_t magnitude) {
 template <class T>
 float narrow(T v) {
   if constexpr (std::is_same_v<T, float>) {
-    return v;
+    return scalar::flushed(v);
   } else if constexpr (std::is_same_v<T, double>) {
     return round_to_odd(v);
   } else if constexpr (std::is_signed_v<T>) {
@@ -101,7 +102,7 @@ auto number_of(T v) {
   if constexpr (std::is_same_v<T, Half>) {
     return f16_to_f32(v.bits);
   } else if constexpr (std::is_same_v<T, Brain>) {
-    return bf16_to_f32(v.bits);
+    return scalar::flushed(bf16_to_f32(v.bits));  // binary32 in all but its length
   } else {
     return v;
   }

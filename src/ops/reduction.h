@@ -9,6 +9,7 @@
 #include "base/tensor.h"
 #include "ops/clones.h"
 #include "ops/elementwise.h"
+#include "ops/scalar_math.h"
 
 namespace cupel::ops {
 
@@ -84,12 +85,14 @@ struct GreaterOf {
   [[gnu::always_inline]] T operator()(T m, T x) const {
     return x > m ? x : m;
   }
+  [[gnu::always_inline]] float operator()(float m, float x) const { return scalar::greater(x, m); }
 };
 struct LessOf {
   template <class T>
   [[gnu::always_inline]] T operator()(T m, T x) const {
     return x < m ? x : m;
   }
+  [[gnu::always_inline]] float operator()(float m, float x) const { return scalar::less(x, m); }
 };
 struct SumOf {
   [[gnu::always_inline]] float operator()(float sum, float x) const { return sum + x; }

@@ -1,19 +1,20 @@
 // Unary float functions as written sequences of binary32 operations: what Cupel means by exp, log, erf, tanh and the
 // activations made of them, in the reference interpreter and in compiled code alike, to the last bit.
 //
-// Operations used, all rounding to nearest even with subnormal numbers kept: add, subtract, multiply, divide, fma
-// (fused), comparison, select, and add, subtract, shift, and, or on 32-bit integers. No double, no 64-bit
-// integer, no memory table, no library function, no branch: both sides of every select are computed, so a loop over any
-// of these functions becomes straight vector code, and PTX can spell them operation by operation (ftz off). A
-// polynomial is evaluated by Horner's rule, one fma per coefficient from the highest down. Where `a * b + c` is written
-// it is two roundings (-ffp-contract=off); select(c, a, b) takes a where c holds.
+// Operations used, all rounding to nearest even: add, subtract, multiply, divide, fma (fused), comparison, select, and
+// add, subtract, shift, and, or on 32-bit integers. Subnormal operands and results are zeros of their sign: that is the
+// caller's setting, NetworkArithmetic of runtime/floating_point.h, and PTX's ftz. No double, no 64-bit integer, no
+// memory table, no library function, no branch: both sides of every select are computed, so a loop over any of these
+// functions becomes straight vector code, and PTX can spell them operation by operation. A polynomial is evaluated by
+// Horner's rule, one fma per coefficient from the highest down. Where `a * b + c` is written it is two roundings
+// (-ffp-contract=off); select(c, a, b) takes the bits of a where c holds.
 //
 // NaN: a result that is NaN is always 0x7fc00000, whatever sign and payload the input had. Bounds below are errors of
 // the result against the real-valued function, in units in the last place of the true value (the spacing of binary32
-// there, 2^-149 below 2^-126), as scripts/check_scalar_math measures them over all 2^32 inputs
-// (bench/results/scalar_math.txt). The polynomials are this project's own minimax fits (Remez exchange, each
-// coefficient rounded to binary32 in turn and the rest fitted again); the error stated with each is that of the rounded
-// one.
+// there) where that is a normal number; below 2^-126, and by rounding at it, the result is a zero, as
+// scripts/check_scalar_math measures them over all 2^32 inputs (bench/results/scalar_math.txt). The polynomials are
+// this project's own minimax fits (Remez exchange, each coefficient rounded to binary32 in turn and the rest fitted
+// again); the error stated with each is that of the rounded one.
 #pragma once
 
 #include <bit>
@@ -58,7 +59,15 @@ CUPEL_SCALAR float select(bool condition, float a, float b) {
   return from_bits(select_bits(condition, bits_of(a), bits_of(b)));
 }
 
-CUPEL_SCALAR float greater(float a, float b) { return a > b ? a : b; }
+// A subnormal number is the zero of its sign.
+CUPEL_SCALAR float flushed(float x) {
+  const uint32_t bits = bits_of(x);
+  return from_bits(select_bits((bits & kInfinityBits) == 0, bits & kSignBit, bits));
+}
+// a > b ? a : b and a < b ? a : b. The choice alone might copy the bits of a subnormal number or not, as compilers do
+// it with a minimum instruction or a blend.
+CUPEL_SCALAR float greater(float a, float b) { return flushed(a > b ? a : b); }
+CUPEL_SCALAR float less(float a, float b) { return flushed(a < b ? a : b); }
 CUPEL_SCALAR float sqrt(float x) { return __builtin_sqrtf(x); }
 
 template <class N>
@@ -126,8 +135,7 @@ CUPEL_SCALAR N exp_moderate(N x) {
   return parts.mantissa * power_of_two(parts.exponent);
 }
 
-// exp(x) for |x| <= 105: scaled by 2^k in two halves, the first exact, so that the second rounds once into the
-// subnormals or overflows to infinity.
+// exp(x) for |x| <= 105: scaled by 2^k in two halves, both exact, unless the second becomes a zero or infinity.
 template <class N>
 CUPEL_SCALAR N exp_wide(N x) {
   const ExpParts<N> parts = exp_parts(x);
@@ -188,29 +196,24 @@ CUPEL_SCALAR N ceil_sequence(N x) {
 CUPEL_SCALAR float floor(float x) { return floor_sequence(x); }
 CUPEL_SCALAR float ceil(float x) { return ceil_sequence(x); }
 
-// e^x. Infinity from 0x1.62e43p+6 (88.7228394) up, 0 from -0x1.9fe36ap+6 (-103.972084) down; exp(±0) = 1.
+// e^x. Infinity from 0x1.62e43p+6 (88.7228394) up, 0 from -0x1.5d58ap+6 (-87.3365479) down; exp(±0) = 1.
 // The input is clamped to [-105, 89], where the result is already 0 or infinity.
 // Bound: 1 ulp; measured 0.978512 at 0xc0bacd51 (-5.83756304).
 template <class N>
 CUPEL_SCALAR N exp_sequence(N x) {
-  N clamped = select(x < 89.0f, x, 89.0f);
-  clamped = select(clamped > -105.0f, clamped, -105.0f);
-  return nan_where(is_nan(x), exp_wide(clamped));
+  return nan_where(is_nan(x), exp_wide(greater(less(x, 89.0f), -105.0f)));
 }
 
-// Natural logarithm. log(±0) = -infinity, log(x < 0) = NaN, log(infinity) = infinity, log(1) = +0.
-// x = 2^k · (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), read off the bits; subnormal inputs are first multiplied by
-// 2^23. Bound: 0.876 ulp.
+// Natural logarithm. log(±0) = -infinity, of subnormal numbers too; log(x < 0) = NaN, log(infinity) = infinity,
+// log(1) = +0. x = 2^k · (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), read off the bits. Bound: 0.876 ulp.
 template <class N>
 CUPEL_SCALAR N log_sequence(N x) {
   constexpr uint32_t kSqrtHalfBits = 0x3f3504f3u;
-  const auto subnormal = x < 0x1p-126f;
-  const BitsOf<N> bits = select_bits(subnormal, bits_of(x * 0x1p+23f), bits_of(x));
-  const BitsOf<N> bias = select_bits(subnormal, 23u, 0u);
+  const BitsOf<N> bits = bits_of(x);
   const BitsOf<N> k = shift_signed(bits - kSqrtHalfBits, 23);
   const N f = from_bits(bits - (k << 23)) - 1.0f;
-  N result = log_sum(f, number_of(k - bias));
-  result = select(bits_of(x) == kInfinityBits, x, result);
+  N result = log_sum(f, number_of(k));
+  result = select(bits == kInfinityBits, x, result);
   result = select(x == 0.0f, from_bits(kSignBit | kInfinityBits), result);
   return select(at_least(x, 0.0f), result, from_bits(0x7fc00000u));
 }
@@ -223,7 +226,7 @@ CUPEL_SCALAR N log_sequence(N x) {
 template <class N>
 CUPEL_SCALAR N erf_sequence(N x) {
   const N size = magnitude(x);
-  const N a = select(size < 4.0f, size, 4.0f);
+  const N a = less(size, 4.0f);
   const N square = a * a;
   N p = 0x1.4771fep-14f;
   p = fused(p, square, -0x1.a3515ep-11f);
@@ -253,7 +256,7 @@ CUPEL_SCALAR N erf_sequence(N x) {
 template <class N>
 CUPEL_SCALAR N tanh_sequence(N x) {
   const N size = magnitude(x);
-  const N a = select(size < 10.0f, size, 10.0f);
+  const N a = less(size, 10.0f);
   const N square = a * a;
   N p = -0x1.77ca4cp-12f;
   p = fused(p, square, 0x1.2d9f4ep-9f);
@@ -273,7 +276,7 @@ CUPEL_SCALAR N tanh_sequence(N x) {
 template <class N>
 CUPEL_SCALAR N sigmoid_sequence(N x) {
   const N negative = from_bits(bits_of(x) | kSignBit);
-  const N e = exp_wide(select(negative > -105.0f, negative, -105.0f));
+  const N e = exp_wide(greater(negative, -105.0f));
   const N result = select(x < 0.0f, e, 1.0f) / (1.0f + e);
   return nan_where(is_nan(x), result);
 }
@@ -301,7 +304,7 @@ CUPEL_SCALAR N gelu_tanh_sequence(N x) {
 }
 
 // x · sigmoid(x), the same bits as Sigmoid followed by Mul. silu(-infinity) is NaN, as the formula says.
-// Bound: |error| measured at most 1.55e-7 · max(1, |silu|); 3.5 ulp where sigmoid(x) is a normal number.
+// Bound: |error| measured at most 1.55e-7 · max(1, |silu|); 3.5 ulp where sigmoid(x) is no zero.
 template <class N>
 CUPEL_SCALAR N silu_sequence(N x) {
   return canonical(x * sigmoid_sequence(x));
@@ -311,9 +314,7 @@ CUPEL_SCALAR N silu_sequence(N x) {
 template <class N>
 CUPEL_SCALAR N hard_sigmoid_sequence(N x, float alpha, float beta) {
   const N line = fused(alpha, x, beta);
-  const N above = select(line > 0.0f, line, 0.0f);
-  const N result = select(above < 1.0f, above, 1.0f);
-  return nan_where(is_nan(line), result);
+  return nan_where(is_nan(line), less(greater(line, 0.0f), 1.0f));
 }
 
 // x · hard_sigmoid(x) with alpha = 1/6 rounded to binary32 and beta = 1/2. hard_swish(-infinity) is NaN (-infinity ·
@@ -329,11 +330,11 @@ CUPEL_SCALAR N hard_swish_sequence(N x) {
 template <class N>
 CUPEL_SCALAR N softplus_sequence(N x) {
   const N negative = from_bits(bits_of(x) | kSignBit);
-  const N e = exp_wide(select(negative > -105.0f, negative, -105.0f));
+  const N e = exp_wide(greater(negative, -105.0f));
   const auto large = e > 0x1.a8279ap-2f;
   const N f = select(large, (e - 1.0f) * 0.5f, e);
   const N tail = log_sum(f, select(large, 1.0f, 0.0f));
-  const N result = select(x > 0.0f, x, 0.0f) + tail;
+  const N result = greater(x, 0.0f) + tail;
   return nan_where(is_nan(x), result);
 }
 

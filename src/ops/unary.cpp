@@ -25,10 +25,7 @@ struct Clip {
   explicit Clip(const EvalContext& c)
       : low(c.has(1) ? c.in(1).data<float>()[0] : -std::numeric_limits<float>::infinity()),
         high(c.has(2) ? c.in(2).data<float>()[0] : std::numeric_limits<float>::infinity()) {}
-  [[gnu::always_inline]] float operator()(float x) const {
-    const float t = low > x ? low : x;
-    return high < t ? high : t;
-  }
+  [[gnu::always_inline]] float operator()(float x) const { return scalar::less(high, scalar::greater(low, x)); }
 };
 
 template <class F>

@@ -8,6 +8,7 @@
 #include "ir/text.h"
 #include "ir/verifier.h"
 #include "passes/pass.h"
+#include "runtime/floating_point.h"
 
 namespace cupel {
 
@@ -59,7 +60,10 @@ Result<Graph> run_passes(Graph graph, std::span<const std::string_view> names, c
     const Pass* pass = find_pass(name);
     if (!pass) return internal_error(fmt::format("pass {}", name), "no such pass");
     const auto start = std::chrono::steady_clock::now();
-    auto result = pass->run(graph, context);
+    auto result = [&] {
+      const NetworkArithmetic arithmetic;
+      return pass->run(graph, context);
+    }();
     if (!result) return std::unexpected(std::move(result).error());
     if (options.times) {
       const auto elapsed =

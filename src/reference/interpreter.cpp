@@ -5,6 +5,7 @@
 #include <new>
 
 #include "base/file.h"
+#include "runtime/floating_point.h"
 
 namespace cupel {
 
@@ -56,8 +57,12 @@ Result<std::vector<Tensor>> evaluate_node(const Graph& graph, const Node& node, 
     outputs.emplace_back(graph.type(id).dtype, CUPEL_TRY(bind_shape(graph.type(id).shape, symbol_value)));
   }
   const EvalContext context{node, node.attributes, operands, input_types, output_types, outputs, threads};
-  if (Status status = node.op->reference(context); !status)
-    return std::unexpected(std::move(status).error().within(node_place(node)));
+  Status status;
+  {
+    const NetworkArithmetic arithmetic;
+    status = node.op->reference(context);
+  }
+  if (!status) return std::unexpected(std::move(status).error().within(node_place(node)));
   return outputs;
 }
 

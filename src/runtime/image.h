@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-enum { kCupelImageVersion = 3 };
+enum { kCupelImageVersion = 4 };
 
 // A kernel's code: computes units [begin, end) of items·units_per_item, numbered item-major. buffers[i]: byte 0 of
 // operand i's buffer for batch item 0.
@@ -68,8 +68,9 @@ typedef struct CupelImage {
   int32_t step_count;
   const uint8_t* constants;  // 64-byte aligned
   int64_t constants_bytes;
-  int64_t arena_bytes;  // for one item; every buffer has 64 spare bytes behind it
-  int64_t fixed_batch;  // 0: any
+  int64_t arena_bytes;    // for one item; every buffer has 64 spare bytes behind it
+  int64_t fixed_batch;    // 0: any
+  const char* tuned_for;  // the CPU whose schedules it has: "generic", "znver4"
 } CupelImage;
 
 // The ELF note by which a file is known as a compiled model, read as data before any code of the file runs. Section

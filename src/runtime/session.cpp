@@ -90,7 +90,7 @@ int check_features(const char* const* features) {
 // Every index of the tables names something.
 bool tables_are_whole(const CupelImage& image) {
   if (image.input_count < 0 || image.output_count < 0 || image.buffer_count < 0 || image.step_count < 0 ||
-      image.arena_bytes < 0 || image.fixed_batch < 0)
+      image.arena_bytes < 0 || image.fixed_batch < 0 || image.tuned_for == nullptr)
     return false;
   if ((image.input_count > 0 && image.inputs == nullptr) || (image.output_count > 0 && image.outputs == nullptr))
     return false;
@@ -246,12 +246,14 @@ int cupel_session_run(CupelSession* session, int64_t batch, const void* const* i
   if (const int code = reserve_arena(*session, batch); code != kCupelOk) return code;
   find_addresses(*session, batch, inputs, outputs);
   session->fault = {};
-  const cupel::DefaultFloatingPoint floating_point;
   uint8_t* const* operands = session->operands;
   for (int32_t i = 0; i < session->image->step_count; ++i) {
     const CupelImageStep& step = session->image->steps[i];
     const int64_t start = session->timer != nullptr ? now_ns() : 0;
-    run_step(*session, step, operands, batch);
+    {
+      const cupel::NetworkArithmetic arithmetic;  // taps and timers are the caller's
+      run_step(*session, step, operands, batch);
+    }
     if (session->fault.found != 0) return fail_by_fault(step, session->fault);
     if (session->timer != nullptr) session->timer(session->timer_context, &step, now_ns() - start);
     if (session->tap != nullptr && step.result.value_name != nullptr)

@@ -12,8 +12,8 @@ extern "C" {
 // threads ≥ 1 counts the calling thread; at most 256 are used. On failure *session is null. The image must outlive it.
 int cupel_session_create(const CupelImage* image, int threads, CupelSession** session);
 // inputs and outputs in the Image's order, row-major, batch items one after another; outputs hold batch·item_bytes.
-// Results do not depend on the number of threads. Kernels run with default rounding and subnormal numbers kept (MXCSR);
-// the caller's setting is restored.
+// Results do not depend on the number of threads. Kernels run as runtime/floating_point.h says, whatever the caller's
+// setting; the caller's setting is restored.
 int cupel_session_run(CupelSession* session, int64_t batch, const void* const* inputs, void* const* outputs);
 void cupel_session_free(CupelSession* session);
 // "the CPU lacks avx512vnni": why the last create or run that failed on this thread did so. Valid until the next.

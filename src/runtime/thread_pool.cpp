@@ -151,7 +151,7 @@ void ThreadPool::take_over_late_parts() {
 void* ThreadPool::worker_main(void* argument) {
   Worker& worker = *static_cast<Worker*>(argument);
   ThreadPool& pool = *worker.pool;
-  const DefaultFloatingPoint floating_point;
+  const NetworkArithmetic arithmetic;
   for (uint32_t seen = 0;;) {
     if (!spin_while_equal(worker.calls, seen, pool.spin_ns_)) {
       worker.sleeping.store(1, std::memory_order_seq_cst);

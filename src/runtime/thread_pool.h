@@ -16,7 +16,7 @@ namespace cupel {
 class ThreadPool {
  public:
   // `threads` ≥ 1 counts the calling thread. Threads are started once and joined by the destructor. They block signals
-  // but those of faults, and run with the default floating-point setting.
+  // but those of faults, and compute as networks do (runtime/floating_point.h).
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -28,7 +28,9 @@ std::vector<Tensor> random_inputs(const Graph& graph) {
     Tensor t(graph.type(id).dtype, *bind_shape(graph.type(id).shape, 2));
     for (size_t i = 0; i < static_cast<size_t>(t.size()); ++i) {
       if (t.dtype() == DType::f32)
-        t.mutable_data<float>()[i] = static_cast<float>(static_cast<int>(engine() % 2001) - 1000) / 250.0f;
+        t.mutable_data<float>()[i] = engine() % 8 == 0
+                                         ? std::bit_cast<float>(static_cast<uint32_t>(engine()) & 0x807fffffu)
+                                         : static_cast<float>(static_cast<int>(engine() % 2001) - 1000) / 250.0f;
       if (t.dtype() == DType::s64) t.mutable_data<int64_t>()[i] = static_cast<int64_t>(engine() % 2);
       if (t.dtype() == DType::s32) t.mutable_data<int32_t>()[i] = static_cast<int32_t>(engine() % 2);
       if (dtype_bits(t.dtype()) == 8)

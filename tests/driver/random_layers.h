@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -57,6 +58,11 @@ class RandomLayer {
   T one_of(std::initializer_list<T> values) {
     return values.begin()[pick(0, static_cast<int64_t>(values.size()) - 1)];
   }
+  // A weight or constant, subnormal now and then.
+  float number(double low, double high) {
+    const float usual = real(low, high);
+    return chance(0.05) ? std::bit_cast<float>(static_cast<uint32_t>(rng_()) & 0x807fffffu) : usual;
+  }
   std::string fresh(const char* kind) { return prefix_ + kind + std::to_string(count_++); }
   const TensorType& type(ValueId v) const { return graph_.type(v); }
   int64_t extent(ValueId v, size_t d) const { return type(v).shape[d].factor; }
@@ -110,7 +116,7 @@ class RandomLayer {
   }
   ValueId float_weights(Dims dims, double size) {
     Tensor t(DType::f32, std::move(dims));
-    for (float& w : t.mutable_data<float>()) w = real(-size, size);
+    for (float& w : t.mutable_data<float>()) w = number(-size, size);
     return graph_.add_constant(fresh("w"), std::move(t));
   }
   ValueId bias(int64_t columns) {
@@ -241,7 +247,7 @@ class RandomLayer {
     for (const AttributeSpec& spec : find_op(name)->attributes) {
       if (chance(0.5)) continue;
       if (spec.kind == AttributeKind::real)
-        attributes.emplace(spec.name, real(-1, 1));
+        attributes.emplace(spec.name, chance(0.2) ? 1.0f : number(-1, 1));
       else
         attributes.emplace(spec.name, std::string("tanh"));
     }

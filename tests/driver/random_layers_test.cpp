@@ -48,7 +48,10 @@ std::vector<Tensor> random_inputs(const Graph& graph, int64_t batch, uint64_t se
     Tensor t(graph.type(id).dtype, *bind_shape(graph.type(id).shape, batch));
     const uint64_t extreme = rng() % 8;  // all codes the least or the greatest
     if (t.dtype() == DType::f32)
-      for (float& v : t.mutable_data<float>()) v = static_cast<float>(static_cast<int>(rng() % 4001) - 2000) * 0.002f;
+      for (float& v : t.mutable_data<float>()) {
+        v = static_cast<float>(static_cast<int>(rng() % 4001) - 2000) * 0.002f;
+        if (rng() % 8 == 0) v = std::bit_cast<float>(static_cast<uint32_t>(rng()) & 0x807fffffu);  // subnormal
+      }
     else
       for (std::byte& b : t.mutable_bytes()) b = static_cast<std::byte>(extreme == 0 ? 255 : extreme == 1 ? 0 : rng());
     inputs.push_back(std::move(t));

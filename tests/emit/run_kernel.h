@@ -11,6 +11,7 @@
 #include "emit/loaded_library.h"
 #include "emit/target_names.h"
 #include "kernel/random_kernels.h"
+#include "runtime/floating_point.h"
 #include "runtime/image.h"
 #include "runtime/thread_pool.h"
 
@@ -23,6 +24,7 @@ inline WorkerPool& test_pool() {
 
 // The kernel's units, all of them once, by as many threads at the same time.
 inline void run_units(CupelKernel run, RandomKernel& random, int threads) {
+  const NetworkArithmetic arithmetic;  // as sessions set it
   std::vector<uint8_t*> buffers;
   for (std::byte* pointer : random.pointers()) buffers.push_back(reinterpret_cast<uint8_t*>(pointer));
   const int64_t units = random.items * units_per_item(random.kernel);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -14,7 +15,10 @@ namespace cupel {
 
 class RandomParts {
  protected:
-  explicit RandomParts(uint64_t seed) : rng_(seed * 0x9e3779b97f4a7c15u + 1) { specials_ = chance(0.1); }
+  explicit RandomParts(uint64_t seed) : rng_(seed * 0x9e3779b97f4a7c15u + 1) {
+    specials_ = chance(0.1);
+    subnormals_ = chance(0.3);
+  }
 
   int64_t pick(int64_t least, int64_t greatest) {
     return least + static_cast<int64_t>(rng_() % static_cast<uint64_t>(greatest - least + 1));
@@ -28,6 +32,10 @@ class RandomParts {
     if (specials_ && chance(0.02)) {
       constexpr float kInfinity = std::numeric_limits<float>::infinity();
       return one_of({kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 0.0f, -0.0f, 0x1p-140f, 0x1p127f});
+    }
+    if (subnormals_ && chance(0.1)) {
+      const auto bits = static_cast<uint32_t>(rng_());
+      return std::bit_cast<float>(bits & 0x807fffffu);
     }
     const double u = static_cast<double>(rng_() >> 11) * 0x1p-52 - 1;
     return static_cast<float>(u * magnitude);
@@ -245,7 +253,7 @@ class RandomParts {
   }
 
   std::mt19937_64 rng_;
-  bool specials_ = false;
+  bool specials_ = false, subnormals_ = false;
   double start_size_ = 1;  // of s32 starts
   int64_t items_ = 1;
   std::vector<size_t> multipliers_;  // operands that scale an accumulator

@@ -11,12 +11,14 @@
 #include "kernel/scalar_lanes.h"
 #include "ops/requantize.h"
 #include "ops/scalar_math.h"
+#include "runtime/floating_point.h"
 
 namespace cupel {
 namespace {
 
 // Evaluates an expression of operand 0 (f32 or a code) on all inputs' bit patterns.
 std::vector<uint32_t> evaluate(const ScalarExpr& expr, const std::vector<uint32_t>& inputs) {
+  const NetworkArithmetic arithmetic;
   LaneEvaluator evaluator(expr);
   std::vector<uint32_t> results;
   for (size_t first = 0; first < inputs.size(); first += kScalarLanes) {
@@ -55,11 +57,11 @@ struct Row {
 const Row kRows[] = {
     CUPEL_ROW(exp),
     CUPEL_ROW(log),
-    {"relu", [](Scalar x) { return relu(x); }, [](float x) { return 0.0f > x ? 0.0f : x; }},
+    {"relu", [](Scalar x) { return relu(x); }, [](float x) { return scalar::flushed(0.0f > x ? 0.0f : x); }},
     {"clip", [](Scalar x) { return clip(x, -1.0f, 6.0f); },
      [](float x) {
        const float t = -1.0f > x ? -1.0f : x;
-       return 6.0f < t ? 6.0f : t;
+       return scalar::flushed(6.0f < t ? 6.0f : t);
      }},
 };
 #undef CUPEL_ROW
@@ -76,6 +78,7 @@ TEST_P(Function, GivesTheBitsOfTheReference) {
   ASSERT_TRUE(types) << types.error().message();
   EXPECT_EQ(types->back(), ScalarType::f32);
   const std::vector<uint32_t> inputs = sample_inputs(), found = evaluate(expr, inputs);
+  const NetworkArithmetic arithmetic;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const float expected = GetParam().number(std::bit_cast<float>(inputs[i]));
     ASSERT_EQ(found[i], std::bit_cast<uint32_t>(expected)) << std::hex << inputs[i];
@@ -88,6 +91,7 @@ TEST(Builder, FloorAndCeilGiveTheReferencesNumbers) {
   ExprBuilder b;
   const auto down = evaluate(b.finish(floor(b.operand(0, DType::f32))), inputs);
   const auto up = evaluate(b.finish(ceil(b.operand(0, DType::f32))), inputs);
+  const NetworkArithmetic arithmetic;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const auto x = std::bit_cast<float>(inputs[i]);
     if (std::isnan(x)) continue;

@@ -13,6 +13,7 @@
 #include "kernel/kernel.h"
 #include "kernel/scalar_lanes.h"
 #include "lower/builder.h"
+#include "runtime/floating_point.h"
 #include "runtime/thread_pool.h"
 
 namespace cupel {
@@ -38,7 +39,8 @@ std::vector<Row> rows() {
 }
 void PrintTo(const Row& row, std::ostream* out) { *out << row.op; }
 
-// 100,000 patterns evenly over all, the edges of every exponent with both signs, and what networks have.
+// 100,000 patterns evenly over all, the edges of every exponent and subnormal numbers with both signs, and what
+// networks have.
 std::vector<float> sample_inputs() {
   std::vector<float> inputs;
   for (uint32_t i = 0; i < 100000; ++i) inputs.push_back(std::bit_cast<float>(i * 0x9e3779b1u));
@@ -46,6 +48,8 @@ std::vector<float> sample_inputs() {
     for (const uint32_t fraction : {0u, 1u, 0x3fffffu, 0x400000u, 0x7fffffu})
       for (const uint32_t sign : {0u, 1u})
         inputs.push_back(std::bit_cast<float>(sign << 31 | exponent << 23 | fraction));
+  for (uint32_t i = 1; i < 0x00800000u; i += 8191)  // subnormal numbers
+    for (const uint32_t sign : {0u, 1u}) inputs.push_back(std::bit_cast<float>(sign << 31 | i));
   for (int i = -4000; i <= 4000; ++i) inputs.push_back(static_cast<float>(i) * 0.00390625f);
   return inputs;
 }
@@ -87,7 +91,9 @@ std::vector<float> by_kernel(std::string_view op, const Attributes& attributes, 
   return results;
 }
 
-class UnaryFunction : public testing::TestWithParam<Row> {};
+class UnaryFunction : public testing::TestWithParam<Row> {
+  const NetworkArithmetic arithmetic_;
+};
 INSTANTIATE_TEST_SUITE_P(Every, UnaryFunction, testing::ValuesIn(rows()),
                          [](const auto& row) { return std::string(row.param.op); });
 

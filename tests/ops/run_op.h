@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "runtime/floating_point.h"
 #include "runtime/thread_pool.h"
 
 namespace cupel::testing {
@@ -101,6 +102,7 @@ inline Result<std::vector<Tensor>> run_op(const OpDef& op, const std::vector<Ope
     ThreadPool pool(threads);
     std::vector<Tensor> outputs;
     for (const TensorType& type : types) outputs.emplace_back(type.dtype, static_dims(type.shape));
+    const NetworkArithmetic arithmetic;  // as the interpreter sets it
     CUPEL_TRY(op.reference(EvalContext{node, attributes, inputs, inference.types(), types, outputs, pool}));
     if (threads == 1) {
       first = outputs;

@@ -7,7 +7,6 @@
 #include <set>
 #include <thread>
 
-#include "profile/issue_rate.h"
 #include "profile/timing.h"
 
 namespace cupel {
@@ -234,13 +233,6 @@ TEST(Timing, PinsToAnAllowedCpuAndRefusesOthers) {
     EXPECT_EQ(pin_current_thread(-1).error().message(),
               "logical CPU -1: there is no CPU of this number\n  choose a CPU that `cupel doctor` lists as usable");
   }).join();
-}
-
-TEST(IssueRate, IsOneOrTwoWhereVectorsOf512BitsRun) {
-  const int rate = widest_products_per_cycle();
-  const bool wide = host_machine().features.usable.has(Feature::avx512f);
-  EXPECT_TRUE(wide ? rate == 1 || rate == 2 : rate == 0) << rate;
-  EXPECT_EQ(widest_products_per_cycle(), rate);
 }
 
 TEST(Timing, ClocksAdvance) {

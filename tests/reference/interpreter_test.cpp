@@ -82,6 +82,35 @@ TEST(Interpreter, TapSeesEveryValueOnceInOrder) {
   EXPECT_EQ(seen, (std::vector<std::string>{"x[1,2]", "a[1,2]", "b[1,2]", "p[1,1]", "q[1,1]", "y[1,1]"}));
 }
 
+// Whatever the caller's floating-point setting, which the caller and its taps find as it was.
+TEST(Interpreter, ComputesAsNetworksDo) {
+#if defined(__x86_64__)
+  const auto graph =
+      parse_graph("graph \"g\" stage simplified opset 17 {\ninput %x : f32[batch,2]\n%y = Add(%x, %x)\noutput %y\n}");
+  ASSERT_TRUE(graph.has_value()) << graph.error().message();
+  const uint32_t before = __builtin_ia32_stmxcsr();
+  for (const uint32_t setting : {before & ~0x3fu, 0x7f80u, 0xffc0u}) {  // usual; towards zero, keeping and flushing
+    uint32_t in_tap = 0;
+    __builtin_ia32_ldmxcsr(setting);
+    ThreadPool threads(2);
+    const auto result = interpret(*graph, std::vector<Tensor>{Tensor::of<float>({1, 2}, {0x1p-127f, 0x1.000002p0f})},
+                                  threads, [&](ValueId, const Tensor&) -> Status {
+                                    in_tap = __builtin_ia32_stmxcsr();
+                                    return {};
+                                  });
+    const uint32_t after = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(before);
+    EXPECT_EQ(in_tap & ~0x3fu, setting);
+    EXPECT_EQ(after & ~0x3fu, setting);
+    ASSERT_TRUE(result.has_value()) << result.error().message();
+    EXPECT_EQ((*result)[0].at(0), 0);
+    EXPECT_EQ((*result)[0].at(1), 0x1.000002p1);
+  }
+#else
+  GTEST_SKIP() << "no MXCSR";
+#endif
+}
+
 TEST(Interpreter, AnErrorOfTheTapStopsTheRun) {
   const Graph g =
       parsed("graph \"g\" stage imported opset 17 {\ninput %x : f32[2]\n%y = Relu(%x)\n%z = Sqrt(%y)\noutput %z\n}");

@@ -1,6 +1,7 @@
 // The samples of all ops as graphs, and deterministic inputs for them.
 #pragma once
 
+#include <bit>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -47,6 +48,7 @@ class Numbers {
 struct InputRange {
   float low = -4, high = 4;
   int64_t least = -9, greatest = 9;
+  bool subnormal = false;  // some of f32 are
 };
 
 // What an op accepts without an error of the data.
@@ -67,7 +69,9 @@ inline Tensor make_tensor(const TensorType& type, int64_t symbol, uint64_t seed,
     const int64_t integer = type.dtype == DType::boolean ? numbers.between(0, 1)
                             : code                       ? numbers.between(dtype_min(type.dtype), dtype_max(type.dtype))
                                                          : numbers.between(range.least, range.greatest);
-    const float real = numbers.real(range.low, range.high);
+    const float real = range.subnormal && type.dtype == DType::f32 && numbers.between(0, 15) == 0
+                           ? std::bit_cast<float>(static_cast<uint32_t>(numbers.next()) & 0x807fffffu)
+                           : numbers.real(range.low, range.high);
     const int width = dtype_bits(type.dtype) / 8;
     if (type.dtype == DType::f32) {
       t.mutable_data<float>()[at] = real;

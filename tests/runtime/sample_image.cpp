@@ -161,7 +161,8 @@ const CupelImage CUPEL_JOIN(CUPEL_SAMPLE, image) = {CUPEL_SAMPLE_VERSION,
                                                     reinterpret_cast<const uint8_t*>(kConstants),
                                                     sizeof kConstants,
                                                     448,
-                                                    CUPEL_SAMPLE_BATCH};
+                                                    CUPEL_SAMPLE_BATCH,
+                                                    "generic"};
 
 CUPEL_EXPORT int CUPEL_JOIN(CUPEL_SAMPLE, create)(int threads, CupelSession** session) {
   return cupel_session_create(&CUPEL_JOIN(CUPEL_SAMPLE, image), threads, session);

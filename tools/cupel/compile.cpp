@@ -14,7 +14,7 @@ namespace cupel::cli {
 namespace {
 
 struct Flags {
-  std::string model, output, target = "host";
+  std::string model, output, target = "host", tune_for;
   bool no_fusion = false;
   int code_level = 2;
 };
@@ -51,7 +51,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     return usage_error(printable(flags.output), "its name does not end in .so, by which `run` and `bench` know a model",
                        "name it so");
   Work work(common);
-  const EmitTarget target = CUPEL_TRY(find_emit_target(flags.target));
+  const EmitTarget target = CUPEL_TRY(find_emit_target(flags.target, flags.tune_for));
   const auto program = CUPEL_TRY(program_of(flags, target, work));
   if (!program) {
     work.finish();
@@ -70,14 +70,15 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   CUPEL_TRY(write_file(flags.output, *image));
   CUPEL_TRY(write_file(header, header_text(image_prefix(name), library)));
   if (common.json != "-")
-    print(fmt::format("{}: {} bytes for {}, interface in {}\n", printable(flags.output), image->size(), target.name,
-                      printable(header.string())));
+    print(fmt::format("{}: {} bytes for {} tuned for {}, interface in {}\n", printable(flags.output), image->size(),
+                      target.name, target.tuning->name, printable(header.string())));
   nlohmann::ordered_json json;
   json["path"] = printable(flags.output, 4096);
   json["header_path"] = printable(header.string(), 4096);
   json["file_bytes"] = image->size();
   json["sha256"] = to_hex(sha256(*image));
   json["target"] = target.name;
+  json["tuned_for"] = target.tuning->name;
   json["prefix"] = image_prefix(name);
   CUPEL_TRY(write_json(common, json.dump(2) + "\n"));
   return 0;
@@ -94,6 +95,10 @@ Run setup_compile(CLI::App& command) {
   command.add_option("-o,--output", flags->output, "The shared library; its header is written beside it")->required();
   command.add_option("--target", flags->target, "host, x86-64-v3, x86-64-v4, … with +avxvnni or +avx512vnni")
       ->capture_default_str();
+  command.add_option(
+      "--tune-for", flags->tune_for,
+      "generic, znver4, sapphirerapids, …: the CPU whose schedules are taken; the same results (default: "
+      "this one for --target host, else generic)");
   command.add_flag("--no-fusion", flags->no_fusion, "Every node a kernel of its own: the same results, slower");
   command.add_option("--code-level", flags->code_level, "LLVM's level of code generation, 0 to 3: the same results")
       ->check(whole_number(0, 3))

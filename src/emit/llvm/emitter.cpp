@@ -21,6 +21,7 @@ Emitter::Emitter(llvm::Module& module, const EmitTarget& target, const std::stri
   function_->addFnAttr("target-cpu", target.cpu);
   function_->addFnAttr("target-features", target.features);
   function_->addFnAttr("no-builtins");
+  function_->addFnAttr("denormal-fp-math", "preserve-sign,preserve-sign");  // runtime/floating_point.h
   llvm::AttrBuilder stack(module.getContext());
   stack.addStackAlignmentAttr(64);
   function_->addFnAttrs(stack);
@@ -214,6 +215,32 @@ void Emitter::store_lanes(DType type, Value* value, Value* to, int64_t stride) {
 
 void Emitter::store_masked(DType type, Value* value, Value* to, Value* mask) {
   ir.CreateMaskedStore(narrow(ir, element_type(type), value), to, llvm::Align(1), mask);
+}
+
+Value* Emitter::by_pairs(Value* a, Value* b, const std::function<Value*(Value*, Value*)>& operation) {
+  const int64_t count = lane_count(a), part = lanes();
+  if (count < 4) {
+    const std::vector<int> mask = {0, count > 1 ? 1 : 0, 0, count > 1 ? 1 : 0};
+    const auto widened = [&](Value* v) { return count == 1 ? splat(ir, v, 4) : ir.CreateShuffleVector(v, mask); };
+    return slice(ir, operation(widened(a), widened(b)), 0, count);
+  }
+  if (count <= part) return operation(a, b);
+  std::vector<Value*> parts;
+  for (int64_t i = 0; i < count; i += part) parts.push_back(operation(slice(ir, a, i, part), slice(ir, b, i, part)));
+  return concat(ir, parts);
+}
+
+Value* Emitter::greater(Value* a, Value* b) {
+  return by_pairs(a, b, [&](Value* x, Value* y) { return isa_->greater(ir, x, y); });
+}
+Value* Emitter::less(Value* a, Value* b) {
+  return by_pairs(a, b, [&](Value* x, Value* y) { return isa_->less(ir, x, y); });
+}
+
+Value* Emitter::select_bits(Value* mask, Value* a, Value* b) {
+  if (!a->getType()->isFPOrFPVectorTy()) return ir.CreateSelect(mask, a, b);
+  llvm::Type* bits = vector_type(s32(), lane_count(a));
+  return ir.CreateBitCast(ir.CreateSelect(mask, ir.CreateBitCast(a, bits), ir.CreateBitCast(b, bits)), a->getType());
 }
 
 Value* Emitter::by_parts(Value* value, const std::function<Value*(Value*)>& operation) {

@@ -62,11 +62,21 @@ class Emitter {
   void store_lanes(DType type, llvm::Value* value, llvm::Value* to, int64_t stride);
   void store_masked(DType type, llvm::Value* value, llvm::Value* to, llvm::Value* mask);
 
+  // a > b ? a : b and a < b ? a : b of any number of f32 lanes; a subnormal result is a zero.
+  llvm::Value* greater(llvm::Value* a, llvm::Value* b);
+  llvm::Value* less(llvm::Value* a, llvm::Value* b);
+  // mask ? a : b, bit by bit. On f32 itself code generation would make a minimum or maximum of some choices, which is
+  // zero where the chosen number is subnormal.
+  llvm::Value* select_bits(llvm::Value* mask, llvm::Value* a, llvm::Value* b);
+
   // `operation` on each part of `lanes()` lanes; one scalar is widened to a part.
   llvm::Value* by_parts(llvm::Value* value, const std::function<llvm::Value*(llvm::Value*)>& operation);
 
  private:
   llvm::Value* widen(DType type, llvm::Value* value);
+  // `operation` on parts, or on at least 4 lanes.
+  llvm::Value* by_pairs(llvm::Value* a, llvm::Value* b,
+                        const std::function<llvm::Value*(llvm::Value*, llvm::Value*)>& operation);
   llvm::Module& module_;
   std::unique_ptr<VectorIsa> isa_;
   llvm::Function* function_ = nullptr;

@@ -1,7 +1,11 @@
 #include "emit/llvm/expression.h"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+
+#include "kernel/scalar_lanes.h"
 
 namespace cupel {
 namespace {
@@ -30,6 +34,32 @@ Saturation saturation_of(const ScalarExpr& expr, const ScalarNode& n) {
           static_cast<int32_t>(dtype_max(codes)) - zero_point};
 }
 
+// Operations on constants alone become constants by their own meaning: LLVM's folding keeps subnormal numbers.
+std::vector<ScalarNode> with_constants_folded(const ScalarExpr& expr) {
+  std::vector<ScalarNode> nodes = expr.nodes;
+  std::vector<ScalarType> types;
+  for (ScalarNode& n : nodes) {
+    std::array<uint32_t, 3> bits = {};
+    bool known = argument_count(n.op) > 0 && n.op != ScalarOp::table;
+    ScalarType alike = ScalarType::s32;
+    for (size_t k = 0; k < static_cast<size_t>(argument_count(n.op)); ++k) {
+      const auto at = static_cast<size_t>(n.arguments[k]);
+      const ScalarNode& argument = nodes[at];
+      alike = types[at];
+      known = known && (argument.op == ScalarOp::constant_f32 || argument.op == ScalarOp::constant_s32);
+      bits[k] = argument.op == ScalarOp::constant_f32 ? std::bit_cast<uint32_t>(argument.value)
+                                                      : static_cast<uint32_t>(argument.index);
+    }
+    const ScalarType type = n.op == ScalarOp::constant_f32 ? ScalarType::f32 : scalar_result_type(n.op, alike);
+    types.push_back(type);
+    if (!known) continue;
+    const uint32_t value = compute_constant(n.op, bits[0], bits[1], bits[2]);
+    n = type == ScalarType::f32 ? ScalarNode{.op = ScalarOp::constant_f32, .value = std::bit_cast<float>(value)}
+                                : ScalarNode{.op = ScalarOp::constant_s32, .index = static_cast<int32_t>(value)};
+  }
+  return nodes;
+}
+
 class ExpressionEmitter {
  public:
   ExpressionEmitter(Emitter& emitter, int64_t lanes, const ExpressionSources& sources, const ScalarExpr& expr)
@@ -43,18 +73,21 @@ class ExpressionEmitter {
       case ScalarOp::constant_f32:
         return splat(ir_, llvm::ConstantFP::get(ir_.getContext(), llvm::APFloat(n.value)), lanes_);
       case ScalarOp::constant_s32: return integer(n.index);
-      case ScalarOp::add: return ir_.CreateFAdd(a, b);
-      case ScalarOp::sub: return ir_.CreateFSub(a, b);
-      case ScalarOp::mul: return ir_.CreateFMul(a, b);
-      case ScalarOp::div: return ir_.CreateFDiv(a, b);
-      case ScalarOp::fma: return ir_.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, b, c});
+      case ScalarOp::add: return ir_.CreateFAdd(flushed_beside(b, {-0.0f}, a), flushed_beside(a, {-0.0f}, b));
+      case ScalarOp::sub: return ir_.CreateFSub(flushed_beside(b, {0.0f}, a), flushed_beside(a, {-0.0f}, b));
+      case ScalarOp::mul:
+        return ir_.CreateFMul(flushed_beside(b, {1.0f, -1.0f}, a), flushed_beside(a, {1.0f, -1.0f}, b));
+      case ScalarOp::div: return ir_.CreateFDiv(flushed_beside(b, {1.0f, -1.0f}, a), b);
+      case ScalarOp::fma:
+        return ir_.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()},
+                                   {flushed_beside(b, {1.0f, -1.0f}, a), flushed_beside(a, {1.0f, -1.0f}, b), c});
       case ScalarOp::sqrt: return ir_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, a);
       case ScalarOp::neg: return ir_.CreateFNeg(a);
       case ScalarOp::abs: return ir_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, a);
       case ScalarOp::floor: return ir_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, a);
       case ScalarOp::ceil: return ir_.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, a);
-      case ScalarOp::greater: return ir_.CreateSelect(ir_.CreateFCmpOGT(a, b), a, b);
-      case ScalarOp::less: return ir_.CreateSelect(ir_.CreateFCmpOLT(a, b), a, b);
+      case ScalarOp::greater: return e_.greater(a, b);
+      case ScalarOp::less: return e_.less(a, b);
       case ScalarOp::add_s32: return ir_.CreateAdd(a, b);
       case ScalarOp::sub_s32: return ir_.CreateSub(a, b);
       case ScalarOp::mul_s32: return ir_.CreateMul(a, b);
@@ -90,7 +123,7 @@ class ExpressionEmitter {
   // Code generation does not find the minimum or maximum of integers in a comparison and a selection.
   Value* select(Value* condition, Value* b, Value* c) {
     auto* extended = llvm::dyn_cast<llvm::SExtInst>(condition);
-    if (extended == nullptr) return ir_.CreateSelect(ir_.CreateICmpNE(condition, integer(0)), b, c);
+    if (extended == nullptr) return e_.select_bits(ir_.CreateICmpNE(condition, integer(0)), b, c);
     Value* bit = extended->getOperand(0);
     if (auto* compared = llvm::dyn_cast<llvm::ICmpInst>(bit);
         compared != nullptr && compared->getPredicate() == llvm::ICmpInst::ICMP_SGT) {
@@ -98,7 +131,23 @@ class ExpressionEmitter {
       if (left == b && right == c) return ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, b, c);
       if (left == c && right == b) return ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b, c);
     }
-    return ir_.CreateSelect(bit, b, c);
+    return e_.select_bits(bit, b, c);
+  }
+  // x as the operand of an operation whose other one may be a constant beside which the operation changes no number.
+  // Code generation drops the operation then, and with it that a subnormal x becomes a zero: that is done here.
+  Value* flushed_beside(Value* other, std::initializer_list<float> neutral, Value* x) {
+    if (llvm::isa<llvm::SIToFPInst, llvm::BinaryOperator>(x)) return x;  // a result, which is no subnormal number
+    auto* known = llvm::dyn_cast<llvm::Constant>(other);
+    if (known != nullptr && lanes_ > 1) known = known->getSplatValue();
+    auto* number = llvm::dyn_cast_or_null<llvm::ConstantFP>(known);
+    if (number == nullptr || std::none_of(neutral.begin(), neutral.end(), [&](float value) {
+          return number->getValueAPF().bitwiseIsEqual(llvm::APFloat(value));
+        }))
+      return x;
+    Value* bits = ir_.CreateBitCast(x, vector_type(e_.s32(), lanes_));
+    Value* exponent = ir_.CreateAnd(bits, integer(0x7f800000));
+    Value* zero = ir_.CreateAnd(bits, integer(INT32_MIN));
+    return ir_.CreateBitCast(ir_.CreateSelect(ir_.CreateICmpEQ(exponent, integer(0)), zero, bits), x->getType());
   }
   Value* rounded(Value* x) {
     return e_.by_parts(x, [&](Value* part) { return e_.isa().round_s32(ir_, part); });
@@ -191,13 +240,14 @@ Value* emit_expression(Emitter& emitter, const ScalarExpr& expr, int64_t lanes, 
   const size_t last = result < 0 ? expr.nodes.size() - 1 : static_cast<size_t>(result);
   const std::vector<bool> needed = nodes_needed(expr, last);
   std::vector<Value*> values(last + 1, nullptr);
+  const std::vector<ScalarNode> folded = with_constants_folded(expr);
   ExpressionEmitter nodes(emitter, lanes, sources, expr);
   for (size_t i = 0; i <= last; ++i) {
     if (!needed[i]) continue;
     std::array<Value*, 3> a = {nullptr, nullptr, nullptr};
     for (size_t k = 0; k < 3; ++k)
-      if (expr.nodes[i].arguments[k] >= 0) a[k] = values[static_cast<size_t>(expr.nodes[i].arguments[k])];
-    values[i] = nodes.node(expr.nodes[i], a[0], a[1], a[2]);
+      if (folded[i].arguments[k] >= 0) a[k] = values[static_cast<size_t>(folded[i].arguments[k])];
+    values[i] = nodes.node(folded[i], a[0], a[1], a[2]);
   }
   return values[last];
 }

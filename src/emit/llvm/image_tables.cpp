@@ -18,11 +18,11 @@ class TablesModule {
 
   void build() {
     llvm::GlobalVariable* image =
-        global("image",
-               structure({s32(kCupelImageVersion), text(tables_.model), text(tables_.target), features(),
-                          ports(tables_.inputs), count(tables_.inputs), ports(tables_.outputs), count(tables_.outputs),
-                          buffers(), count(tables_.buffers), steps(), count(tables_.steps), constants(),
-                          s64(tables_.constants_bytes), s64(tables_.arena_bytes), s64(tables_.fixed_batch)}));
+        global("image", structure({s32(kCupelImageVersion), text(tables_.model), text(tables_.target), features(),
+                                   ports(tables_.inputs), count(tables_.inputs), ports(tables_.outputs),
+                                   count(tables_.outputs), buffers(), count(tables_.buffers), steps(),
+                                   count(tables_.steps), constants(), s64(tables_.constants_bytes),
+                                   s64(tables_.arena_bytes), s64(tables_.fixed_batch), text(tables_.tuned_for)}));
     llvm::Type* i32 = llvm::Type::getInt32Ty(context_);
     llvm::Type* i64 = llvm::Type::getInt64Ty(context_);
     image->setName(tables_.prefix + "_image");

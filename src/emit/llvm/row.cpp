@@ -106,9 +106,9 @@ class RowEmitter {
     walk([&](Value* index, int64_t k, int64_t q, int64_t valid) {
       Value* x = keep_first(emit_expression(e_, step.value, kBlock, sources(index, k, kBlock, valid)), valid, least);
       AllocaInst* slot = partial[static_cast<size_t>(q)];
-      e_.write(slot, ir_.CreateSelect(ir_.CreateFCmpOGT(x, e_.read(slot)), x, e_.read(slot)));
+      e_.write(slot, e_.greater(x, e_.read(slot)));
     });
-    auto larger = [&](Value* m, Value* x) { return ir_.CreateSelect(ir_.CreateFCmpOGT(x, m), x, m); };
+    auto larger = [&](Value* m, Value* x) { return e_.greater(x, m); };
     Value* all =
         larger(larger(e_.read(partial[0]), e_.read(partial[1])), larger(e_.read(partial[2]), e_.read(partial[3])));
     for (int64_t half = kBlock / 2; half >= 1; half /= 2)

@@ -35,6 +35,10 @@ class VectorIsa {
   // f32 of magnitude below 2^31 to the nearest s32, ties to even; the least s32 for NaN and for anything beyond. A
   // part, a half or a quarter of one.
   virtual llvm::Value* round_s32(Builder& ir, llvm::Value* value) const = 0;
+  // a > b ? a : b and a < b ? a : b of f32, as one instruction: a subnormal result is a zero. A part, a half or a
+  // quarter of one, but at least 4 lanes.
+  virtual llvm::Value* greater(Builder& ir, llvm::Value* a, llvm::Value* b) const = 0;
+  virtual llvm::Value* less(Builder& ir, llvm::Value* a, llvm::Value* b) const = 0;
   // Four parts of s32 to a vector of 4·lanes() bytes, in order. zero_point, which saturating kinds alone have, is added
   // to values before they are clamped.
   virtual llvm::Value* pack(Builder& ir, std::array<llvm::Value*, 4> parts, PackKind kind,

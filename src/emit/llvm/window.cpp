@@ -153,7 +153,7 @@ class WindowEmitter {
       case WindowKind::sum: return spec_.a.dtype == DType::f32 ? ir_.CreateFAdd(acc, x) : ir_.CreateAdd(acc, x);
       case WindowKind::max: break;
     }
-    if (spec_.a.dtype == DType::f32) return ir_.CreateSelect(ir_.CreateFCmpOGT(x, acc), x, acc);
+    if (spec_.a.dtype == DType::f32) return e_.greater(x, acc);
     return ir_.CreateBinaryIntrinsic(spec_.a.dtype == DType::s8 ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, x,
                                      acc);
   }

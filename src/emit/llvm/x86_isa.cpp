@@ -33,9 +33,21 @@ class X86Isa : public VectorIsa {
     if (lane_count(value) == 4) return ir.CreateIntrinsic(llvm::Intrinsic::x86_sse2_cvtps2dq, {}, {value});
     if (lane_count(value) == 8) return ir.CreateIntrinsic(llvm::Intrinsic::x86_avx_cvt_ps2dq_256, {}, {value});
     Value* all = llvm::ConstantInt::get(ir.getInt16Ty(), 0xffff);
-    Value* nearest_even = ir.getInt32(4);  // the rounding mode of MXCSR, which kernels run with at its default
     Value* none = llvm::Constant::getNullValue(vector_type(ir.getInt32Ty(), 16));
-    return ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_cvtps2dq_512, {}, {value, none, all, nearest_even});
+    return ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_cvtps2dq_512, {}, {value, none, all, by_mxcsr(ir)});
+  }
+
+  Value* greater(Builder& ir, Value* a, Value* b) const override {
+    if (lane_count(a) == 16)
+      return ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512_max_ps_512, {}, {a, b, by_mxcsr(ir)});
+    return ir.CreateIntrinsic(
+        lane_count(a) == 4 ? llvm::Intrinsic::x86_sse_max_ps : llvm::Intrinsic::x86_avx_max_ps_256, {}, {a, b});
+  }
+  Value* less(Builder& ir, Value* a, Value* b) const override {
+    if (lane_count(a) == 16)
+      return ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512_min_ps_512, {}, {a, b, by_mxcsr(ir)});
+    return ir.CreateIntrinsic(
+        lane_count(a) == 4 ? llvm::Intrinsic::x86_sse_min_ps : llvm::Intrinsic::x86_avx_min_ps_256, {}, {a, b});
   }
 
   Value* pack(Builder& ir, std::array<Value*, 4> parts, PackKind kind, int32_t zero_point) const override {
@@ -147,6 +159,8 @@ class X86Isa : public VectorIsa {
   }
 
  private:
+  // Rounding as MXCSR says, which is to nearest even (runtime/floating_point.h).
+  static Value* by_mxcsr(Builder& ir) { return ir.getInt32(4); }
   static ID by_width(Value* dwords, ID narrow, ID half, ID whole) {
     const int64_t count = lane_count(dwords);
     return count == 4 ? narrow : count == 8 ? half : whole;
