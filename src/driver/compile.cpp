@@ -55,14 +55,19 @@ Status check_names(const Graph& graph) {
 }  // namespace
 
 Result<Model> load_model(const std::filesystem::path& path, CompileContext& context) {
-  Model model;
-  model.path = path;
   const std::string place = printable(path.string());
-
   const Bytes file = CUPEL_TRY(read_file(path));
   if (ElfReader(file).is_elf())
     return bad_input(place, "is native code (ELF), expected an .onnx file",
                      "name the .onnx file; `run` and `bench` alone take compiled models, whose names end in .so");
+  return load_model_bytes(file, path, context);
+}
+
+Result<Model> load_model_bytes(std::span<const std::byte> file, const std::filesystem::path& path,
+                               CompileContext& context) {
+  const std::string place = printable(path.string());
+  Model model;
+  model.path = path;
   model.sha256 = to_hex(sha256(file));
   model.file_bytes = static_cast<int64_t>(file.size());
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ struct Model {
 // import → simplify → (integerize when the file holds Q/DQ nodes). Errors name the file. A dump of a graph,
 // NN-PASS.graph with constants.bin beside it, goes on from its stage.
 Result<Model> load_model(const std::filesystem::path& path, CompileContext& context);
+// The same of the content of an ONNX file. `path` names it in errors, and its folder is where external data lies.
+Result<Model> load_model_bytes(std::span<const std::byte> file, const std::filesystem::path& path,
+                               CompileContext& context);
 
 // calibrate → choose → apply → drop redundant clamps: the Graph with Q/DQ nodes. `model` must be in stage simplified.
 struct QuantizedGraph {

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/op_table.h"
-
 namespace cupel {
 namespace {
 
@@ -24,25 +22,25 @@ std::optional<float> fill_of(const Tensor& constant) {
   return fill;
 }
 
-// Whether each element of the result is, or is computed from, elements at one place of the operands.
+// Whether each element of the result is one of an operand's, or is computed from elements at one place of the operands.
 bool keeps_fills(const OpDef& op) {
-  return op.quant_rule == QuantRule::same || op.quant_rule == QuantRule::add || op.quant_rule == QuantRule::mul ||
-         op.quant_rule == QuantRule::concat || op.quant_rule == QuantRule::unary || &op == &ops::kWhere;
+  return op.quant_rule == QuantRule::same || is_elementwise(op) || changes_shape(op) || op.elements == Elements::moved;
 }
 
 }  // namespace
 
 std::vector<std::optional<float>> least_fills(const Graph& graph) {
   std::vector<std::optional<float>> least(graph.values().size());
+  for (size_t v = 0; v < graph.values().size(); ++v)
+    if (const auto& constant = graph.values()[v].constant)
+      if (const auto fill = fill_of(*constant)) least[v] = kScaled * *fill;
   for (const Node& node : graph.nodes()) {
     if (!keeps_fills(*node.op)) continue;
     std::optional<float> reached;
     for (const ValueId id : node.inputs) {
       if (!id.valid()) continue;
-      const auto& constant = graph.value(id).constant;
-      const std::optional<float> fill = constant ? fill_of(*constant) : least[static_cast<size_t>(id.index)];
-      const float scaled = fill ? (constant ? kScaled * *fill : *fill) : 0;
-      if (fill && (!reached || scaled < *reached)) reached = scaled;
+      const std::optional<float> fill = least[static_cast<size_t>(id.index)];
+      if (fill && (!reached || *fill < *reached)) reached = fill;
     }
     for (const ValueId id : node.outputs) least[static_cast<size_t>(id.index)] = reached;
   }

@@ -1,7 +1,6 @@
 #include "runtime/last_error.h"
 
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -39,7 +38,7 @@ LastError* find(long thread) {
 
 }  // namespace
 
-void set_last_error(const char* format, ...) {
+void set_last_error(const char* format, va_list arguments) {
   const long thread = syscall(SYS_gettid);
   const Lock lock;
   LastError* error = find(thread);
@@ -48,10 +47,7 @@ void set_last_error(const char* format, ...) {
     oldest = (oldest + 1) % kThreads;
     error->thread = thread;
   }
-  va_list arguments;
-  va_start(arguments, format);
   vsnprintf(error->text, sizeof error->text, format, arguments);
-  va_end(arguments);
 }
 
 const char* last_error() {

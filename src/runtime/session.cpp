@@ -1,5 +1,6 @@
 #include "runtime/session.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,9 +63,11 @@ constexpr int64_t kMostUnits = int64_t{1} << 48;
 constexpr size_t kHugePage = size_t{1} << 21;
 
 // Keeps the text for cupel_session_error and gives the code.
-template <class... Arguments>
-int fail(int code, const char* format, Arguments... arguments) {
-  cupel::set_last_error(format, arguments...);
+__attribute__((format(printf, 2, 3))) int fail(int code, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  cupel::set_last_error(format, arguments);
+  va_end(arguments);
   return code;
 }
 

@@ -191,6 +191,13 @@ TEST_F(Splits, RefusesBadFiles) {
   const std::string splits = "[splits]\nreport = { source = \"train\" }\n";
   EXPECT_EQ(error_text(Dataset::open(folder_ / "none.toml"), folder_),
             "exit 3: DIR/none.toml: no such file\n  check the path");
+  EXPECT_EQ(open_error("[!]\n"),
+            "exit 3: DIR/d.toml:1: is not valid TOML: Error while parsing key: expected bare key starting character "
+            "or string delimiter, saw '!'\n  correct the line");
+  EXPECT_EQ(
+      open_error("\uFEBF = 1\n"),
+      "exit 3: DIR/d.toml:1: is not valid TOML: Error while parsing root table: expected keys, tables, whitespace or "
+      "comments, saw '\uFEBF'\n  correct the line");
   EXPECT_EQ(open_error("a = \n"),
             "exit 3: DIR/d.toml:1: is not valid TOML: Error while parsing key-value pair: expected value, saw '\\n'\n  "
             "correct the line");

@@ -46,7 +46,7 @@ TEST(WorkerPool, HangIsAResourceErrorWithTheKernelsText) {
 }
 
 TEST(WorkerPool, MemoryOverrunIsAResourceErrorWithTheKernelsText) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUPEL_ADDRESS_SANITIZER)
   GTEST_SKIP() << "workers have no memory limit under the address sanitizer";
 #endif
   WorkerPool pool(planted());

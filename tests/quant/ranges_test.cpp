@@ -152,9 +152,14 @@ constant %small : f32[2] = [0x1p+3, 0x1p+13]
 %b = Add(%x, %bias)
 %c = Add(%x, %small)
 %d = Concat(%b, %a) {axis=1}
+%e = Sub(%x, %mask)
+%f = Max(%e, %x)
+%g = Div(%f, %small)
+%h = ReduceSum(%g)
 output %d
-output %c)"),
-            "a b- c- d ")
+output %c
+output %h)"),
+            "a b- c- d e f g h- ")
       << "two magnitudes are no fill, nor is less than 10^4";
 }
 

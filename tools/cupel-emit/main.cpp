@@ -125,7 +125,7 @@ Result<Bytes> serve(RequestKind kind, const Bytes& payload) {
 }
 
 int run(const char* memory) {
-#if !defined(__SANITIZE_ADDRESS__)  // its shadow alone takes more address space than any limit
+#if !defined(CUPEL_ADDRESS_SANITIZER)  // its shadow alone takes more address space than any limit
   const rlimit limit = {std::strtoull(memory, nullptr, 10), RLIM_INFINITY};
   if (limit.rlim_cur > 0) setrlimit(RLIMIT_AS, &limit);
 #endif
