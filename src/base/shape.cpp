@@ -25,7 +25,7 @@ Result<int64_t> checked_add(int64_t a, int64_t b) {
 Result<Dim> dim_mul(const Dim& a, const Dim& b) {
   if (!a.is_constant() && !b.is_constant())
     return unsupported("shape arithmetic", to_text(a) + " * " + to_text(b) + " multiplies two symbolic dimensions",
-                       "export the model with only its batch dimension symbolic");
+                       kGiveSize);
   return Dim(CUPEL_TRY(checked_mul(a.factor, b.factor)), a.is_constant() ? b.symbol : a.symbol);
 }
 
@@ -34,7 +34,7 @@ Result<Dim> dim_add(const Dim& a, const Dim& b) {
   if (b.factor == 0) return a;
   if (a.symbol != b.symbol)
     return unsupported("shape arithmetic", to_text(a) + " + " + to_text(b) + " adds to a symbolic dimension",
-                       "export the model with only its batch dimension symbolic");
+                       kGiveSize);
   return Dim(CUPEL_TRY(checked_add(a.factor, b.factor)), a.symbol);
 }
 

@@ -13,6 +13,10 @@ namespace cupel {
 inline constexpr int64_t kMaxRank = 8;
 inline constexpr int64_t kMaxElements = int64_t{1} << 34;
 
+// What to do about a dimension, and about a parameter, that is not known before the run.
+inline constexpr const char* kGiveSize = "give its size with --dim or --shape";
+inline constexpr const char* kGiveParameters = "give open sizes with --dim or --shape, and parameters with --value";
+
 struct Dim {
   int64_t factor = 0;
   std::string symbol;  // empty: a constant

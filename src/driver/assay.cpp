@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "driver/batches.h"
+#include "driver/bind.h"
 #include "driver/output_folder.h"
 #include "onnx/writer.h"
 
@@ -46,7 +47,7 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
 
   const Dataset data = CUPEL_TRY(Dataset::open(data_path));
   CUPEL_TRY(describe_data(data_path, report.provenance));
-  const Model base = CUPEL_TRY(load_model(path, context));
+  const Model base = CUPEL_TRY(load_for_data(path, data, context));
   if (base.is_quantized())
     return bad_input(printable(path.string()), "the model holds quantize and dequantize nodes already",
                      "give the float model, or compare the two with `cupel evaluate FLOAT QUANTIZED --data D`");
@@ -66,6 +67,7 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
   const std::string int8_name = path.stem().string() + ".int8.onnx";
   CUPEL_TRY(folder.placed(write_onnx(quantized.graph, folder.staged(int8_name))));
 
+  context.bindings = {};  // they are in the file
   Model models[] = {base, CUPEL_TRY(load_model(folder.staged(int8_name), context))};
   if (context.passes.stopped) return report;
   models[1].path = folder.destination(int8_name);

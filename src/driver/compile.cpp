@@ -54,13 +54,16 @@ Status check_names(const Graph& graph) {
 
 }  // namespace
 
-Result<Model> load_model(const std::filesystem::path& path, CompileContext& context) {
-  const std::string place = printable(path.string());
-  const Bytes file = CUPEL_TRY(read_file(path));
+Result<Bytes> read_model_file(const std::filesystem::path& path) {
+  Bytes file = CUPEL_TRY(read_file(path));
   if (ElfReader(file).is_elf())
-    return bad_input(place, "is native code (ELF), expected an .onnx file",
+    return bad_input(printable(path.string()), "is native code (ELF), expected an .onnx file",
                      "name the .onnx file; `run` and `bench` alone take compiled models, whose names end in .so");
-  return load_model_bytes(file, path, context);
+  return file;
+}
+
+Result<Model> load_model(const std::filesystem::path& path, CompileContext& context) {
+  return load_model_bytes(CUPEL_TRY(read_model_file(path)), path, context);
 }
 
 Result<Model> load_model_bytes(std::span<const std::byte> file, const std::filesystem::path& path,
@@ -74,12 +77,14 @@ Result<Model> load_model_bytes(std::span<const std::byte> file, const std::files
   // import
   Graph graph;
   if (path.extension() == ".graph") {
+    if (!context.bindings.empty())
+      return usage_error(place, "the sizes of a dump are settled", "leave --dim, --shape and --value away");
     const Dump dump = CUPEL_TRY(read_dump(path));
     graph = CUPEL_TRY(parse_graph(dump.text, dump.constants, place));
     if (Status status = verify_graph(graph); !status)
       return bad_input(place, status.error().message(), "write the dump again");
   } else {
-    graph = CUPEL_TRY(read_onnx_bytes(file, path.parent_path(), place));
+    graph = CUPEL_TRY(read_onnx_bytes(file, path.parent_path(), place, context.bindings));
     model.file_bytes += CUPEL_TRY(external_bytes(file, path.parent_path(), place));
   }
   CUPEL_TRY(dump_graph(graph, "import", context.passes));

@@ -15,6 +15,7 @@
 #include "ir/engine.h"
 #include "ir/graph.h"
 #include "lower/lower.h"
+#include "onnx/bindings.h"
 #include "passes/pass.h"
 #include "quant/plan.h"
 
@@ -24,6 +25,7 @@ namespace cupel {
 struct CompileContext {
   ThreadPool& threads;
   PassOptions passes;
+  Bindings bindings = {};  // of every model that is loaded
 };
 
 // A model ready to run.
@@ -38,6 +40,9 @@ struct Model {
 
   bool is_quantized() const { return source.stage == Stage::quantized; }
 };
+
+// The bytes of an ONNX file or a dump; bad_input for native code.
+Result<Bytes> read_model_file(const std::filesystem::path& path);
 
 // import → simplify → (integerize when the file holds Q/DQ nodes). Errors name the file. A dump of a graph,
 // NN-PASS.graph with constants.bin beside it, goes on from its stage.

@@ -67,6 +67,9 @@ Result<std::vector<Tensor>> run_array(const ArrayModel& model, std::span<const T
     if (rows >= 0 && rows != inputs[i].dims()[0]) batched = false;
     rows = inputs[i].dims()[0];
   }
+  // Outputs that do not begin with the batch are of all rows together.
+  for (const ArrayModel::Port& port : model.outputs)
+    batched = batched && !port.shape.empty() && (fixed > 0 || !port.shape[0].is_constant());
   const int64_t size = fixed > 0 ? fixed : std::min(batch, rows);
   if (!batched || rows <= 0 || (fixed < 0 && rows <= batch) || rows == fixed) return model.run(inputs);
 

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/file.h"
 #include "onnx/attribute_proto.h"
@@ -22,16 +21,6 @@ const char* const kExportAgain = "export the model again";
 
 bool is_constant_node(const NodeFields& node) {
   return node.op_type == "Constant" && (node.domain.empty() || node.domain == "ai.onnx");
-}
-
-// "batch", or "2*batch" as exporters and Cupel write a multiple of a symbol.
-Dim named_dim(std::string_view name) {
-  int64_t factor = 0;
-  const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), factor);
-  const auto used = static_cast<size_t>(end - name.data());
-  if (code == std::errc() && factor > 0 && used + 1 < name.size() && *end == '*')
-    return Dim(factor, std::string(name.substr(used + 1)));
-  return Dim(1, std::string(name));
 }
 
 }  // namespace
@@ -109,6 +98,19 @@ Result<Tensor> Importer::constant_node(const NodeFields& node) const {
   return bad_input("", fmt::format("attribute {} holds no constant", printable(a.name)), kExportAgain);
 }
 
+// Sizes and values that the caller gives; an input with a value is a constant from here on.
+Status Importer::bind_inputs() {
+  inputs_ = CUPEL_TRY(declared_inputs(file_));
+  CUPEL_TRY(bind_sizes(inputs_, bindings_));
+  auto values = CUPEL_TRY(bound_values(inputs_, bindings_));
+  std::erase_if(inputs_, [&](const DeclaredInput& input) { return values.contains(input.name); });
+  for (auto& [name, value] : values) {
+    constants_.emplace(name, Constant{std::move(value), {}});
+    widen_constant(name);
+  }
+  return {};
+}
+
 Status Importer::collect_constants() {
   for (const TensorFields& fields : file_.initializers) {
     auto tensor = read_tensor(fields, folder_);
@@ -172,41 +174,9 @@ Result<std::vector<size_t>> Importer::sorted_nodes() const {
   return order;
 }
 
-Result<Shape> Importer::input_shape(const ValueFields& input) const {
-  if (!input.shape) return unsupported("", "has no shape", "export the model with the shapes of its inputs");
-  if (static_cast<int64_t>(input.shape->size()) > kMaxRank)
-    return unsupported("", fmt::format("has more than {} dimensions", kMaxRank), "reshape it to fewer dimensions");
-  Shape shape;
-  for (size_t axis = 0; axis < input.shape->size(); ++axis) {
-    const DimFields& d = (*input.shape)[axis];
-    if (d.value && *d.value < 0) return bad_input("", fmt::format("dimension {} is {}", axis, *d.value), kExportAgain);
-    if (d.value) {
-      shape.emplace_back(*d.value);
-    } else {
-      shape.push_back(d.param.empty() ? Dim(1, fmt::format("dim_{}_{}", input.name, axis)) : named_dim(d.param));
-    }
-  }
-  const Dims one_each = CUPEL_TRY(bind_shape(shape, 1));
-  CUPEL_TRY(count_elements(one_each));
-  return shape;
-}
-
 Status Importer::add_inputs() {
-  for (const ValueFields& input : file_.inputs) {
-    if (constants_.contains(std::string(input.name))) continue;
-    const std::string place = fmt::format("input {}", printable(input.name));
-    if (!input.kind) return bad_input(place, "has no type", kExportAgain);
-    if (!input.is_tensor())
-      return unsupported(place, fmt::format("is {}, expected a tensor", input.kind),
-                         "export the model with plain tensors as inputs");
-    const auto type = dtype_from_onnx(input.elem_type);
-    if (!type)
-      return unsupported(place, fmt::format("has element type {}", onnx_type_name(input.elem_type)),
-                         "export the model with numeric inputs");
-    auto shape = input_shape(input);
-    if (!shape) return std::unexpected(std::move(shape).error().within(place));
-    CUPEL_TRY(add_input_value(std::string(input.name), {*type, std::move(*shape), std::nullopt}));
-  }
+  for (DeclaredInput& input : inputs_)
+    CUPEL_TRY(add_input_value(input.name, {input.dtype, std::move(input.shape), std::nullopt}));
   return {};
 }
 
@@ -466,6 +436,7 @@ Result<Graph> Importer::run() {
   if (!file_.name.empty()) graph_.name = file_.name;
   CUPEL_TRY(collect_definitions());
   CUPEL_TRY(collect_constants());
+  CUPEL_TRY(bind_inputs());
   const std::vector<size_t> order = CUPEL_TRY(sorted_nodes());
   CUPEL_TRY(add_inputs());
   for (const size_t index : order) CUPEL_TRY(import_node(index));

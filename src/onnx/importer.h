@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "onnx/bindings.h"
 #include "onnx/model.h"
 
 namespace cupel {
@@ -23,8 +24,8 @@ struct NodeDraft {
 
 class Importer {
  public:
-  Importer(const ModelFields& model, const std::filesystem::path& folder, int opset)
-      : model_(model), file_(*model.graph), folder_(folder), opset_(opset) {}
+  Importer(const ModelFields& model, const std::filesystem::path& folder, int opset, const Bindings& bindings)
+      : model_(model), file_(*model.graph), folder_(folder), opset_(opset), bindings_(bindings) {}
 
   // Errors name node, initializer or value; the caller adds the file.
   Result<Graph> run();
@@ -67,11 +68,11 @@ class Importer {
   Status define(std::string_view name, Definition definition);
   Status collect_definitions();
   Status collect_constants();
+  Status bind_inputs();
   Result<Tensor> constant_node(const NodeFields& node) const;
   Result<std::vector<size_t>> sorted_nodes() const;
   Status add_inputs();
   Status add_outputs();
-  Result<Shape> input_shape(const ValueFields& input) const;
   Status import_node(size_t index);
   Result<NodeDraft> draft_of(size_t index) const;
   Status import_draft(NodeDraft draft);
@@ -98,7 +99,9 @@ class Importer {
   const GraphFields& file_;
   const std::filesystem::path& folder_;
   int opset_;
+  const Bindings& bindings_;
   Graph graph_;
+  std::vector<DeclaredInput> inputs_;  // with the sizes that are bound
   std::unordered_map<std::string_view, Definition> definitions_;
   std::unordered_map<std::string, Constant> constants_;
   std::unordered_map<std::string, ValueId> values_;

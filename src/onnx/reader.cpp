@@ -34,11 +34,12 @@ Result<int> opset_of(const ModelFields& model) {
   return static_cast<int>(*version);
 }
 
-Result<Graph> build(std::span<const std::byte> bytes, const std::filesystem::path& folder, std::string_view place) {
+Result<Graph> build(std::span<const std::byte> bytes, const std::filesystem::path& folder, std::string_view place,
+                    const Bindings& bindings) {
   const ModelFields model = CUPEL_TRY(parse_model(bytes, place));
   const auto located = [&]() -> Result<Graph> {
     if (!model.graph) return bad_input("", "holds no graph, so it is no ONNX model", "name an ONNX file");
-    return Importer(model, folder, CUPEL_TRY(opset_of(model))).run();
+    return Importer(model, folder, CUPEL_TRY(opset_of(model)), bindings).run();
   };
   auto graph = located();
   if (!graph) return std::unexpected(std::move(graph).error().within(std::string(place)));
@@ -48,9 +49,9 @@ Result<Graph> build(std::span<const std::byte> bytes, const std::filesystem::pat
 }  // namespace
 
 Result<Graph> read_onnx_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,
-                              std::string_view place) {
+                              std::string_view place, const Bindings& bindings) {
   try {
-    return build(bytes, folder, place);
+    return build(bytes, folder, place, bindings);
   } catch (const std::bad_alloc&) {
     return out_of_memory(std::string(place), "not enough memory to read the model", "use a smaller model");
   } catch (const std::exception& error) {

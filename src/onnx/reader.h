@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "ir/graph.h"
+#include "onnx/bindings.h"
 
 namespace cupel {
 
@@ -22,7 +23,7 @@ Result<Graph> read_onnx(const std::filesystem::path& path);
 
 // The same of bytes in memory; external data is read beneath `folder`, errors name `place`.
 Result<Graph> read_onnx_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,
-                              std::string_view place);
+                              std::string_view place, const Bindings& bindings = {});
 
 // Bytes of the files beside the model that its constants lie in, each counted once.
 Result<int64_t> external_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,

@@ -131,7 +131,7 @@ Result<Types> infer_range(const InferContext& c) {
     const std::vector<Dim>* known = contents_of(c, i);
     if (known == nullptr || known->size() != 1)
       return unsupported("", fmt::format("a bound of the range (operand {}) is computed at run time", i),
-                         "export the model with constant shapes; only the batch may be symbolic");
+                         kGiveParameters);
     bounds.push_back((*known)[0]);
   }
   if (is_static(bounds)) {
@@ -142,7 +142,7 @@ Result<Types> infer_range(const InferContext& c) {
   if (!(bounds[0] == Dim(0)) || !(bounds[2] == Dim(1)) || bounds[1].factor < 0)
     return unsupported(
         "", fmt::format("a range from {} to {} by {}", to_text(bounds[0]), to_text(bounds[1]), to_text(bounds[2])),
-        "export the model with constant shapes; only the batch may be symbolic");
+        kGiveParameters);
   return Types{plain(t, {bounds[1]})};
 }
 

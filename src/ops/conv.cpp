@@ -82,7 +82,7 @@ Result<Geometry> geometry_of(const Attributes& attributes, const Shape& x, const
   for (size_t i = 1; i < x.size(); ++i)
     if (!x[i].is_constant())
       return unsupported("", fmt::format("the symbolic dimension {} of input {}", to_text(x[i]), to_text(x)),
-                         "export the model with only its batch dimension symbolic");
+                         kGiveSize);
   if (!is_static(w))
     return unsupported("", fmt::format("weights of symbolic shape {}", to_text(w)), "use constant weights");
   Geometry g{x[1].factor, w[0].factor, attr_int(attributes, "group", 1), {1, 1, 1, 1, 1, 0, 0}, {}};

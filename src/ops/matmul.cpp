@@ -31,8 +31,7 @@ Result<Types> infer_matmul(const InferContext& c) {
     return bad_input("", fmt::format("shapes {} and {} do not multiply", to_text(c.shape(0)), to_text(c.shape(1))),
                      "correct the model's shapes");
   if (!a.back().is_constant())
-    return unsupported("", fmt::format("the summed dimension {} is symbolic", to_text(a.back())),
-                       "export the model with only its batch dimension symbolic");
+    return unsupported("", fmt::format("the summed dimension {} is symbolic", to_text(a.back())), kGiveSize);
   const Shape lead_a(a.begin(), a.end() - 2), lead_b(b.begin(), b.end() - 2);
   Shape out = CUPEL_TRY(broadcast_shapes(lead_a, lead_b));
   if (!row) out.push_back(a[a.size() - 2]);
@@ -147,8 +146,7 @@ Result<GemmShape> gemm_shape(const InferContext& c) {
     return bad_input("", fmt::format("shapes {} and {} do not multiply", to_text(c.shape(0)), to_text(c.shape(1))),
                      "correct the model's shapes");
   if (!depth.is_constant() || !columns.is_constant())
-    return unsupported("", "a symbolic dimension other than the rows",
-                       "export the model with only its batch dimension symbolic");
+    return unsupported("", "a symbolic dimension other than the rows", kGiveSize);
   return GemmShape{rows, depth.factor, columns.factor};
 }
 

@@ -72,7 +72,7 @@ Result<Geometry> geometry_of(const Attributes& attributes, const Shape& x) {
   for (size_t i = 2; i < x.size(); ++i)
     if (!x[i].is_constant())
       return unsupported("", fmt::format("the symbolic dimension {} of operand 0 {}", to_text(x[i]), to_text(x)),
-                         "export the model with only its batch dimension symbolic");
+                         kGiveSize);
   const auto kernel = attr_ints(attributes, "kernel_shape");
   const auto strides = attr_ints(attributes, "strides", std::vector<int64_t>(spatial, 1));
   const auto dilations = attr_ints(attributes, "dilations", std::vector<int64_t>(spatial, 1));
@@ -180,7 +180,7 @@ Result<std::pair<Shape, int64_t>> infer_global(const InferContext& c) {
   for (size_t i = 2; i < x.size(); ++i) {
     if (!x[i].is_constant())
       return unsupported("", fmt::format("the symbolic dimension {} of operand 0 {}", to_text(x[i]), to_text(x)),
-                         "export the model with only its batch dimension symbolic");
+                         kGiveSize);
     window = CUPEL_TRY(checked_mul(window, x[i].factor));
   }
   return std::pair(std::move(shape), window);

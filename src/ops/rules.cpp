@@ -41,7 +41,7 @@ Result<std::vector<int64_t>> known_integers(const InferContext& c, size_t i, std
   for (const Dim& d : elements) {
     if (!d.is_constant())
       return unsupported("", fmt::format("{} (operand {}) depends on the symbolic dimension {}", what, i, d.symbol),
-                         "export the model with constant shapes; only the batch may be symbolic");
+                         kGiveParameters);
     values.push_back(d.factor);
   }
   return values;

@@ -106,7 +106,7 @@ Result<Types> infer_slice(const InferContext& c) {
         return unsupported(
             "",
             fmt::format("a bound of the slice of axis {} is the symbolic dimension {}", bounds.axes[i], to_text(bound)),
-            "export the model with constant shapes; only the batch may be symbolic");
+            kGiveParameters);
     dim = index_range(dim.factor, starts[i].factor, ends[i].factor, bounds.steps[i]).count;
   }
   return Types{CUPEL_TRY(addressed_type(c, 0, std::move(shape)))};

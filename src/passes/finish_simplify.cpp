@@ -17,7 +17,7 @@ Result<Graph> run_finish_simplify(const Graph& graph, const PassContext&) {
     if (node.op->removed_by_simplify || !node.op->reference)
       return unsupported(node_place(node),
                          "its result depends on data or on a dimension that is not known before the run",
-                         "export the model with constant shapes; only the batch may be symbolic");
+                         kGiveParameters);
     if (is_linear_conversion(*node.op)) out.stage = Stage::quantized;
   }
   std::string symbol;
@@ -30,7 +30,7 @@ Result<Graph> run_finish_simplify(const Graph& graph, const PassContext&) {
         return unsupported("value " + printable(v.name),
                            fmt::format("dimension {} of {} is symbolic; only one leading batch dimension may be", i,
                                        to_text(v.type.shape)),
-                           "fix the dimension when exporting the model");
+                           kGiveSize);
     }
   return out;
 }

@@ -26,8 +26,7 @@ Result<std::vector<int64_t>> reshape_target(const Shape& result, const Node& nod
   }
   if (symbolic > 1)
     return unsupported(node_place(node),
-                       fmt::format("the result {} has {} symbolic dimensions", to_text(result), symbolic),
-                       "export the model with only its batch dimension symbolic");
+                       fmt::format("the result {} has {} symbolic dimensions", to_text(result), symbolic), kGiveSize);
   return target;
 }
 

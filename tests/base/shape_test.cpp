@@ -37,11 +37,10 @@ TEST(Dims, MultiplyAddAndDivide) {
   EXPECT_EQ(dim_div_exact(Dim(6, "batch"), kBatch), Dim(6));
   EXPECT_EQ(dim_div_exact(Dim(6), Dim(-1)), Dim(-6));
   EXPECT_EQ(failure(dim_mul(kBatch, kLength)),
-            "shape arithmetic: batch * length multiplies two symbolic dimensions\n  export the model with only its "
-            "batch dimension symbolic");
+            "shape arithmetic: batch * length multiplies two symbolic dimensions\n  give its size with --dim or "
+            "--shape");
   EXPECT_EQ(failure(dim_add(kBatch, Dim(1))),
-            "shape arithmetic: batch + 1 adds to a symbolic dimension\n  export the model with only its batch "
-            "dimension symbolic");
+            "shape arithmetic: batch + 1 adds to a symbolic dimension\n  give its size with --dim or --shape");
   EXPECT_EQ(failure(dim_div_exact(Dim(6), Dim(0))),
             "shape arithmetic: division of 6 by 0\n  correct the model's shapes");
   EXPECT_EQ(failure(dim_div_exact(Dim(7, "batch"), Dim(2))),

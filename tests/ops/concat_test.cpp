@@ -91,7 +91,7 @@ TEST(Concat, Shapes) {
   EXPECT_EQ(shape({x, reals_type({0, 3})}, 0), "[batch,3]");
   EXPECT_EQ(shape({x, reals_type({1, 3})}, 0),
             "unsupported; shape arithmetic: batch + 1 adds to a symbolic dimension\n"
-            "  export the model with only its batch dimension symbolic");
+            "  give its size with --dim or --shape");
   EXPECT_EQ(shape({x, reals_type({2, 4})}, 1),
             "bad input; operand 1 has shape [2,4], operand 0 has [batch,3]; they may differ in dimension 1 only\n"
             "  correct the model's shapes");

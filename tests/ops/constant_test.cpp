@@ -77,10 +77,10 @@ TEST(Range, SymbolicLimitAndRefusals) {
   EXPECT_EQ(shape_of(kRange, {scalar(0), scalar(7), scalar(2)}), "[4]");
   EXPECT_EQ(shape_of(kRange, {scalar(1), scalar(kBatch), scalar(1)}),
             "unsupported; a range from 1 to batch by 1\n"
-            "  export the model with constant shapes; only the batch may be symbolic");
+            "  give open sizes with --dim or --shape, and parameters with --value");
   EXPECT_EQ(shape_of(kRange, {scalar(0), TensorType{DType::s64, {}, {}}, scalar(1)}),
             "unsupported; a bound of the range (operand 1) is computed at run time\n"
-            "  export the model with constant shapes; only the batch may be symbolic");
+            "  give open sizes with --dim or --shape, and parameters with --value");
   EXPECT_EQ(shape_of(kRange, bounds<int64_t>(0, 5, 0)), "bad input; the range has a delta of 0\n  correct the model");
   EXPECT_EQ(shape_of(kRange, bounds<float>(0, 5, -0.0f)), "bad input; the range has a delta of 0\n  correct the model");
   EXPECT_EQ(shape_of(kRange, bounds<float>(0, INFINITY, 1)),

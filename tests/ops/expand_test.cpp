@@ -83,7 +83,7 @@ TEST(Tile, Shapes) {
             "bad input; repeats [-1] holds the negative number -1\n  correct the model's shapes");
   EXPECT_EQ(shape_of(kTile, {reals_type({kBatch}), known_shape({kBatch})}),
             "unsupported; shape arithmetic: batch * batch multiplies two symbolic dimensions\n"
-            "  export the model with only its batch dimension symbolic");
+            "  give its size with --dim or --shape");
 }
 
 }  // namespace

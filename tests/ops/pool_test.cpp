@@ -210,9 +210,9 @@ TEST(PoolOps, AttributesAndShapesAreChecked) {
             "bad input; storage_order is 2, expected 0 or 1\n  correct the attribute");
   EXPECT_EQ(message_of(infer_op(kAveragePool, {x}, {{"kernel_shape", Ints{2, 2}}, {"count_include_pad", int64_t{-1}}})),
             "bad input; count_include_pad is -1, expected 0 or 1\n  correct the attribute");
-  EXPECT_EQ(message_of(infer_op(kMaxPool, {TensorType{DType::f32, {1, 2, batch}, {}}}, {{"kernel_shape", Ints{2}}})),
-            "unsupported; the symbolic dimension batch of operand 0 [1,2,batch]\n  export the model with only its "
-            "batch dimension symbolic");
+  EXPECT_EQ(
+      message_of(infer_op(kMaxPool, {TensorType{DType::f32, {1, 2, batch}, {}}}, {{"kernel_shape", Ints{2}}})),
+      "unsupported; the symbolic dimension batch of operand 0 [1,2,batch]\n  give its size with --dim or --shape");
   EXPECT_EQ(message_of(infer_op(kMaxPool, {TensorType{DType::f32, {1, 2}, {}}}, {{"kernel_shape", Ints{}}})),
             "bad input; operand 0 has shape [1,2], expected a batch, channels and at least one spatial dimension\n  "
             "correct the model's shapes");

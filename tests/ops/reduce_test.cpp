@@ -141,8 +141,8 @@ TEST(ReduceOps, TypesAreChecked) {
   EXPECT_EQ(message_of(infer_op(kReduceMean, {x, axes({1})}, {{"keepdims", int64_t{2}}})),
             "bad input; keepdims is 2, expected 0 or 1\n  correct the attribute");
   EXPECT_EQ(message_of(infer_op(kReduceMean, {x, Tensor::of<int64_t>({1}, {1})})),
-            "unsupported; axes (operand 1) is computed at run time\n  export the model with constant shapes; only the "
-            "batch may be symbolic");
+            "unsupported; axes (operand 1) is computed at run time\n  give open sizes with --dim or --shape, and "
+            "parameters with --value");
   EXPECT_EQ(message_of(infer_op(kReduceMean, {TensorType{DType::s64, {3}, {}}})),
             "unsupported; operand 0 is s64, expected f32\n  convert the operand");
   EXPECT_EQ(message_of(infer_op(kReduceSum, {codes_type(DType::u8, {3}, 0.5f, 0)})),

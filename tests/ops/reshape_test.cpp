@@ -53,7 +53,7 @@ TEST(Reshape, Refusals) {
             "  export the model with a symbolic batch in all its shapes, or with a constant one");
   EXPECT_EQ(shape_of(kReshape, {fixed, Operand(TensorType{DType::s64, {2}, {}})}),
             "unsupported; the shape (operand 1) is computed at run time\n"
-            "  export the model with constant shapes; only the batch may be symbolic");
+            "  give open sizes with --dim or --shape, and parameters with --value");
   EXPECT_EQ(shape_of(kReshape, {fixed, Operand(reals_type({2}))}),
             "bad input; operand 1 is f32, ONNX allows s32, s64\n  convert the operand");
   EXPECT_EQ(shape_of(kReshape, {fixed, constant(Tensor::of<int64_t>({1, 2}, {4, 6}))}),

@@ -89,7 +89,7 @@ TEST(Slice, SymbolicDimensions) {
   EXPECT_EQ(slice(x, 0, Dim(1, "length"), 1), refused("batch from 0 to length with step 1"));
   EXPECT_EQ(shape_of(kSlice, {x, known({0}), known_shape({kBatch}), known({1})}),
             "unsupported; a bound of the slice of axis 1 is the symbolic dimension batch\n"
-            "  export the model with constant shapes; only the batch may be symbolic");
+            "  give open sizes with --dim or --shape, and parameters with --value");
 }
 
 TEST(Slice, Refusals) {
@@ -107,7 +107,7 @@ TEST(Slice, Refusals) {
             "bad input; axis 2 is outside a tensor of rank 2\n  correct the attribute");
   EXPECT_EQ(shape_of(kSlice, {x, Operand(TensorType{DType::s64, {1}, {}}), known({1})}),
             "unsupported; starts (operand 1) is computed at run time\n"
-            "  export the model with constant shapes; only the batch may be symbolic");
+            "  give open sizes with --dim or --shape, and parameters with --value");
 }
 
 TEST(Slice, FoldsVectors) {

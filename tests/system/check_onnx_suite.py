@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ONNX's backend test suite: no valid model is called bad input, ends Cupel by a signal, or shows a defect of it.
 
-Every model is inspected; what Cupel reads is run by the reference interpreter; what that runs is compiled and run as well.
+Every model is inspected and run by the reference interpreter; what that runs is compiled and run as well.
 Exit 0, 4 (valid, not supported) and 6 (a limit) are true answers of a valid model; 3, 5 and signals are not. Results are
 compared with the suite's. onnx_suite.txt names what has to pass on which engine; --update writes it anew.
 
@@ -72,7 +72,7 @@ class Suite:
     def call(self, name, *words):
         """The exit code; a false one is a failed check."""
         result = self.cupel.run(*words, timeout=120)
-        self.answers[f"{words[0]} {result.returncode}"] += 1
+        self.answers[f"{words[0]}{'' if words[0] == 'inspect' or '--engine' in words else ' compiled'} {result.returncode}"] += 1
         self.checks.that(result.returncode in (0, 4, 6),
                          f"{name}: cupel {words[0]} ended with {result.returncode}\n{result.stderr[-600:]}")
         return result.returncode
@@ -99,8 +99,7 @@ class Suite:
         folder.mkdir()
         path = folder / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        if self.call(name, "inspect", path) != 0:
-            return
+        self.call(name, "inspect", path)
         given = [value.name for value in model.graph.input]
         named = list(zip(outputs, [value.name for value in model.graph.output]))
         if any(value is None for value in inputs) or len(inputs) < len(given):
@@ -116,9 +115,7 @@ class Suite:
             return
         if self.same(folder / "reference", named):
             self.passes["reference"].add(name)
-        if self.call(name, "compile", path, "-o", folder / "model.so", *threads) != 0:
-            return
-        if self.call(name, "run", folder / "model.so", *arguments, "-o", folder / "compiled", *threads) != 0:
+        if self.call(name, "run", path, *arguments, "-o", folder / "compiled", *threads) != 0:
             return
         for output_file in sorted((folder / "reference").glob("*.npy")):
             other = folder / "compiled" / output_file.name

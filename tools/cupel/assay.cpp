@@ -13,11 +13,13 @@ struct Flags {
   int64_t layer_samples = 200;
   std::optional<double> max_drop;
   std::vector<int64_t> top_k;
+  BindingFlags bindings;
 };
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine));
   Work work(common);
+  work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   AssayOptions options;
   options.folder = flags.folder;
   options.provenance = provenance(engine);
@@ -57,6 +59,7 @@ Run setup_assay(CLI::App& command) {
   command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
       ->check(whole_number(1, kLargest));
   add_engine(command, flags->engine);
+  add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

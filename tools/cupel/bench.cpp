@@ -14,12 +14,14 @@ struct Flags {
   std::optional<int64_t> rounds, runs;
   std::string clock = "wall";
   bool per_kernel = false;
+  BindingFlags bindings;
 };
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   if (!common.stop_after.empty())
     return usage_error("--stop-after", "bench runs whole models", "use --stop-after with inspect");
   Work work(common);
+  work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   BenchOptions options;
   options.batch = common.batch;
   options.duration_s = flags.duration_s;
@@ -72,6 +74,7 @@ Run setup_bench(CLI::App& command) {
       ->check(CLI::IsMember({"wall", "cpu"}))
       ->capture_default_str();
   command.add_flag("--per-kernel", flags->per_kernel, "Then list the time, rate and share of the peak of each kernel");
+  add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

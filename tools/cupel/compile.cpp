@@ -17,6 +17,7 @@ struct Flags {
   std::string model, output, target = "host", tune_for;
   bool no_fusion = false;
   int code_level = 2;
+  BindingFlags bindings;
 };
 
 // Declarations of what the library exports.
@@ -51,6 +52,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     return usage_error(printable(flags.output), "its name does not end in .so, by which `run` and `bench` know a model",
                        "name it so");
   Work work(common);
+  work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   const EmitTarget target = CUPEL_TRY(find_emit_target(flags.target, flags.tune_for));
   const auto program = CUPEL_TRY(program_of(flags, target, work));
   if (!program) {
@@ -103,6 +105,7 @@ Run setup_compile(CLI::App& command) {
   command.add_option("--code-level", flags->code_level, "LLVM's level of code generation, 0 to 3: the same results")
       ->check(whole_number(0, 3))
       ->capture_default_str();
+  add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "driver/bind.h"
 #include "tools/cupel/verb.h"
 
 namespace cupel::cli {
@@ -14,6 +15,7 @@ struct Flags {
   int64_t layer_samples = 200;
   std::optional<double> max_drop;
   std::vector<int64_t> top_k;
+  BindingFlags bindings;
 };
 
 // Heads of the report's columns: the precision, with the file's name where that is not enough.
@@ -33,13 +35,14 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   if (!flags.html.empty()) CUPEL_TRY(check_place(flags.html));
   const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine));
   Work work(common);
+  work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   Report report;
   report.provenance = provenance(engine);
   const Dataset data = CUPEL_TRY(Dataset::open(flags.data));
   CUPEL_TRY(describe_data(flags.data, report.provenance));
   std::vector<Model> models;
   for (const std::string& path : flags.models) {
-    models.push_back(CUPEL_TRY(load_model(path, work.context())));
+    models.push_back(CUPEL_TRY(load_for_data(path, data, work.context())));
     if (work.context().passes.stopped) {
       work.finish();
       return 0;
@@ -80,6 +83,7 @@ Run setup_evaluate(CLI::App& command) {
   command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
       ->check(whole_number(1, kLargest));
   add_engine(command, flags->engine);
+  add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

@@ -13,6 +13,7 @@ namespace {
 struct Flags {
   std::string model, target = "host";
   bool explain = false;
+  BindingFlags bindings;
 };
 
 struct NodeRow {
@@ -111,6 +112,7 @@ void add_kernel(nlohmann::ordered_json& row, const NodeKernel& kernel, const Gra
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   Work work(common);
+  work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   const auto loaded = load_model(flags.model, work.context());
   if (work.finish()) return 0;
   if (!loaded) return std::unexpected(loaded.error());
@@ -194,6 +196,7 @@ Run setup_inspect(CLI::App& command) {
                    "Say why a node is not INT8, which kernel computes it, and why it is not fused with another");
   command.add_option("--target", flags->target, "What --explain compiles for; as for cupel compile")
       ->capture_default_str();
+  add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "driver/bind.h"
 #include "onnx/writer.h"
 #include "tools/cupel/verb.h"
 
@@ -12,13 +13,15 @@ namespace {
 struct Flags {
   std::string model, data, output;
   bool external_data = false;
+  BindingFlags bindings;
 };
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   CUPEL_TRY(check_place(flags.output));
   Work work(common);
+  work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   const Dataset data = CUPEL_TRY(Dataset::open(flags.data));
-  const Model model = CUPEL_TRY(load_model(flags.model, work.context()));
+  const Model model = CUPEL_TRY(load_for_data(flags.model, data, work.context()));
   if (work.context().passes.stopped) {
     work.finish();
     return 0;
@@ -31,6 +34,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
                 "run the command again");
   print_warnings(quantized->warnings);
   CUPEL_TRY(write_onnx(quantized->graph, flags.output, {flags.external_data}));
+  work.context().bindings = {};  // they are in the file
   const Model written = CUPEL_TRY(load_model(flags.output, work.context()));
   const ModelRow before = model_row(model, "FP32", ModelRole::base),
                  after = model_row(written, "INT8", ModelRole::candidate);
@@ -67,6 +71,7 @@ Run setup_quantize(CLI::App& command) {
   command.add_option("--data", flags->data, "Data set (.toml); its calibrate split is used")->required();
   command.add_option("-o,--output", flags->output, "The quantized model (.onnx)")->required();
   command.add_flag("--external-data", flags->external_data, "Keep large constants in a file beside the model");
+  add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "data/npy.h"
 #include "driver/batches.h"
+#include "driver/bind.h"
 #include "driver/output_folder.h"
 #include "driver/run_array.h"
 #include "tools/cupel/verb.h"
@@ -18,6 +19,7 @@ namespace {
 struct Flags {
   std::string model, folder, engine;  // engine: empty for the default
   std::vector<std::string> inputs;
+  BindingFlags bindings;
 };
 
 // A file name that stays in its folder and is not taken: separators and leading dots of a model's output name become
@@ -33,20 +35,21 @@ std::string file_name(std::string_view name, std::set<std::string>& taken) {
 }
 
 struct Inputs {
-  std::vector<Tensor> arrays;
+  std::map<std::string, Tensor> arrays;
   bool has_nan = false;
 };
 
-// The model's inputs in its order, each from its file. ONNX allows NaN, which is warned of: most of the time something
+// The arrays of the inputs `names`, each from its file. ONNX allows NaN, which is warned of: most of the time something
 // went wrong before, and codes have none.
-Result<Inputs> read_inputs(const ArrayModel& model, std::map<std::string, std::filesystem::path> files) {
+Result<Inputs> read_inputs(const std::vector<std::string>& names, std::map<std::string, std::filesystem::path> files) {
   Inputs inputs;
-  for (const ArrayModel::Port& port : model.inputs) {
-    const auto file = files.find(port.name);
+  for (const std::string& name : names) {
+    const auto file = files.find(name);
     if (file == files.end())
-      return usage_error("--input", fmt::format("input {} has no file", printable(port.name)),
-                         fmt::format("add --input {}=FILE.npy", printable(port.name)));
-    const Tensor& array = inputs.arrays.emplace_back(CUPEL_TRY(read_npy(file->second)));
+      return usage_error("--input", fmt::format("input {} has no file", printable(name)),
+                         fmt::format("add --input {}=FILE.npy", printable(name)));
+    const Tensor array = CUPEL_TRY(read_npy(file->second));
+    inputs.arrays.emplace(name, array);
     if (const auto nan = first_nan(array)) {
       inputs.has_nan = true;
       std::fputs(fmt::format("warning: {}: element {} of {}{} is NaN\n", printable(file->second.string()), *nan,
@@ -57,10 +60,24 @@ Result<Inputs> read_inputs(const ArrayModel& model, std::map<std::string, std::f
     files.erase(file);
   }
   if (files.empty()) return inputs;
-  std::string names;
-  for (const ArrayModel::Port& port : model.inputs) names += (names.empty() ? "" : ", ") + printable(port.name);
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + printable(name);
   return usage_error("--input", fmt::format("the model has no input {}", printable(files.begin()->first)),
-                     "its inputs: " + names);
+                     "its inputs: " + (list.empty() ? "none" : list));
+}
+
+std::vector<std::string> names_of(const std::vector<ArrayModel::Port>& ports) {
+  std::vector<std::string> names;
+  for (const ArrayModel::Port& port : ports) names.push_back(port.name);
+  return names;
+}
+
+// An input with a value needs no array.
+std::vector<std::string> names_of(const std::vector<DeclaredInput>& inputs, const Bindings& given) {
+  std::vector<std::string> names;
+  for (const DeclaredInput& input : inputs)
+    if (!given.numbers.contains(input.name)) names.push_back(input.name);
+  return names;
 }
 
 // What `cupel compile` wrote, ready to run.
@@ -75,43 +92,44 @@ Result<ArrayModel> open_artifact(const Flags& flags, const CommonFlags& common, 
       std::make_shared<CompiledModel>(CUPEL_TRY(CompiledModel::load_file(flags.model, context.threads.size()))));
 }
 
-Result<int> run(const Flags& flags, const CommonFlags& common) {
-  const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine.empty() ? "compiled" : flags.engine));
-  const auto files = CUPEL_TRY(input_files(flags.inputs));
-  Work work(common);
-  Model loaded;
+// A model that runs, with what it is made of.
+struct Runner {
+  std::shared_ptr<Model> loaded;  // null for native code
   ArrayModel model;
-  Inputs inputs;
-  if (names_compiled_model(flags.model)) {
-    model = CUPEL_TRY(open_artifact(flags, common, work.context()));
-    inputs = CUPEL_TRY(read_inputs(model, files));
-  } else {
-    loaded = CUPEL_TRY(load_model(flags.model, work.context()));
-    if (work.finish()) return 0;
-    inputs = CUPEL_TRY(read_inputs(array_model(loaded.program, {}), files));
-    if (engine == EngineKind::compiled) warn_of_cache();
-    auto run_graph = make_engine(loaded.program, loaded.path.stem().string(), engine, work.context().threads);
-    if (!run_graph) return std::unexpected(std::move(run_graph).error().within(printable(flags.model)));
-    model = array_model(loaded.program, std::move(*run_graph));
+};
+
+Result<Runner> make_runner(const std::filesystem::path& path, EngineKind engine, CompileContext& context) {
+  auto loaded = std::make_shared<Model>(CUPEL_TRY(load_model(path, context)));
+  if (context.passes.stopped) return Runner{};
+  auto run_graph = make_engine(loaded->program, loaded->path.stem().string(), engine, context.threads);
+  if (!run_graph) return std::unexpected(std::move(run_graph).error().within(printable(path.string())));
+  ArrayModel model = array_model(loaded->program, std::move(*run_graph));
+  return Runner{std::move(loaded), std::move(model)};
+}
+
+// The freest of the ways to bind the model to its arrays of which code can be made; the error of the tightest.
+Result<Runner> bind_and_make(const std::filesystem::path& path, EngineKind engine, CompileContext& context,
+                             const std::vector<Bindings>& ways) {
+  const PassOptions passes = context.passes;
+  for (size_t i = 0;; ++i) {
+    context.bindings = ways[i];
+    context.passes = passes;
+    auto runner = make_runner(path, engine, context);
+    if (runner || i + 1 == ways.size() || runner.error().kind != ErrorKind::unsupported) return runner;
   }
-  auto outputs = run_array(model, inputs.arrays, common.batch, work.progress());
-  work.finish();
-  if (!outputs) return std::unexpected(std::move(outputs).error());
-  for (size_t i = 0; i < outputs->size() && !inputs.has_nan; ++i)
-    if (const auto nan = first_nan((*outputs)[i]))
-      return bad_input(fmt::format("{}: output {}", printable(flags.model), printable(model.outputs[i].name)),
-                       fmt::format("element {} of {} is NaN", *nan, to_text((*outputs)[i].dims())),
-                       "look for a node that divides by 0 or takes the root or logarithm of a negative number, or for "
-                       "broken inputs");
+}
+
+Status write_outputs(const Flags& flags, const CommonFlags& common, const ArrayModel& model,
+                     const std::vector<Tensor>& outputs) {
   OutputFolder folder = CUPEL_TRY(OutputFolder::open(flags.folder));
   std::string text;
   std::set<std::string> taken;
   nlohmann::ordered_json json;
   json["model"] = printable(flags.model, 4096);
   json["outputs"] = nlohmann::ordered_json::array();
-  for (size_t i = 0; i < outputs->size(); ++i) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
     const std::string& name = model.outputs[i].name;
-    const Tensor& output = (*outputs)[i];
+    const Tensor& output = outputs[i];
     const std::string file = file_name(name, taken);
     CUPEL_TRY(folder.placed(write_npy(folder.staged(file), output)));
     json["outputs"].push_back({{"name", printable(name)},
@@ -123,7 +141,45 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   }
   CUPEL_TRY(folder.commit());
   if (common.json != "-") print(text);
-  CUPEL_TRY(write_json(common, json.dump(2) + "\n"));
+  return write_json(common, json.dump(2) + "\n");
+}
+
+Result<int> run(const Flags& flags, const CommonFlags& common) {
+  const EngineKind engine = CUPEL_TRY(engine_kind(flags.engine.empty() ? "compiled" : flags.engine));
+  const auto files = CUPEL_TRY(input_files(flags.inputs));
+  Work work(common);
+  const Bindings given = CUPEL_TRY(bindings_of(flags.bindings));
+  Runner runner;
+  Inputs inputs;
+  if (names_compiled_model(flags.model)) {
+    if (!given.empty())
+      return usage_error(printable(flags.model), "the sizes of native code are settled",
+                         "leave --dim, --shape and --value away");
+    runner.model = CUPEL_TRY(open_artifact(flags, common, work.context()));
+    inputs = CUPEL_TRY(read_inputs(names_of(runner.model.inputs), files));
+  } else {
+    const auto declared = CUPEL_TRY(model_inputs(flags.model));
+    const bool is_dump = std::filesystem::path(flags.model).extension() == ".graph";
+    if (!is_dump && common.stop_after.empty()) inputs = CUPEL_TRY(read_inputs(names_of(declared, given), files));
+    if (engine == EngineKind::compiled) warn_of_cache();
+    runner =
+        CUPEL_TRY(bind_and_make(flags.model, engine, work.context(), ways_to_bind(declared, inputs.arrays, given)));
+    if (work.finish()) return 0;
+    if (is_dump) inputs = CUPEL_TRY(read_inputs(names_of(runner.model.inputs), files));
+  }
+  const ArrayModel& model = runner.model;
+  std::vector<Tensor> arrays;
+  for (const ArrayModel::Port& port : model.inputs) arrays.push_back(inputs.arrays.at(port.name));
+  auto outputs = run_array(model, arrays, common.batch, work.progress());
+  work.finish();
+  if (!outputs) return std::unexpected(std::move(outputs).error());
+  for (size_t i = 0; i < outputs->size() && !inputs.has_nan; ++i)
+    if (const auto nan = first_nan((*outputs)[i]))
+      return bad_input(fmt::format("{}: output {}", printable(flags.model), printable(model.outputs[i].name)),
+                       fmt::format("element {} of {} is NaN", *nan, to_text((*outputs)[i].dims())),
+                       "look for a node that divides by 0 or takes the root or logarithm of a negative number, or for "
+                       "broken inputs");
+  CUPEL_TRY(write_outputs(flags, common, model, *outputs));
   return 0;
 }
 
@@ -137,6 +193,7 @@ Run setup_run(CLI::App& command) {
       ->allow_extra_args(false);
   command.add_option("-o,--output", flags->folder, "Folder for the outputs, one .npy each")->required();
   add_engine(command, flags->engine);
+  add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }
 

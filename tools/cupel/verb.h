@@ -69,6 +69,14 @@ class Work {
   CompileContext context_;
 };
 
+// Flags --dim, --shape and --value of a verb that loads models.
+struct BindingFlags {
+  std::vector<std::string> dims, shapes, values;
+};
+void add_bindings(CLI::App& command, BindingFlags& flags);
+// usage error for words of another form.
+Result<Bindings> bindings_of(const BindingFlags& flags);
+
 // "compiled" or "reference"; usage error for anything else.
 Result<EngineKind> engine_kind(const std::string& name);
 // Adds --engine to a verb that runs models.

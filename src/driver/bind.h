@@ -1,0 +1,35 @@
+// What arrays and data sets say about the sizes that a model leaves open.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/tensor.h"
+#include "data/dataset.h"
+#include "driver/compile.h"
+#include "onnx/bindings.h"
+
+namespace cupel {
+
+// The inputs that an ONNX file declares; none for a dump of a graph, whose sizes are settled.
+Result<std::vector<DeclaredInput>> model_inputs(const std::filesystem::path& path);
+
+// The batch: the first symbolic dimension that leads an input; empty when there is none.
+std::string batch_symbol(const std::vector<DeclaredInput>& inputs);
+
+// Ways to bind a model to arrays, one for each input, from the freest to the tightest; each is to be tried when a model
+// cannot be made of the one before:
+//   all sizes but the batch;  all sizes;  and integers of one dimension or none as constants;  and such numbers too.
+// A way equal to the one before is left out. `given` holds in each of them.
+std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
+                                   const std::map<std::string, Tensor>& arrays, const Bindings& given);
+
+// The sizes behind the batch of the one input that `given` leaves without a value, as the data set's samples have them.
+Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& data, const Bindings& given);
+
+// load_model with the bindings of the context and those of the data set.
+Result<Model> load_for_data(const std::filesystem::path& path, const Dataset& data, CompileContext& context);
+
+}  // namespace cupel
