@@ -1,5 +1,5 @@
-// Measures every function of src/ops/scalar_math.h on all 2^32 inputs against the double-precision C library, whose own
-// error (below 1e-15 relative) is some 10^-8 units in the last place of binary32.
+// Measures every function of src/base/scalar_math.h on all 2^32 inputs against the double-precision C library, whose
+// own error (below 1e-15 relative) is some 10^-8 units in the last place of binary32.
 //
 // Usage: check_scalar_math [FUNCTION...]   (all of them without arguments)
 // Prints one row per function: its bound, the largest error in units in the last place of the true value, the input
@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-#include "ops/scalar_math.h"
+#include "base/scalar_math.h"
 #include "runtime/floating_point.h"
 
 namespace {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/tensor.h"
 #include "ir/attribute.h"
 #include "ir/type.h"
 
@@ -15,6 +16,13 @@ namespace cupel {
 class Graph;
 class ThreadPool;
 struct Node;
+namespace ops {
+// An operand or a result of a routine with its dimensions.
+struct RoutineTensor {
+  DType dtype = DType::f32;
+  Dims dims;
+};
+}  // namespace ops
 
 struct AttributeSpec {
   std::string_view name;
@@ -118,6 +126,23 @@ struct OperandTypes {
 // Every operand has the type of the first.
 inline std::vector<OperandTypes> same_type(DTypeSet allowed) { return {{allowed}, {kAnyType, 0}}; }
 
+// What an op asks of its routine in the runtime (ops/routine.h), where one is its definition.
+struct RoutineContext {
+  const Attributes& attributes;
+  // Types and dimensions of one batch item, or of the whole batch: the same function is asked in both cases.
+  std::span<const std::optional<ops::RoutineTensor>> inputs, outputs;
+  std::span<const Tensor* const> constants;  // constant operand i; null otherwise
+};
+struct RoutineUse {
+  std::string_view name;               // a row of runtime/op_routines.def
+  int64_t data_operands = INT_MAX;     // operands behind are parameters, of which the routine sees nothing
+  std::vector<Tensor> constants = {};  // more operands
+  std::vector<int64_t> attributes = {};
+  int64_t units = 1, grain = 1;  // parts for threads, of a lone result without scratch; how many make one worth it
+  int64_t scratch_bytes = 0;
+  bool keeps_items = true;  // each item of the leading dimension is computed from that of the operands alone
+};
+
 struct OpDef {
   std::string_view name;
   // ONNX opset that introduced it; 0 for ops that ONNX has not (internal, or com.microsoft forms).
@@ -148,6 +173,8 @@ struct OpDef {
   Result<std::optional<std::vector<Dim>>> (*fold_contents)(const InferContext&) = nullptr;
   // The meaning, float and integer alike (docs/quantization.md). Null: shape arithmetic that simplify removes.
   Status (*reference)(const EvalContext&) = nullptr;
+  // Set where a routine of the runtime is the definition; `reference` is then ops::evaluate_routine.
+  Result<RoutineUse> (*routine)(const RoutineContext&) = nullptr;
   // May be null: elementwise count of output elements is assumed.
   Cost (*cost)(const Attributes&, std::span<const TensorType* const> inputs,
                std::span<const TensorType> outputs) = nullptr;

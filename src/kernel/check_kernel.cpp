@@ -340,14 +340,15 @@ Status check(const CallSpec& s, const CallSchedule&) {
   if (static_cast<size_t>(s.routine) >= routine_table().size()) return broken("the routine is unknown");
   const RoutineRow& row = routine_row(s.routine);
   CUPEL_TRY(check_space(s.space, 1));
-  if (s.operands.size() != row.operands.size())
+  if (!row.is_op && s.operands.size() != row.operands.size())
     return broken(fmt::format("{} has {} operands, expected {}", row.name, s.operands.size(), row.operands.size()));
-  if (s.integers.size() != row.integers.size())
+  if (!row.is_op && s.integers.size() != row.integers.size())
     return broken(fmt::format("{} has {} integers, expected {}: {}", row.name, s.integers.size(), row.integers.size(),
                               fmt::join(row.integers, ", ")));
   for (size_t i = 0; i < s.operands.size(); ++i) {
-    CUPEL_TRY(check_access(row.operands[i].name, s.operands[i], s.space, row.operands[i].types));
-    CUPEL_TRY(check_span(row.operands[i].name, span_of(s.operands[i], s.space, s.space.back())));
+    const std::string name(row.is_op ? fmt::format("operand {}", i) : row.operands[i].name);
+    CUPEL_TRY(check_access(name, s.operands[i], s.space, row.is_op ? op_operand_types() : row.operands[i].types));
+    CUPEL_TRY(check_span(name, span_of(s.operands[i], s.space, s.space.back())));
   }
   CUPEL_TRY(check_access("out", s.out, s.space, row.results));
   if (s.out.constant) return broken("out: is constant");

@@ -6,11 +6,11 @@
 #include <limits>
 #include <optional>
 
+#include "base/scalar_math.h"
 #include "kernel/kernel.h"
 #include "kernel/routines.h"
 #include "kernel/scalar_lanes.h"
 #include "ops/clones.h"
-#include "ops/scalar_math.h"
 #include "runtime/floating_point.h"
 
 namespace cupel {

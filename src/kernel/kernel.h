@@ -162,10 +162,18 @@ struct RowSchedule {
 //   gather (data, indices; extent, step): result = the element of data at the coordinates of the result, moved by
 //   step·index bytes. index = the element of indices at these coordinates, plus extent where it is negative; one
 //   outside [−extent, extent) is a fault. Operands stand still (stride 0) along dimensions that are not theirs.
+//   the rows of runtime/op_routines.def: operators on whole tensors of an item, dense and row-major. The integers
+//   describe results, operands and attributes (runtime/op_call.h). space = {units, bytes of a unit}; out are bytes (u8)
+//   of the one buffer that holds all results and the scratch; operands stand still.
 // A fault is data that the routine cannot compute with. It is noted in one more buffer behind the operands', a
 // CupelFault (runtime/routines.h), and ends the range of units that it lies in; the rest of the result is whatever it
 // was.
-enum class Routine : uint8_t { gather };
+enum class Routine : uint8_t {
+  gather,
+#define CUPEL_OP_ROUTINE(name) op_##name,
+#include "runtime/op_routines.def"
+#undef CUPEL_OP_ROUTINE
+};
 struct CallSpec {
   Routine routine = Routine::gather;
   Dims space;

@@ -1,6 +1,7 @@
 // The routines that kernels of form call run: a row for each.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,10 +28,15 @@ struct RoutineRow {
   std::vector<ByteAxis> (*moves)(const CallSpec&, size_t operand);
   // What types, spaces and strides do not say; empty when the spec is sound.
   std::string (*broken)(const CallSpec&);
+  // An operator's routine: operands and integers as the integers describe them.
+  bool is_op = false;
 };
 
 // In the order of Routine.
 std::span<const RoutineRow> routine_table();
 const RoutineRow& routine_row(Routine routine);
+// The op routine of that name (a row of runtime/op_routines.def); nullopt when there is none.
+std::span<const DType> op_operand_types();
+std::optional<Routine> op_routine(std::string_view name);
 
 }  // namespace cupel

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/scalar_math.h"
 #include "ops/clones.h"
-#include "ops/scalar_math.h"
 #include "runtime/floating_point.h"
 
 namespace cupel {

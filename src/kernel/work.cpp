@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernel/routines.h"
+
 namespace cupel {
 namespace {
 
@@ -69,6 +71,12 @@ class Count {
   KernelWork operator()(const CallSpec& s) {
     work_.effort = elements(s.space, {});
     add(s.out, footprint(s.out, s.space, {}, 1));
+    if (routine_row(s.routine).is_op) {
+      for (size_t i = 0; i < s.operands.size(); ++i)
+        for (const ByteAxis& axis : routine_row(s.routine).moves(s, i))
+          add(s.operands[i], footprint(s.operands[i], s.space, {{axis.count, axis.stride}}, 1));
+      return work_;
+    }
     // Of a gather's data, at most an element for each of the result.
     const Access &data = s.operands[0], &indices = s.operands[1];
     add(data, std::min(footprint(data, s.space, {{s.integers[0], s.integers[1]}}, 1),

@@ -70,13 +70,13 @@ class Scalar {
   friend Scalar to_code_near(Scalar v, DType type, int32_t zero_point);  // v is no NaN and |v| < 2^22
   friend Scalar from_code(Scalar code, int32_t zero_point, float scale);
 
-  // docs/quantization.md 4: the bits of ops/unary.cpp and ops/scalar_math.h. Others by unary_expression.
+  // docs/quantization.md 4: the bits of ops/unary.cpp and base/scalar_math.h. Others by unary_expression.
   friend Scalar relu(Scalar x);
   friend Scalar clip(Scalar x, float low, float high);
   friend Scalar exp(Scalar x);
   friend Scalar log(Scalar x);
 
-  // What ops/scalar_math.h asks of a number.
+  // What base/scalar_math.h asks of a number.
   friend Scalar bits_of(Scalar x);
   friend Scalar from_bits(Scalar bits);
   friend Scalar fused(Scalar a, Scalar b, Scalar c);

@@ -80,14 +80,6 @@ Status copy_reshaped(Lowering& l, const Node& node, const Placed& from, const st
   return {};
 }
 
-// The value in a buffer without gaps.
-Placed dense_copy(Lowering& l, ValueId value, const Placed& from) {
-  const int64_t elem = element_bytes(from.layout.dtype);
-  const BufferShape dense{.item_bytes = round_up(element_count(from.layout.dims) * elem, 64),
-                          .strides = dense_strides(from.layout.dims, elem)};
-  return l.places.copied(value, from, dense, {}, HaloFill::zero);
-}
-
 // A view of other bytes has no halo of its own.
 Placed view_of(const Placed& from) { return {.layout = from.layout}; }
 
@@ -170,7 +162,7 @@ Status lower_reshape(Lowering& l, NodeId id) {
     const ValueLayout planned = CUPEL_TRY(l.places.planned(node.outputs[0], false)).place.layout;
     const auto write = reshaped_strides(planned.dims, planned.strides, from.layout.dims);
     if (write && !from.layout.dims.empty()) return copy_reshaped(l, node, from, *write);
-    const Placed dense = dense_copy(l, node.inputs[0], from);
+    const Placed dense = CUPEL_TRY(l.places.dense(node.inputs[0]));
     view.layout.buffer = dense.layout.buffer;
     view.layout.offset = dense.layout.offset;
     strides = reshaped_strides(dense.layout.dims, dense.layout.strides, view.layout.dims);

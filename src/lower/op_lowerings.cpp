@@ -32,6 +32,7 @@ bool keeps_type(const Graph& graph, const Node& node) {
 }
 
 constexpr std::string_view kNotYet = "no kernel computes it";
+const std::vector<Way> kCall = {{.lower = lower_routine, .several_rows = true}};
 const std::vector<Way> kMap = {{.lower = lower_map, .several_rows = true}};
 
 // In the order of op_table.def.
@@ -112,6 +113,8 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kExpand, .ways = {{.lower = lower_repeat}}},
       {.op = &ops::kTile, .gap = kNotYet},
       {.op = &ops::kExpandBatch, .ways = {{.lower = lower_repeat}}},
+      {.op = &ops::kResize, .ways = kCall, .images = ImageRule::none},
+      {.op = &ops::kResizeNearest, .ways = {{.lower = lower_enlarge, .applies = repeats_elements}, kCall[0]}},
 
       {.op = &ops::kIdentity,
        .ways = {{.lower = lower_identity, .several_rows = true}},

@@ -80,6 +80,9 @@ Status lower_pad(Lowering& l, NodeId id);
 Status lower_element(Lowering& l, NodeId id);  // Gather by one constant index
 Status lower_gather(Lowering& l, NodeId id);   // Gather by constant indices
 Status lower_gather_call(Lowering& l, NodeId id);
+Status lower_routine(Lowering& l, NodeId id);  // a call of the op's routine on dense operands
+Status lower_enlarge(Lowering& l, NodeId id);  // ResizeNearest by whole factors
+bool repeats_elements(const Graph& graph, const Node& node);
 
 Result<Scalar> express_quantize(const OperandsOfNode& n);
 Result<Scalar> express_dequantize(const OperandsOfNode& n);

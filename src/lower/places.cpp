@@ -177,6 +177,18 @@ Result<Placed> Places::row(ValueId value) {
   return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
 }
 
+Result<Placed> Places::dense(ValueId value) {
+  const Placed have = CUPEL_TRY(at(value));
+  const ValueLayout& l = have.layout;
+  const int64_t elem = element_bytes(l.dtype);
+  const BufferShape dense{.item_bytes = round_up(element_count(l.dims) * elem, 64),
+                          .strides = dense_strides(l.dims, elem)};
+  bool is_dense = true;
+  for (size_t d = 0; d < l.dims.size(); ++d)
+    is_dense = is_dense && (l.dims[d] == 1 || l.strides[d] == dense.strides[d]);
+  return is_dense ? have : copied(value, have, dense, {}, HaloFill::zero);
+}
+
 Result<Placed> Places::operand(ValueId value, const Walk& walk) {
   const Placed have = CUPEL_TRY(at(value));
   const ValueLayout& l = have.layout;

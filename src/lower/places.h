@@ -88,6 +88,8 @@ class Places {
   // `value` with contiguous elements along its last dimension, copied when it does not lie so, or has no room for the
   // up to 3 bytes that a contraction of codes reads behind a row.
   Result<Placed> row(ValueId value);
+  // `value` row-major without gaps, copied when it does not lie so.
+  Result<Placed> dense(ValueId value);
   // `value` as an operand of a kernel that walks so: copied when its elements along the walk's last dimension are not
   // contiguous where it computes whole blocks, or have no room for them.
   Result<Placed> operand(ValueId value, const Walk& walk);

@@ -65,6 +65,10 @@ int needed_by_form(const Graph& graph, const Node& node) {
   if (op == "Split") need(!has_operand(node, 1) && split_sizes(graph, node).empty(), 18);
   if (op == "Reshape") need(attr_int(a, "allowzero", 0) != 0, 14);
   if (op == "Shape") need(has_attr(a, "start") || has_attr(a, "end"), 15);
+  if (op == "Resize" || op == "ResizeNearest") {
+    need(has_attr(a, "axes") || has_attr(a, "antialias") || has_attr(a, "keep_aspect_ratio_policy"), 18);
+    need(attr_text(a, "coordinate_transformation_mode", "half_pixel") == "half_pixel_symmetric", 19);
+  }
   if (op == "AveragePool") need(!all_ones(a, "dilations"), 19);
   return needed;
 }

@@ -109,6 +109,11 @@ Status spell_expand_batch(Exporter& e, const Node& node, NodeDraft& d) {
   return {};
 }
 
+Status spell_resize_nearest(Exporter&, const Node&, NodeDraft& d) {
+  d.op = "Resize";
+  return {};
+}
+
 struct Row {
   std::string_view op;
   Status (*run)(Exporter&, const Node&, NodeDraft&);
@@ -119,6 +124,7 @@ constexpr Row kRows[] = {
     {"Gelu", spell_gelu},
     {"HardSwish", spell_hard_swish},
     {"LayerNormalization", spell_layer_normalization},  // below opset 17, where axes of ReduceMean are an attribute
+    {"ResizeNearest", spell_resize_nearest},
     {"Silu", spell_silu},
 };
 

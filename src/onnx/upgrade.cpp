@@ -183,6 +183,43 @@ Status rename_dequantize(Importer& importer, NodeDraft& node) {
   return upgrade_quantization(importer, node);
 }
 
+// Resize before opset 11: scales are operand 1, coordinates are divided alone.
+Status upgrade_resize(Importer& importer, NodeDraft& node) {
+  if (importer.opset() < 11) {
+    if (node.inputs.size() == 2) node.inputs = {node.inputs[0], "", node.inputs[1]};
+    node.attributes.emplace("coordinate_transformation_mode", std::string("asymmetric"));
+    node.attributes.emplace("nearest_mode", std::string("floor"));
+  }
+  // Operands without elements say nothing.
+  for (size_t i = 1; i < node.inputs.size(); ++i)
+    if (const Tensor* t = node.has_input(i) ? importer.constant(node.inputs[i]) : nullptr; t && t->empty())
+      node.inputs[i].clear();
+  if (attr_text(node.attributes, "mode", "nearest") == "nearest") {
+    node.op = "ResizeNearest";
+    node.attributes["mode"] = std::string("nearest");
+  }
+  return {};
+}
+
+// Upsample is Resize by scales.
+Status upgrade_upsample(Importer& importer, NodeDraft& node) {
+  const auto scales = node.attributes.find("scales");
+  if (scales != node.attributes.end()) {
+    const auto* values = std::get_if<std::vector<float>>(&scales->second);
+    if (!values) return bad_input("", "attribute scales is no list of reals", kExportAgain);
+    set_input(node, 1,
+              importer.add_constant(node.name + "_scales", Tensor::of<float>({static_cast<int64_t>(values->size())},
+                                                                             std::span<const float>(*values))));
+    node.attributes.erase(scales);
+  }
+  if (node.inputs.size() != 2) return bad_input("", "has no scales", kExportAgain);
+  node.inputs = {node.inputs[0], "", node.inputs[1]};
+  node.op = "Resize";
+  node.attributes.emplace("coordinate_transformation_mode", std::string("asymmetric"));
+  node.attributes.emplace("nearest_mode", std::string("floor"));
+  return upgrade_resize(importer, node);
+}
+
 struct Row {
   std::string_view op;
   int below_opset;  // INT_MAX: every opset
@@ -201,6 +238,7 @@ constexpr Row kRows[] = {
     {"ReduceMean", 18, axes_to_input},
     {"ReduceMin", 18, axes_to_input},
     {"ReduceSum", 13, axes_to_input},
+    {"Resize", INT_MAX, upgrade_resize},
     {"Slice", 10, upgrade_slice},
     {"Softmax", 13, upgrade_softmax},
     {"Split", INT_MAX, upgrade_split},
@@ -208,6 +246,7 @@ constexpr Row kRows[] = {
     {"Sum", INT_MAX, upgrade_sum},
     {"Swish", INT_MAX, upgrade_onnx_swish},
     {"Unsqueeze", 13, axes_to_input},
+    {"Upsample", INT_MAX, upgrade_upsample},
     {"com.microsoft.DequantizeLinear", INT_MAX, rename_dequantize},
     {"com.microsoft.FastGelu", INT_MAX, upgrade_fast_gelu},
     {"com.microsoft.Gelu", INT_MAX, upgrade_gelu},

@@ -4,12 +4,12 @@
 
 #include <type_traits>
 
+#include "base/scalar_math.h"
 #include "ir/graph.h"
 #include "ops/clones.h"
 #include "ops/elementwise.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
-#include "ops/scalar_math.h"
 
 namespace cupel {
 namespace {

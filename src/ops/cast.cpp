@@ -10,13 +10,13 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/scalar_math.h"
 #include "ir/graph.h"
 #include "ops/known.h"
 #include "ops/move.h"
 #include "ops/onnx_dtype.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
-#include "ops/scalar_math.h"
 
 namespace cupel {
 namespace {

@@ -6,10 +6,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/scalar_math.h"
 #include "base/tensor.h"
 #include "ops/clones.h"
 #include "ops/elementwise.h"
-#include "ops/scalar_math.h"
 
 namespace cupel::ops {
 

@@ -2,13 +2,13 @@
 #include <limits>
 #include <vector>
 
+#include "base/scalar_math.h"
 #include "ir/graph.h"
 #include "ops/clones.h"
 #include "ops/elementwise.h"
 #include "ops/op_table.h"
 #include "ops/partial_sums.h"
 #include "ops/rules.h"
-#include "ops/scalar_math.h"
 
 namespace cupel {
 namespace {

@@ -1,4 +1,4 @@
-// Functions of one element as objects that compute them on any number type of ops/scalar_math.h: on floats in the
+// Functions of one element as objects that compute them on any number type of base/scalar_math.h: on floats in the
 // reference, on scalar expressions in kernels. One for each row of unary_functions.def, and the two forms of Gelu.
 #pragma once
 
@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/scalar_math.h"
 #include "ir/attribute.h"
-#include "ops/scalar_math.h"
 
 namespace cupel::ops {
 

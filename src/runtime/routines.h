@@ -36,6 +36,10 @@ typedef struct CupelFault {
 typedef void (*CupelRoutine)(const CupelCall* call, uint8_t* const* buffers, int64_t begin, int64_t end);
 
 void cupel_call_gather(const CupelCall* call, uint8_t* const* buffers, int64_t begin, int64_t end);
+#define CUPEL_OP_ROUTINE(name) \
+  void cupel_op_##name(const CupelCall* call, uint8_t* const* buffers, int64_t begin, int64_t end);
+#include "runtime/op_routines.def"
+#undef CUPEL_OP_ROUTINE
 
 #ifdef __cplusplus
 }

@@ -8,13 +8,13 @@
 #include <random>
 
 #include "base/same_bytes.h"
+#include "base/scalar_math.h"
 #include "kernel/kernel.h"
 #include "kernel/packing.h"
 #include "kernel/random_kernels.h"
 #include "lower/builder.h"
 #include "ops/partial_sums.h"
 #include "ops/requantize.h"
-#include "ops/scalar_math.h"
 
 namespace cupel {
 namespace {

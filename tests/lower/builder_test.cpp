@@ -7,10 +7,10 @@
 #include <cmath>
 #include <random>
 
+#include "base/scalar_math.h"
 #include "kernel/kernel.h"
 #include "kernel/scalar_lanes.h"
 #include "ops/requantize.h"
-#include "ops/scalar_math.h"
 #include "runtime/floating_point.h"
 
 namespace cupel {

@@ -155,9 +155,9 @@ TEST(BadInput, UnknownOperators) {
             "4: model.onnx: node frob\\x1b[31m (Frobnicate): Cupel does not know this operator\n"
             "  export the model with other operators, or ask for this one");
   ModelBuilder unnamed;
-  unnamed.input("x", {4}).node("Relu", {"x"}, {"r"}, {}, "").node("Resize", {"r"}, {"y"}, {}, "").output("y");
+  unnamed.input("x", {4}).node("Relu", {"x"}, {"r"}, {}, "").node("Bernoulli", {"r"}, {"y"}, {}, "").output("y");
   EXPECT_EQ(error_of(unnamed),
-            "4: model.onnx: node Resize_1 (Resize): Cupel does not know this operator\n"
+            "4: model.onnx: node Bernoulli_1 (Bernoulli): Cupel does not know this operator\n"
             "  export the model with other operators, or ask for this one");
   // Operators of the op table that are not ONNX's.
   ModelBuilder own;

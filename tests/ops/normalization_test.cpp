@@ -4,9 +4,9 @@
 #include <functional>
 #include <limits>
 
+#include "base/scalar_math.h"
 #include "ops/op_table.h"
 #include "ops/run_op.h"
-#include "ops/scalar_math.h"
 
 namespace cupel {
 namespace {

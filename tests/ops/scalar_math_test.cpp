@@ -1,6 +1,6 @@
 // The written float sequences: special values exactly, random inputs against double precision, and one result whatever
 // the compiler makes of a loop. All 2^32 inputs are measured by scripts/check_scalar_math.
-#include "ops/scalar_math.h"
+#include "base/scalar_math.h"
 
 #include <gtest/gtest.h>
 

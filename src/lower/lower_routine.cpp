@@ -1,0 +1,174 @@
+// Operators whose definition is a routine of the runtime, as calls of it on dense copies of their operands.
+#include <fmt/format.h>
+
+#include <numeric>
+
+#include "kernel/routines.h"
+#include "lower/finish.h"
+#include "lower/op_lowerings.h"
+#include "ops/resize_taps.h"
+#include "ops/routine.h"
+
+namespace cupel {
+namespace {
+
+// Type and dimensions of a value for one batch item, in the graph's rank.
+Result<ops::RoutineTensor> item_tensor(const Lowering& l, ValueId v) {
+  const TensorType& type = l.graph.type(v);
+  ops::RoutineTensor t{stored_type(type.dtype), {}};
+  for (const Dim& d : type.shape) t.dims.push_back(d.factor);
+  if (!l.graph.value(v).constant && l.facts.batch.leads && l.facts.batch.size.is_constant() && !t.dims.empty())
+    t.dims[0] = 1;
+  return t;
+}
+
+// The operands of a call, each dense.
+struct Operands {
+  ops::RoutineTensors tensors;
+  std::vector<const Tensor*> constants;
+};
+
+Result<Operands> operands_of(const Lowering& l, const Node& node) {
+  Operands all;
+  for (const ValueId v : node.inputs) {
+    all.tensors.emplace_back();
+    all.constants.push_back(nullptr);
+    if (!v.valid()) continue;
+    all.tensors.back() = CUPEL_TRY(item_tensor(l, v));
+    if (const auto& constant = l.graph.value(v).constant) all.constants.back() = &*constant;
+  }
+  return all;
+}
+
+Access standing(Access access) {
+  access.strides = {0, 0};
+  return access;
+}
+
+void add_constant(Lowering& l, CallSpec& spec, std::vector<int64_t>& buffers, const Tensor& t) {
+  spec.operands.push_back({.dtype = stored_type(t.dtype()), .constant = true, .strides = {0, 0}});
+  buffers.push_back(l.steps.add_constant(t));
+}
+
+// Whether every batch item is one of its own.
+bool has_items(const Lowering& l) { return l.facts.batch.leads && l.facts.batch.size != Dim(1); }
+
+}  // namespace
+
+Status lower_routine(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  Operands operands = CUPEL_TRY(operands_of(l, node));
+  ops::RoutineTensors results;
+  for (const ValueId v : node.outputs) results.emplace_back(CUPEL_TRY(item_tensor(l, v)));
+  RoutineUse use = CUPEL_TRY(node.op->routine({node.attributes, operands.tensors, results, operands.constants}));
+  if (!use.keeps_items && has_items(l))
+    return no_compiled_form(
+        fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
+  operands.tensors.resize(std::min(operands.tensors.size(), static_cast<size_t>(use.data_operands)));
+  CallSpec spec;
+  spec.routine = *op_routine(use.name);
+  std::vector<int64_t> buffers = {0};
+  for (size_t i = 0; i < operands.tensors.size(); ++i) {
+    if (!operands.tensors[i]) continue;
+    if (operands.constants[i]) {
+      add_constant(l, spec, buffers, *operands.constants[i]);
+      continue;
+    }
+    const Placed place = CUPEL_TRY(l.places.dense(node.inputs[i]));
+    spec.operands.push_back(standing(l.steps.first_element(place.layout)));
+    buffers.push_back(place.layout.buffer);
+  }
+  for (const Tensor& t : use.constants) {
+    operands.tensors.emplace_back(ops::RoutineTensor{stored_type(t.dtype()), t.dims()});
+    add_constant(l, spec, buffers, t);
+  }
+  spec.integers = ops::describe(use, results, operands.tensors);
+  const int64_t bytes = ops::routine_bytes(spec.integers);
+  buffers[0] = l.steps.add_buffer(l.graph.value(node.outputs[0]).name, BufferPlace::arena, round_up(bytes, 64));
+  buffers.push_back(l.steps.fault_buffer());
+  spec.space = {use.units, bytes / use.units};
+  spec.out = {.dtype = DType::u8, .item_stride = l.steps.item_bytes(buffers[0]), .strides = {spec.space[1], 1}};
+  Placed first;
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    Placed place;
+    place.layout.dtype = results[i]->dtype;
+    place.layout.buffer = buffers[0];
+    place.layout.dims = CUPEL_TRY(l.facts.item_dims(node.outputs[i]));
+    place.layout.offset = ops::result_offset(spec.integers, i);
+    place.layout.strides = dense_strides(place.layout.dims, element_bytes(results[i]->dtype));
+    l.places.set(node.outputs[i], place);
+    if (i == 0) first = place;
+    l.absorption.refuse_all(id, node.outputs[i], "a call of the runtime computes no further function");
+  }
+  l.steps.add({std::move(spec), CallSchedule{}}, buffers, origins_of(node), node.outputs[0], &first);
+  return {};
+}
+
+namespace {
+
+// How often each element of every axis stands in the result, one behind the other; empty where some axis is otherwise.
+std::vector<int64_t> repetitions(const Graph& graph, const Node& node) {
+  const Shape &x = graph.type(node.inputs[0]).shape, &y = graph.type(node.outputs[0]).shape;
+  const ops::RoutineTensors from = {ops::RoutineTensor{DType::f32, *bind_shape(x, 1)}},
+                            to = {ops::RoutineTensor{DType::f32, *bind_shape(y, 1)}};
+  std::vector<const Tensor*> constants;
+  for (const ValueId v : node.inputs)
+    constants.push_back(v.valid() && graph.value(v).constant ? &*graph.value(v).constant : nullptr);
+  const auto use = node.op->routine({node.attributes, from, to, constants});
+  if (!use) return {};
+  std::vector<int64_t> times(x.size(), 1);
+  for (size_t d = 0, table = 0; d < x.size(); ++d) {
+    if (use->attributes[d] == 0) continue;
+    const auto indices = use->constants[table++].data<int32_t>();
+    const int64_t extent = x[d].factor, factor = y[d].factor / extent;
+    if (d == 0 || factor < 1 || factor * extent != y[d].factor) return {};
+    for (int64_t i = 0; i < y[d].factor; ++i)
+      if (indices[static_cast<size_t>(i)] != i / factor) return {};
+    times[d] = factor;
+  }
+  return times;
+}
+
+}  // namespace
+
+bool repeats_elements(const Graph& graph, const Node& node) { return !repetitions(graph, node).empty(); }
+
+// A copy whose space has for each axis its elements and their repetitions, which stand still in the operand.
+Status lower_enlarge(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  const ValueId result = node.outputs[0];
+  const std::vector<int64_t> times = repetitions(l.graph, node);
+  const Placed from = CUPEL_TRY(l.places.at(node.inputs[0])), place = CUPEL_TRY(l.places.fresh(result, false));
+  const bool image = l.facts.is_image(result) && place.layout.dims.size() == 3;
+  const size_t lead = times.size() - from.layout.dims.size();
+  MapSpec spec;
+  Access read = l.steps.first_element(from.layout);
+  spec.out = l.steps.first_element(place.layout);
+  const auto walk = [&](int64_t extent, int64_t read_stride, int64_t write_stride) {
+    spec.space.push_back(extent);
+    read.strides.push_back(read_stride);
+    spec.out.strides.push_back(write_stride);
+  };
+  std::vector<size_t> order = {0, 1, 2};
+  if (image)
+    order = {1, 2, 0};
+  else {
+    order.resize(from.layout.dims.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+  }
+  for (const size_t d : order) {
+    const int64_t n = times[d + lead];
+    walk(from.layout.dims[d], from.layout.strides[d], n * place.layout.strides[d]);
+    if (n > 1) walk(n, 0, place.layout.strides[d]);
+  }
+  if (spec.space.empty()) walk(1, 0, 0);
+  ExprBuilder b;
+  const Scalar x = b.operand(0, read.dtype);
+  spec.value = b.finish(x);
+  spec.operands = {std::move(read)};
+  l.finish({std::move(spec), MapSchedule{}}, {place.layout.buffer, from.layout.buffer}, origins_of(node), result,
+           place);
+  return {};
+}
+
+}  // namespace cupel
