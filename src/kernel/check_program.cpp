@@ -134,9 +134,10 @@ class Checker {
     if (access.constant != constant)
       return broken(fmt::format("{} is {}, its access {}", name_of(id), constant ? "constant" : "computed",
                                 access.constant ? "constant" : "not"));
-    if (!constant && access.item_stride != buffer(id).item_bytes && !spans_items(access))
-      return broken(fmt::format("{} has {} bytes for one item, its access steps {}", name_of(id), buffer(id).item_bytes,
-                                access.item_stride));
+    const int64_t step = stands_still(program_, buffer(id)) ? 0 : buffer(id).item_bytes;
+    if (!constant && access.item_stride != step && !spans_items(access))
+      return broken(
+          fmt::format("{} has {} bytes for one item, its access steps {}", name_of(id), step, access.item_stride));
     return {};
   }
 
@@ -272,7 +273,8 @@ class Checker {
     for (size_t b = 0; b < program_.buffers.size(); ++b) {
       const Buffer& buffer = program_.buffers[b];
       if (buffer.place != BufferPlace::output) continue;
-      if (finely_written_.contains(static_cast<int64_t>(b)) || !first_missing(written_[b], {{0, buffer.item_bytes}}))
+      if (buffer.item_bytes == 0 || finely_written_.contains(static_cast<int64_t>(b)) ||
+          !first_missing(written_[b], {{0, buffer.item_bytes}}))
         whole[static_cast<size_t>(buffer.index)] = true;
     }
     for (size_t i = 0; i < whole.size(); ++i)

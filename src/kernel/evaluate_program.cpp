@@ -35,7 +35,9 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
         "give one tensor for each input");
   CUPEL_TRY(check_program(program));
   int64_t items = program.fixed_batch;
-  if (items == 0) items = inputs.empty() ? 1 : inputs[0].dims()[0] / program.inputs[0].type.shape[0].factor;
+  for (size_t i = 0; items == 0 && i < inputs.size(); ++i)
+    if (program.inputs[i].batched) items = inputs[i].dims()[0] / program.inputs[i].type.shape[0].factor;
+  if (items == 0) items = 1;
   std::vector<std::byte> arena(static_cast<size_t>(program.arena_bytes * items + 64));
   std::vector<std::byte> constants = program.constants;
   constants.resize(constants.size() + 64);

@@ -12,4 +12,10 @@ int64_t item_bytes(const Port& port) {
   return (elements * dtype_bits(port.type.dtype) + 7) / 8;
 }
 
+bool stands_still(const Program& program, const Buffer& buffer) {
+  if (program.fixed_batch > 0) return false;
+  if (buffer.place == BufferPlace::input) return !program.inputs[static_cast<size_t>(buffer.index)].batched;
+  return buffer.place == BufferPlace::output && !program.outputs[static_cast<size_t>(buffer.index)].batched;
+}
+
 }  // namespace cupel

@@ -69,4 +69,8 @@ struct Program {
   bool operator==(const Program&) const = default;
 };
 
+// Whether a buffer is a port of the caller that every item of a run shares: reads of it, and writes, which are then of
+// the same bytes in every item, do not move from one item to the next.
+bool stands_still(const Program& program, const Buffer& buffer);
+
 }  // namespace cupel

@@ -97,8 +97,7 @@ struct SpreadConstant {
 SpreadConstant spread_constant(const Tensor& t, const Walk& walk) {
   const size_t rank = walk.space.size();
   Dims dims = t.dims();
-  // A constant of the value's full rank has a leading batch of 1.
-  if (dims.size() == walk.dims.size() + 1) dims.erase(dims.begin());
+  while (dims.size() > walk.dims.size() && dims[0] == 1) dims.erase(dims.begin());
   Dims own_strides(dims.size(), 1);
   for (size_t i = dims.size(); i-- > 1;) own_strides[i - 1] = own_strides[i] * dims[i];
   Dims extents(rank, 1);
@@ -132,22 +131,40 @@ SpreadConstant spread_constant(const Tensor& t, const Walk& walk) {
 
 }  // namespace
 
+namespace {
+
+// Whether a constant is the same for every item whose dimensions are `item`.
+bool broadcasts_to(const Dims& dims, const Dims& item) {
+  for (size_t d = 0; d < dims.size(); ++d) {
+    const size_t behind = dims.size() - d;
+    if (dims[d] != 1 && (behind > item.size() || item[item.size() - behind] != dims[d])) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 Result<Scalar> Expressions::operand(Draft& draft, ValueId value, const Walk& walk) {
   if (const auto& constant = graph_.value(value).constant) {
     const DType type = stored_type(constant->dtype());
-    if (type != DType::f32 && type != DType::u8 && type != DType::s8)
+    if (type != DType::f32 && type != DType::u8 && type != DType::s8 && type != DType::s32 && type != DType::f16)
       return not_compiled("", fmt::format("a constant operand of type {}", dtype_name(type)));
-    if (constant->size() == 1)
+    if (constant->size() == 1 && type != DType::f16)
       return type == DType::f32 ? Scalar(constant->data<float>()[0])
                                 : Scalar(static_cast<int32_t>(constant->int_at(0)));
-    if (constant->rank() > static_cast<int64_t>(walk.dims.size()) + 1 ||
-        (constant->rank() == static_cast<int64_t>(walk.dims.size()) + 1 && constant->dims()[0] != 1))
+    if (!broadcasts_to(constant->dims(), walk.dims))
       return not_compiled("", "a constant operand that varies along the batch");
     SpreadConstant spread = spread_constant(*constant, walk);
     return draft.add_operand({.dtype = type, .constant = true, .strides = std::move(spread.strides)},
                              steps_.add_constant(spread.values));
   }
+  // A size that leads every value is a batch where values of one rank meet, not where one is spread over another.
+  if (facts_.batch.size.is_constant() && facts_.batch.size != Dim(1) && facts_.is_batched(value) &&
+      graph_.type(value).shape.size() != walk.dims.size())
+    return not_compiled("", "an operand of fewer dimensions");
   const Placed place = CUPEL_TRY(places_.operand(value, walk));
+  if (const DType type = place.layout.dtype; dtype_bits(type) != 8 && dtype_bits(type) != 32 && type != DType::f16)
+    return not_compiled("", fmt::format("an operand of type {}", dtype_name(type)));
   return draft.add_operand(places_.access(place, walk), place.layout.buffer);
 }
 

@@ -23,27 +23,22 @@ Batch batch_of(const Graph& graph) {
   return lead ? Batch{*lead, true} : Batch{};
 }
 
+bool is_batched(const Graph& graph, const Batch& batch, ValueId value) {
+  const Value& v = graph.value(value);
+  if (!batch.leads || v.constant || v.type.shape.empty()) return false;
+  return batch.size.is_constant() ? v.type.shape[0] == batch.size : v.type.shape[0].symbol == batch.size.symbol;
+}
+
 Result<Dims> item_dims(const Graph& graph, const Batch& batch, ValueId value) {
-  const Shape& shape = graph.type(value).shape;
-  if (!batch.leads && is_static(shape)) {
-    Dims dims = static_dims(shape);
-    if (!dims.empty() && dims[0] == 1) dims.erase(dims.begin());
-    return dims;
-  }
-  if (shape.empty() || shape[0].symbol != batch.size.symbol || (batch.size.is_constant() && shape[0] != batch.size))
-    return unsupported("value " + printable(graph.value(value).name),
-                       fmt::format("shape {} does not begin with the batch", to_text(shape)),
-                       "export the model with the batch as its leading dimension");
-  Dims dims = static_dims(Shape(shape.begin() + 1, shape.end()));
-  if (has_rows(batch, graph.type(value))) dims.insert(dims.begin(), shape[0].factor);
-  return dims;
+  Shape shape = graph.type(value).shape;
+  if (is_batched(graph, batch, value)) shape[0] = shape[0].is_constant() ? 1 : shape[0].factor;
+  if (is_static(shape)) return static_dims(shape);
+  return unsupported("value " + printable(graph.value(value).name),
+                     fmt::format("shape {} has a symbol that is no leading batch", to_text(graph.type(value).shape)),
+                     "export the model with the batch as its leading dimension and constant sizes behind it");
 }
 
-bool has_rows(const Batch& batch, const TensorType& type) {
-  return !type.shape.empty() && type.shape[0].factor > 1 && (!type.shape[0].is_constant() || !batch.leads);
-}
-
-std::vector<bool> image_values(const Graph& graph, const Batch& batch) {
+std::vector<bool> image_values(const Graph& graph) {
   std::vector<int32_t> parent(graph.values().size());
   std::iota(parent.begin(), parent.end(), 0);
   const auto find = [&](int32_t v) {
@@ -53,8 +48,7 @@ std::vector<bool> image_values(const Graph& graph, const Batch& batch) {
   };
   std::vector<bool> marked(graph.values().size(), false);
   const auto is_rank4 = [&](ValueId id) {
-    return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4 &&
-           !has_rows(batch, graph.type(id));
+    return id.valid() && !graph.value(id).constant && graph.type(id).shape.size() == 4;
   };
   for (const Node& node : graph.nodes()) {
     const ImageRule rule = lowering_of(*node.op).images;
@@ -84,28 +78,36 @@ std::vector<bool> image_values(const Graph& graph, const Batch& batch) {
 
 BufferShape image_shape(DType type, const Dims& dims, int64_t pixel, const Halo& halo) {
   const int64_t pixel_bytes = pixel * element_bytes(type);
-  const int64_t row_bytes = (dims[2] + halo.left + halo.right) * pixel_bytes;
+  const int64_t row_bytes = (dims[3] + halo.left + halo.right) * pixel_bytes;
+  const int64_t image_bytes = round_up((dims[2] + halo.top + halo.bottom) * row_bytes, 64);
   BufferShape s;
-  s.strides = {element_bytes(type), row_bytes, pixel_bytes};
+  s.strides = {image_bytes, element_bytes(type), row_bytes, pixel_bytes};
   s.offset = halo.top * row_bytes + halo.left * pixel_bytes;
-  s.item_bytes = round_up((dims[1] + halo.top + halo.bottom) * row_bytes, 64);
+  s.item_bytes = dims[0] * image_bytes;
   return s;
 }
 
 bool fits_as_image(DType type, const Dims& dims, int64_t pixel, const Halo& halo) {
   int64_t bytes = pixel * element_bytes(type);
-  for (const int64_t lines : {dims[1] + halo.top + halo.bottom, dims[2] + halo.left + halo.right})
+  for (const int64_t lines : {dims[2] + halo.top + halo.bottom, dims[3] + halo.left + halo.right, dims[0]})
     if (__builtin_mul_overflow(bytes, lines, &bytes)) return false;
   return bytes <= kMostBufferBytes;
 }
 
 BufferShape matrix_shape(DType type, const Dims& dims) {
+  if (dims.empty()) return {.item_bytes = 64};
+  return shape_along(type, dims, dims.size() - 1);
+}
+
+BufferShape shape_along(DType type, const Dims& dims, size_t dim) {
   BufferShape s;
   s.strides.resize(dims.size());
-  int64_t stride = element_bytes(type);
+  s.strides[dim] = element_bytes(type);
+  int64_t stride = round_up(dims[dim], 16) * element_bytes(type);
   for (size_t d = dims.size(); d-- > 0;) {
+    if (d == dim) continue;
     s.strides[d] = stride;
-    stride *= d + 1 == dims.size() ? round_up(dims[d], 16) : dims[d];
+    stride *= dims[d];
   }
   s.item_bytes = round_up(std::max<int64_t>(stride, 1), 64);
   return s;

@@ -31,18 +31,20 @@ struct Batch {
 };
 Batch batch_of(const Graph& graph);
 
-// Dimensions of one batch item: without the leading batch; a leading f·batch leaves f, which are rows of each item.
-// unsupported for a value whose leading dimension is neither.
+// Whether the batch leads the value, alone or with a factor. What does not have it is the same for every item.
+bool is_batched(const Graph& graph, const Batch& batch, ValueId value);
+// Dimensions of one batch item, as many as the value has and in its order: a batch that leads counts 1, f·batch counts
+// f, which are rows of each item. unsupported for a value with a symbol elsewhere.
 Result<Dims> item_dims(const Graph& graph, const Batch& batch, ValueId value);
-// Whether the leading dimension is f·batch with f above 1: then an item has as many dimensions as the value.
-bool has_rows(const Batch& batch, const TensorType& type);
+// The dimensions that a kernel walks: without one leading dimension of 1.
+inline size_t first_walked(const Dims& dims) { return !dims.empty() && dims[0] == 1 ? 1 : 0; }
 
 // Values that lie as NHWC: those that convolutions and pooling windows read or write, and what elementwise ops connect
 // with them. Rank 4 only. Indexed by value.
-std::vector<bool> image_values(const Graph& graph, const Batch& batch);
+std::vector<bool> image_values(const Graph& graph);
 
-// Bytes and strides of a fresh buffer for a value of these dimensions. Images [C,H,W]: NHWC, `pixel` elements from
-// pixel to pixel (≥ C), halo around. Others: row-major, the last dimension padded to a multiple of 16.
+// Bytes and strides of a fresh buffer for a value of these dimensions. Images [N,C,H,W]: NHWC, `pixel` elements from
+// pixel to pixel (≥ C), halo around each. Others: row-major, the last dimension padded to a multiple of 16.
 struct BufferShape {
   int64_t item_bytes = 0;
   int64_t offset = 0;
@@ -53,6 +55,8 @@ BufferShape image_shape(DType type, const Dims& dims, int64_t pixel, const Halo&
 // Whether the image with its halo stays within kMostBufferBytes.
 bool fits_as_image(DType type, const Dims& dims, int64_t pixel, const Halo& halo);
 BufferShape matrix_shape(DType type, const Dims& dims);
+// Elements without gaps along dimension `dim`, padded to a multiple of 16; the others row-major around it.
+BufferShape shape_along(DType type, const Dims& dims, size_t dim);
 
 // Bytes from one index to the next of each dimension, row-major without gaps.
 std::vector<int64_t> dense_strides(const Dims& dims, int64_t element_bytes);

@@ -22,15 +22,6 @@ Status refuse_linear_conversions(const Graph& graph) {
   return {};
 }
 
-Status refuse_empty_tensors(const Graph& graph) {
-  for (const Value& v : graph.values())
-    for (const Dim& d : v.type.shape)
-      if (d == Dim(0) && !v.constant)
-        return not_compiled("value " + printable(v.name),
-                            fmt::format("an empty tensor {} has no compiled form", to_text(v.type.shape)));
-  return {};
-}
-
 // Sizes that code can be made for, before any is.
 Status check_sizes(const Program& program) {
   for (const Buffer& buffer : program.buffers)
@@ -67,7 +58,7 @@ Status place_inputs(Lowering& l) {
     const TensorType& given = l.source.type(l.source.inputs()[i]);
     const int64_t elem = element_bytes(v.type.dtype);
     Placed place;
-    place.layout = {.buffer = l.steps.add_input({.name = v.name, .type = given, .batched = l.facts.batch.leads},
+    place.layout = {.buffer = l.steps.add_input({.name = v.name, .type = given, .batched = l.facts.is_batched(id)},
                                                 element_count(dims) * elem),
                     .dtype = stored_type(given.dtype),
                     .dims = dims,
@@ -89,20 +80,24 @@ Status copy_outputs(Lowering& l) {
     const Value& v = l.graph.value(id);
     const ValueLayout from = CUPEL_TRY(l.places.at(id)).layout;
     const TensorType& wanted = l.source.type(l.source.outputs()[i]);
+    const int64_t elem = element_bytes(v.type.dtype);
+    ValueLayout to{.dtype = stored_type(wanted.dtype), .dims = from.dims, .strides = dense_strides(from.dims, elem)};
+    to.buffer = l.steps.add_output({.name = v.name, .type = wanted, .batched = l.facts.is_batched(id)},
+                                   element_count(from.dims) * elem);
     MapSpec spec;
     spec.space = from.dims.empty() ? Dims{1} : from.dims;
-    const int64_t elem = element_bytes(v.type.dtype), bytes = element_count(spec.space) * elem;
-    const int64_t buffer = l.steps.add_output({.name = v.name, .type = wanted, .batched = l.facts.batch.leads}, bytes);
     Access read = l.steps.first_element(from);
     read.dtype = stored_type(v.type.dtype);
     read.strides = from.strides;
     read.strides.resize(spec.space.size(), 0);
     spec.operands = {std::move(read)};
-    spec.out = {.dtype = stored_type(wanted.dtype), .item_stride = bytes, .strides = dense_strides(spec.space, elem)};
+    spec.out = l.steps.first_element(to);
+    spec.out.strides = to.strides;
+    spec.out.strides.resize(spec.space.size(), elem);
     ExprBuilder b;
     const Scalar x = b.operand(0, stored_type(v.type.dtype));
     spec.value = b.finish(wanted.dtype == v.type.dtype ? x : x - Scalar(128));
-    l.steps.add_unnamed({std::move(spec), MapSchedule{}}, {buffer, from.buffer}, origins_of_producer(l.graph, id));
+    l.steps.add_unnamed({std::move(spec), MapSchedule{}}, {to.buffer, from.buffer}, origins_of_producer(l.graph, id));
   }
   return {};
 }
@@ -162,7 +157,6 @@ Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTa
   PassOptions silent;
   const Graph forms = CUPEL_TRY(run_passes(graph, kForms, {one}, passes ? *passes : silent));
   if (passes && passes->stopped) return Lowered();
-  CUPEL_TRY(refuse_empty_tensors(forms));
   const Batch batch = batch_of(forms);
   auto lowered = lower_items(graph, forms, model, target, options, batch);
   // A constant size that leads every value need not be a batch.

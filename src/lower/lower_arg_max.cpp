@@ -10,16 +10,17 @@ namespace {
 constexpr int64_t kMostIndices = int64_t{1} << 24;  // they are exact in f32
 constexpr float kNanFirst = 0x1p30f;                // beyond every index
 
-// The dimension of the item along which the indices count.
-Result<size_t> searched_dim(const Graph& graph, const Node& node) {
-  const TensorType& type = graph.type(node.inputs[0]);
+// The dimension along which the indices count.
+Result<size_t> searched_dim(const GraphFacts& facts, const Node& node) {
+  const TensorType& type = facts.graph.type(node.inputs[0]);
   int64_t axis = attr_int(node.attributes, "axis", 0);
   if (axis < 0) axis += static_cast<int64_t>(type.shape.size());
-  if (axis == 0 || (type.dtype != DType::f32 && type.dtype != DType::u8))
-    return no_compiled_form("ArgMax over the batch or of integers has no compiled form");
+  if (facts.is_batch(node.inputs[0], axis)) return no_compiled_form("ArgMax over the batch has no compiled form");
+  if (type.dtype != DType::f32 && type.dtype != DType::u8 && type.dtype != DType::s8)
+    return no_compiled_form(fmt::format("ArgMax of {} has no compiled form yet", dtype_name(type.dtype)));
   if (type.shape[static_cast<size_t>(axis)].factor > kMostIndices)
     return no_compiled_form("ArgMax over a dimension this long");
-  return static_cast<size_t>(axis) - 1;
+  return static_cast<size_t>(axis);
 }
 
 // What the kernel reads beside the operand, one number for each index: its order (greatest is taken), and which of
@@ -56,7 +57,7 @@ void write_expressions(RowSpec& spec, DType type, bool last) {
 // The operand with the searched dimension last.
 Access dim_last(const Steps& steps, const ValueLayout& x, size_t dim, Dims& space) {
   Access read = steps.first_element(x);
-  for (size_t d = 0; d < x.dims.size(); ++d) {
+  for (size_t d = first_walked(x.dims); d < x.dims.size(); ++d) {
     if (d == dim) continue;
     space.push_back(x.dims[d]);
     read.strides.push_back(x.strides[d]);
@@ -107,7 +108,7 @@ void copy_half(Lowering& l, const Node& node, const ValueLayout& x, size_t dim, 
 Status lower_arg_max(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const ValueLayout x = CUPEL_TRY(l.places.at(node.inputs[0])).layout;
-  const size_t dim = CUPEL_TRY(searched_dim(l.graph, node));
+  const size_t dim = CUPEL_TRY(searched_dim(l.facts, node));
   const bool last = attr_int(node.attributes, "select_last_index", 0) != 0;
   RowSpec spec;
   Access read = dim_last(l.steps, x, dim, spec.space);

@@ -17,15 +17,7 @@ struct Source {
   int64_t buffer = -1;
 };
 
-Source constant_source(Lowering& l, ValueId v) {
-  const Tensor& t = *l.graph.value(v).constant;
-  return {
-      .access = {.dtype = t.dtype(), .constant = true, .strides = dense_strides(t.dims(), element_bytes(t.dtype()))},
-      .dims = t.dims(),
-      .buffer = l.steps.add_constant(t)};
-}
-
-Result<Source> item_source(Lowering& l, ValueId v) {
+Result<Source> source_of(Lowering& l, ValueId v) {
   const ValueLayout layout = CUPEL_TRY(l.places.at(v)).layout;
   Source source{.access = l.steps.first_element(layout), .dims = layout.dims, .buffer = layout.buffer};
   source.access.strides = layout.strides;
@@ -38,45 +30,21 @@ struct Gathered {
   size_t dim = 0;
 };
 
-// An item has its own indices into one table.
-Result<Gathered> from_table(Lowering& l, const Node& node) {
-  if (!l.graph.value(node.inputs[0]).constant)
-    return no_compiled_form("a Gather from the batch has no compiled form yet");
-  Gathered g;
-  g.indices = CUPEL_TRY(item_source(l, node.inputs[1]));
-  g.data = constant_source(l, node.inputs[0]);
-  return g;
+// An item has its own indices into one table, or its own data, in which all indices look up.
+Result<Gathered> gathered(Lowering& l, const Node& node) {
+  const ValueId data = node.inputs[0], index = node.inputs[1];
+  int64_t axis = attr_int(node.attributes, "axis", 0);
+  if (axis < 0) axis += static_cast<int64_t>(l.graph.type(data).shape.size());
+  if (l.facts.is_batch(data, axis)) return no_compiled_form("a Gather from the batch has no compiled form");
+  if (l.facts.is_batched(index) && (l.facts.is_batched(data) || axis != 0))
+    return no_compiled_form("a Gather from each item by the indices of all items has no compiled form");
+  return Gathered{CUPEL_TRY(source_of(l, data)), CUPEL_TRY(source_of(l, index)), static_cast<size_t>(axis)};
 }
 
-// An item has its own data, in which all indices look up.
-Result<Gathered> from_item(Lowering& l, const Node& node, int64_t axis) {
-  const ValueId data = node.inputs[0], index = node.inputs[1];
-  const TensorType &td = l.graph.type(data), &ti = l.graph.type(index);
-  const bool is_constant = l.graph.value(data).constant.has_value();
-  if (l.facts.has_rows(data)) return no_compiled_form("on several rows of each batch item it has no compiled form yet");
-  if (!is_static(ti.shape))
-    return no_compiled_form("a Gather from each item by the indices of all items has no compiled form yet");
-  if (is_constant && td.shape[0] != Dim(1))
-    return no_compiled_form("a Gather from a constant batch has no compiled form yet");
-  Gathered g{.dim = static_cast<size_t>(axis) - 1};
-  g.data = is_constant ? constant_source(l, data) : CUPEL_TRY(item_source(l, data));
-  if (is_constant) {
-    g.data.dims.erase(g.data.dims.begin());
-    g.data.access.strides.erase(g.data.access.strides.begin());
-  }
-  if (l.graph.value(index).constant) {
-    g.indices = constant_source(l, index);
-    return g;
-  }
-  // The batch is a dimension of the indices like the others.
-  g.indices = CUPEL_TRY(item_source(l, index));
-  Access& access = g.indices.access;
-  if (g.indices.dims.size() < ti.shape.size()) {
-    g.indices.dims.insert(g.indices.dims.begin(), ti.shape[0].factor);
-    access.strides.insert(access.strides.begin(), access.item_stride);
-  }
-  access.item_stride = 0;
-  return g;
+// The element type of equal width that a routine moves, where it has one.
+DType moved_type(DType type) {
+  if (type == DType::u64 || type == DType::f64) return DType::s64;
+  return type == DType::u32 ? DType::s32 : stored_type(type);
 }
 
 CallSpec gather_call(Gathered g, Access out) {
@@ -112,16 +80,15 @@ CallSpec gather_call(Gathered g, Access out) {
 Status lower_gather_call(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const ValueId result = node.outputs[0];
-  const TensorType& data = l.graph.type(node.inputs[0]);
+  const DType type = moved_type(l.graph.type(result).dtype);
   const auto& types = routine_row(Routine::gather).operands[0].types;
-  if (std::find(types.begin(), types.end(), data.dtype) == types.end())
-    return no_compiled_form(fmt::format("a Gather from {} has no compiled form", dtype_name(data.dtype)));
-  int64_t axis = attr_int(node.attributes, "axis", 0);
-  if (axis < 0) axis += static_cast<int64_t>(data.shape.size());
-  Gathered g = axis == 0 ? CUPEL_TRY(from_table(l, node)) : CUPEL_TRY(from_item(l, node, axis));
+  if (std::find(types.begin(), types.end(), type) == types.end())
+    return no_compiled_form(fmt::format("a Gather from {} has no compiled form", dtype_name(type)));
+  Gathered g = CUPEL_TRY(gathered(l, node));
   const Placed place = CUPEL_TRY(l.places.fresh(result, false));
   Access out = l.steps.first_element(place.layout);
   out.strides = place.layout.strides;
+  out.dtype = g.data.access.dtype = type;
   const std::vector<int64_t> buffers = {place.layout.buffer, g.data.buffer, g.indices.buffer, l.steps.fault_buffer()};
   l.finish({in_written_order(gather_call(std::move(g), std::move(out))), CallSchedule{}}, buffers, origins_of(node),
            result, place);

@@ -45,15 +45,15 @@ Status copy_operand(Lowering& l, const Node& node, ValueId operand, const Placed
 Status lower_concat(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const ValueId result = node.outputs[0];
-  const int64_t axis = joined_dim(l.graph, node);
-  if (axis < 0) return no_compiled_form("a concatenation along the batch");
+  const size_t axis = joined_dim(l.graph, node);
+  if (l.facts.is_batch(result, static_cast<int64_t>(axis))) return no_compiled_form("a concatenation along the batch");
   std::vector<std::optional<Placed>> operands;
   for (ValueId operand : node.inputs) {
     operands.emplace_back();
     if (!l.graph.value(operand).constant) operands.back() = CUPEL_TRY(l.places.at(operand));
   }
   if (!l.places.concat(result)) {
-    if (auto view = joined_operands(l.graph, node, static_cast<size_t>(axis), operands)) {
+    if (auto view = joined_operands(l.graph, node, axis, operands)) {
       view->layout.dims = CUPEL_TRY(l.facts.item_dims(result));
       view->halo = {};
       l.places.set(result, *view);

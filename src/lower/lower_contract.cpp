@@ -66,7 +66,7 @@ int64_t pack_weights(Lowering& l, const Tensor& rows, const TensorType& type, in
   spec.b = {.constant = true, .strides = std::vector<int64_t>(spec.space.size(), 0)};
   std::vector<std::byte> all;
   const auto add_group = [&](int64_t g, const Tensor& packed) {
-    if (g == 0 && groups > 1) spec.b.strides[0] = packed.bytes_size();
+    if (g == 0 && groups > 1) spec.b.strides[spec.space.size() - 4] = packed.bytes_size();
     all.insert(all.end(), packed.bytes().begin(), packed.bytes().end());
   };
   if (rows.dtype() == DType::f32) {
@@ -170,10 +170,10 @@ Status lower_conv(Lowering& l, NodeId id) {
   const Window window = window_of(l.graph, node);
   const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(l.facts.item_dims(node.outputs[0]));
-  const int64_t channels = x.layout.dims[0], elem = element_bytes(x.layout.dtype), pixel = x.layout.strides[2];
+  const int64_t channels = x.layout.dims[1], elem = element_bytes(x.layout.dtype), pixel = x.layout.strides[3];
   Contraction c{.walk = image_walk(out_dims),
                 .a_buffer = x.layout.buffer,
-                .columns = out_dims[0],
+                .columns = out_dims[1],
                 .padded = !window.halo.empty()};
   c.spec.space = c.walk.space;
   c.spec.a = window_access(l.steps, x, window, 0);
@@ -183,8 +183,8 @@ Status lower_conv(Lowering& l, NodeId id) {
   if (whole_row) c.spec.loops.pop_back();
   c.spec.run = whole_row ? window.w.kernel * channels : channels;
   if (all_finite(weights)) {
-    c.spec.rows = border_of(tx, window.h, x.layout.dims[1]);
-    if (whole_row) c.spec.columns = border_of(tx, window.w, x.layout.dims[2]);
+    c.spec.rows = border_of(tx, window.h, x.layout.dims[2]);
+    if (whole_row) c.spec.columns = border_of(tx, window.w, x.layout.dims[3]);
   }
   c.b_buffer = pack_weights(l, rows_of_weights(weights), tw, c.spec.run, c.spec, c.weight_sums, 1);
   return finish_contraction(l, id, std::move(c));
@@ -206,7 +206,7 @@ Status lower_rows(Lowering& l, NodeId id, const Tensor& rows) {
   c.spec.a = l.steps.first_element(x.layout);
   std::vector<int64_t>& strides = c.spec.a.strides;
   const size_t lead = out.size() - 1;  // dimensions before the columns
-  for (size_t d = 0; d < lead; ++d) {
+  for (size_t d = first_walked(out); d < lead; ++d) {
     if (d + 1 == lead) {
       walk.space.push_back(1);
       walk.item_dim.push_back(-1);
@@ -235,17 +235,12 @@ Status lower_rows(Lowering& l, NodeId id, const Tensor& rows) {
 
 Status lower_gemm(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
-  const auto& weights = l.graph.value(node.inputs[1]).constant;
-  if (!weights || attr_int(node.attributes, "transA", 0) != 0)
-    return no_compiled_form("a Gemm with computed weights or transA has no compiled form yet");
-  const Tensor rows = attr_int(node.attributes, "transB", 0) != 0 ? *weights : permuted(*weights, {1, 0});
-  return lower_rows(l, id, rows);
+  const Tensor& weights = *l.graph.value(node.inputs[1]).constant;
+  return lower_rows(l, id, attr_int(node.attributes, "transB", 0) != 0 ? weights : permuted(weights, {1, 0}));
 }
 
 Status lower_matmul(Lowering& l, NodeId id) {
-  const Tensor& weights = *l.graph.value(l.graph.node(id).inputs[1]).constant;
-  if (weights.rank() != 2) return no_compiled_form(fmt::format("a constant operand of rank {}", weights.rank()));
-  return lower_rows(l, id, permuted(weights, {1, 0}));
+  return lower_rows(l, id, permuted(*l.graph.value(l.graph.node(id).inputs[1]).constant, {1, 0}));
 }
 
 }  // namespace cupel

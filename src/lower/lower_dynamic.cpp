@@ -1,30 +1,54 @@
-// MatMul of two activations: the second operand is packed at run time, then a contract kernel multiplies.
+// Products whose second operand is no constant matrix: it is packed at run time, then a contract kernel multiplies.
+// MatMul of any ranks, and Gemm of numbers. A product with a vector behind it is that of the vector with the turned
+// matrix: both sum the same products in the same order.
 //
 // Codes are u8 on both sides. With w' = w − 128 and zw' = zw − 128 (both fit s8 as the dot product wants them):
 //   Σ (x − zx)(w − zw) = Σ x·w' − zw'·Σ x − zx·Σ w' + K·zx·zw'
 // Σ w' comes from a product with a vector of ones and makes the start of each column; Σ x comes from a product with a
 // matrix of ones and joins in the epilogue. All of it is exact in s32 (sums wrap on the way).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
 #include "kernel/packing.h"
+#include "lower/contraction.h"
 #include "lower/finish.h"
 #include "lower/op_lowerings.h"
 #include "lower/schedule.h"
+#include "ops/contract.h"
 #include "ops/requantize.h"
 
 namespace cupel {
 namespace {
 
-// Strides of an operand over the leading dimensions of a product, 0 where it broadcasts.
+// Strides of an operand over the leading dimensions of a product, 0 where it broadcasts; those are aligned from the
+// last.
 std::vector<int64_t> lead_strides(const ValueLayout& layout, const Dims& lead) {
   std::vector<int64_t> strides(lead.size(), 0);
   const size_t own = layout.dims.size() - 2;
-  for (size_t d = 0; d < own; ++d)
-    if (layout.dims[d] != 1) strides[d + lead.size() - own] = layout.strides[d];
+  for (size_t d = 0; d < std::min(own, lead.size()); ++d)
+    if (layout.dims[own - 1 - d] != 1) strides[lead.size() - 1 - d] = layout.strides[own - 1 - d];
   return strides;
 }
 
 std::vector<int64_t> joined(std::vector<int64_t> a, std::initializer_list<int64_t> b) {
   a.insert(a.end(), b);
   return a;
+}
+
+// A vector as the one row of a matrix.
+void as_matrix(ValueLayout& layout) {
+  layout.dims.insert(layout.dims.begin(), 1);
+  layout.strides.insert(layout.strides.begin(), 0);
+}
+
+// The last two dimensions change places where `turns`.
+void turn_matrix(ValueLayout& layout, bool turns) {
+  const size_t n = layout.dims.size();
+  if (!turns) return;
+  std::swap(layout.dims[n - 2], layout.dims[n - 1]);
+  std::swap(layout.strides[n - 2], layout.strides[n - 1]);
 }
 
 // A product x[lead…, rows, depth] · w[lead…, depth, columns] in the making.
@@ -34,8 +58,11 @@ class DynamicProduct {
       : l_(l),
         id_(id),
         node_(l.graph.node(id)),
-        tx_(l.graph.type(node_.inputs[0])),
-        tw_(l.graph.type(node_.inputs[1])),
+        turned_round_(l.graph.type(node_.inputs[1]).shape.size() == 1),
+        first_operand_(node_.inputs[turned_round_ ? 1 : 0]),
+        second_operand_(node_.inputs[turned_round_ ? 0 : 1]),
+        tx_(l.graph.type(first_operand_)),
+        tw_(l.graph.type(second_operand_)),
         ty_(l.graph.type(node_.outputs[0])),
         codes_(tx_.quant.has_value()) {}
 
@@ -43,6 +70,7 @@ class DynamicProduct {
     CUPEL_TRY(place_operands());
     pack_second();
     begin_product();
+    if (starts_by_row()) return lower_with_starts();
     Scalar value = draft_.expr.accumulator(0, codes_ ? ScalarType::s32 : ScalarType::f32);
     if (codes_) {
       add_column_starts();
@@ -54,12 +82,49 @@ class DynamicProduct {
     } else {
       const std::vector<float> zeros(static_cast<size_t>(blocks_ * 16), 0.0f);
       spec_.start = l_.expressions.column_access(std::as_bytes(std::span(zeros)), DType::f32, rank(), start_);
+      if (!ops::is_plain_product(node_.attributes)) value = CUPEL_TRY(scaled(value));
     }
+    return finish(value);
+  }
+
+ private:
+  Status finish(Scalar value) {
     const Absorbed nodes = l_.absorption.behind(id_, node_.outputs[0]);
     return finish_contract(l_, id_, std::move(spec_), walk_, draft_, value, nodes, {x_.layout.buffer, packed_, start_});
   }
 
- private:
+  // ---- Gemm: alpha · x · w + beta · C
+
+  bool starts_by_row() const { return has_operand(node_, 2) && ops::is_plain_product(node_.attributes); }
+
+  Result<Scalar> scaled(Scalar sum) {
+    const Scalar product = sum * Scalar(attr_real(node_.attributes, "alpha", 1));
+    if (!has_operand(node_, 2)) return product;
+    const Scalar c = CUPEL_TRY(l_.expressions.operand(draft_, node_.inputs[2], walk_));
+    return fma(c, Scalar(attr_real(node_.attributes, "beta", 1)), product);
+  }
+
+  // Each sum begins with its element of C, which lies in whole blocks of columns. Starts stand still along h and w: the
+  // rows are a dimension before them.
+  Status lower_with_starts() {
+    start_ = add_buffer("_starts", rows_ * blocks_ * 64);
+    Draft draft;
+    Walk all = plain_walk({rows_, columns_});
+    if (all.space.size() == 1) all = {.space = {1, columns_}, .item_dim = {0, 1}, .dims = {rows_, columns_}};
+    const Scalar c = CUPEL_TRY(l_.expressions.operand(draft, node_.inputs[2], all));
+    MapSpec spread{.space = all.space, .value = draft.expr.finish(c)};
+    spread.operands = draft.take_operands(2);
+    spread.out = {.dtype = DType::f32, .item_stride = l_.steps.item_bytes(start_), .strides = {blocks_ * 64, 4}};
+    l_.steps.add_unnamed({std::move(spread), MapSchedule{}}, draft.buffers({start_}), origins_of(node_));
+    walk_.space = {rows_, 1, 1, columns_};
+    walk_.item_dim = {0, -1, -1, 1};
+    spec_.space = walk_.space;
+    spec_.a.strides = {x_.layout.strides[0], 0, 0, 0};
+    spec_.b.strides.assign(4, 0);
+    spec_.start = {.dtype = DType::f32, .item_stride = l_.steps.item_bytes(start_), .strides = {blocks_ * 64, 0, 0, 4}};
+    return finish(draft_.expr.accumulator(0, ScalarType::f32));
+  }
+
   size_t rank() const { return walk_.space.size(); }
   int32_t zx() const { return tx_.quant->zero_point[0]; }
   int32_t zw() const { return tw_.quant->zero_point[0] - shift_; }
@@ -77,19 +142,29 @@ class DynamicProduct {
     l_.steps.add_unnamed({std::move(spec), schedule}, std::move(buffers), origins_of(node_));
   }
 
+  // The result's item as [lead…, rows, columns]; what the operands lack of it counts 1.
   Status place_operands() {
-    x_ = CUPEL_TRY(l_.places.at(node_.inputs[0]));
-    w_ = CUPEL_TRY(l_.places.at(node_.inputs[1]));
-    const size_t rank_x = x_.layout.dims.size(), rank_w = w_.layout.dims.size();
-    if (rank_x < 2 || rank_x != rank_w)
-      return no_compiled_form("a product of activations of these ranks has no compiled form yet");
+    x_ = CUPEL_TRY(l_.places.at(first_operand_));
+    w_ = CUPEL_TRY(l_.places.at(second_operand_));
+    if (!codes_ && tx_.dtype != DType::f32)
+      return no_compiled_form(fmt::format("{} of {} has no compiled form yet", node_.op->name, dtype_name(tx_.dtype)));
+    if (codes_ && has_operand(node_, 2)) return no_compiled_form("a Gemm of two activations that adds a third");
     if (codes_ && (tx_.dtype != DType::u8 || tw_.dtype != DType::u8))
       return no_compiled_form("a product of activations other than u8 codes has no compiled form yet");
-    x_ = CUPEL_TRY(l_.places.row(node_.inputs[0]));
     out_ = CUPEL_TRY(l_.facts.item_dims(node_.outputs[0]));
-    lead_ = Dims(out_.begin(), out_.end() - 2);
-    rows_ = out_[lead_.size()];
-    columns_ = out_.back();
+    is_row_ = x_.layout.dims.size() == 1;
+    is_column_ = w_.layout.dims.size() == 1;
+    CUPEL_TRY(expect_leading_batch());
+    if (is_row_) as_matrix(x_.layout);
+    if (is_column_) as_matrix(w_.layout);
+    turn_matrix(x_.layout, attr_int(node_.attributes, "transA", 0) != 0);
+    turn_matrix(w_.layout, turned_round_ || attr_int(node_.attributes, "transB", 0) != 0);
+    x_ = l_.places.row(first_operand_, x_);
+    const size_t before = out_.size() - (is_row_ ? 0 : 1) - (is_column_ ? 0 : 1);
+    first_ = before > 0 ? first_walked(out_) : 0;
+    lead_ = Dims(out_.begin() + static_cast<int64_t>(first_), out_.begin() + static_cast<int64_t>(before));
+    rows_ = x_.layout.dims[x_.layout.dims.size() - 2];
+    columns_ = w_.layout.dims.back();
     depth_ = x_.layout.dims.back();
     blocks_ = (columns_ + 15) / 16;
     // Without a dot product of bytes the second operand is stored as s16, which holds w − zw itself: then w' = w − zw,
@@ -100,6 +175,24 @@ class DynamicProduct {
     shift_ = !codes_ ? 0 : bytes ? 128 : tw_.quant->zero_point[0];
     groups_ = codes_ ? round_up(depth_, 4) / per_group_ : depth_;
     return {};
+  }
+
+  // A batch leads the operands that have it as it leads the result, before rows and depth; or it is the rows.
+  Status expect_leading_batch() const {
+    const ValueId x = node_.inputs[0], w = node_.inputs[1];
+    const auto is_vector = [&](ValueId v) { return l_.graph.type(v).shape.size() == 1; };
+    const size_t row = is_vector(x) ? 1 : 0, column = is_vector(w) ? 1 : 0;
+    const bool is_matrix = out_.size() + row + column == 2,
+               turned = row == 1 || attr_int(node_.attributes, "transA", 0) != 0;
+    // `lacking`: dimensions of the operand that the result lacks.
+    const auto leads = [&](ValueId v, size_t lacking) {
+      const size_t own = l_.graph.type(v).shape.size();
+      return !l_.facts.is_batched(v) || (own > 2 && own == out_.size() + lacking);
+    };
+    const bool good =
+        is_matrix ? !l_.facts.is_batched(w) && !(l_.facts.is_batched(x) && turned) : leads(x, column) && leads(w, row);
+    if (good) return {};
+    return no_compiled_form("a product along the batch");
   }
 
   int64_t block_bytes() const { return groups_ * 64; }
@@ -130,8 +223,8 @@ class DynamicProduct {
   }
   void pack(const PackedPiece& p, bool zeros) {
     if (p.blocks == 0 || p.width == 0 || p.groups == 0 || p.height == 0) return;
-    const size_t n = lead_.size();
-    const int64_t k_stride = w_.layout.strides[n], n_stride = w_.layout.strides[n + 1],
+    const size_t n = w_.layout.strides.size();
+    const int64_t k_stride = w_.layout.strides[n - 2], n_stride = w_.layout.strides[n - 1],
                   elem = element_bytes(packed_type_);
     MapSpec spec;
     spec.space = joined(lead_, {p.blocks, p.groups, p.width, p.height});
@@ -163,13 +256,13 @@ class DynamicProduct {
 
   void begin_product() {
     walk_ = {.space = joined(lead_, {1, rows_, columns_}), .dims = out_, .whole_blocks = true};
-    const auto n = static_cast<int>(lead_.size());
-    for (int d = 0; d < n; ++d) walk_.item_dim.push_back(d);
-    for (int d : {-1, n, n + 1}) walk_.item_dim.push_back(d);
+    const auto n = static_cast<int>(lead_.size() + first_);
+    for (int d = static_cast<int>(first_); d < n; ++d) walk_.item_dim.push_back(d);
+    for (int d : {-1, is_row_ ? -1 : n, is_column_ ? -1 : n + (is_row_ ? 0 : 1)}) walk_.item_dim.push_back(d);
     spec_.space = walk_.space;
     spec_.a = l_.steps.first_element(x_.layout);
     spec_.a.dtype = tx_.dtype;
-    spec_.a.strides = joined(lead_strides(x_.layout, lead_), {0, x_.layout.strides[lead_.size()], 0});
+    spec_.a.strides = joined(lead_strides(x_.layout, lead_), {0, x_.layout.strides[x_.layout.strides.size() - 2], 0});
     spec_.b = packed_access();
     spec_.b.strides.resize(rank(), 0);
     spec_.b_block_stride = block_bytes();
@@ -225,10 +318,14 @@ class DynamicProduct {
   Lowering& l_;
   NodeId id_;
   const Node& node_;
+  bool turned_round_;  // the operands have changed places
+  ValueId first_operand_, second_operand_;
   const TensorType &tx_, &tw_, &ty_;
   bool codes_;
   Placed x_, w_;
-  Dims out_, lead_;  // the result's item; its dimensions before rows and columns
+  bool is_row_ = false, is_column_ = false;  // an operand of one dimension, whose other one the result lacks
+  Dims out_, lead_;                          // the result's item; its dimensions before rows and columns,
+  size_t first_ = 0;                         // from this one on
   int64_t rows_ = 0, columns_ = 0, depth_ = 0, blocks_ = 0;
   DType packed_type_ = DType::f32;
   int64_t per_group_ = 1, groups_ = 0;  // elements along the depth that lie side by side; groups of them
@@ -241,6 +338,6 @@ class DynamicProduct {
 
 }  // namespace
 
-Status lower_dynamic_matmul(Lowering& l, NodeId id) { return DynamicProduct(l, id).lower(); }
+Status lower_product(Lowering& l, NodeId id) { return DynamicProduct(l, id).lower(); }
 
 }  // namespace cupel

@@ -1,5 +1,5 @@
-// Convolutions in several groups that are not depthwise: one contract kernel with the groups as its outermost
-// dimension.
+// Convolutions in several groups that are not depthwise: one contract kernel with the groups as the dimension before
+// the image's.
 #include <algorithm>
 
 #include "lower/contraction.h"
@@ -14,6 +14,7 @@ namespace {
 // One number for each column of each group, whose columns are padded to whole blocks.
 struct GroupColumns {
   int64_t groups, columns;  // of a group
+  size_t rank;              // of the space {N, groups, h, w, columns}, without N where that is 1
 
   int64_t padded() const { return round_up(columns, 16); }
   // `number(c)`: of column c of all.
@@ -24,7 +25,12 @@ struct GroupColumns {
       t.mutable_data<T>()[static_cast<size_t>(c / columns * padded() + c % columns)] = number(c);
     return t;
   }
-  Access access(DType type) const { return {.dtype = type, .constant = true, .strides = {padded() * 4, 0, 0, 4}}; }
+  Access access(DType type) const {
+    Access a{.dtype = type, .constant = true, .strides = std::vector<int64_t>(rank, 0)};
+    a.strides[rank - 4] = padded() * 4;
+    a.strides.back() = 4;
+    return a;
+  }
 };
 
 // What becomes of the sums: their starts, and the value in the result's type.
@@ -67,13 +73,14 @@ Status lower_grouped_conv(Lowering& l, NodeId id) {
   const Window window = window_of(l.graph, node);
   const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, HaloFill::zero));
   const Dims dims = CUPEL_TRY(l.facts.item_dims(node.outputs[0]));
-  const int64_t groups = attr_int(node.attributes, "group", 1), channels = x.layout.dims[0] / groups;
-  const GroupColumns g{groups, dims[0] / groups};
+  const int64_t groups = attr_int(node.attributes, "group", 1), channels = x.layout.dims[1] / groups;
+  const GroupColumns g{groups, dims[1] / groups, dims[0] > 1 ? size_t{5} : size_t{4}};
 
   ContractSpec spec;
-  spec.space = {groups, dims[1], dims[2], g.columns};
+  spec.space = {groups, dims[2], dims[3], g.columns};
+  if (dims[0] > 1) spec.space.insert(spec.space.begin(), dims[0]);
   spec.a = window_access(l.steps, x, window, 0);
-  spec.a.strides.insert(spec.a.strides.begin(), channels * element_bytes(x.layout.dtype));
+  spec.a.strides.insert(spec.a.strides.end() - 3, channels * element_bytes(x.layout.dtype));
   spec.loops = window_taps(x, window);
   spec.run = channels;
   std::vector<WeightSum> weight_sums;
@@ -93,26 +100,29 @@ Status lower_grouped_conv(Lowering& l, NodeId id) {
   const bool whole = g.padded() == g.columns;
   const Placed place = CUPEL_TRY(l.places.fresh(result, whole));
   const std::vector<int64_t>& to = place.layout.strides;
-  int64_t out_buffer = place.layout.buffer;
+  int64_t out_buffer = place.layout.buffer, between = to[0];  // images
   spec.out = l.steps.first_element(place.layout);
-  spec.out.strides = {g.columns * to[0], to[1], to[2], to[0]};
+  spec.out.strides = {g.columns * to[1], to[2], to[3], to[1]};
   if (!whole) {
     const int64_t elem = element_bytes(ty.dtype), apart = groups * g.padded() * elem,
-                  bytes = round_up(dims[1] * dims[2] * apart, 64);
+                  image = round_up(dims[2] * dims[3] * apart, 64), bytes = dims[0] * image;
     out_buffer = l.steps.add_buffer(node.name + "_groups", BufferPlace::arena, bytes);
-    spec.out = {.dtype = ty.dtype, .item_stride = bytes, .strides = {g.padded() * elem, dims[2] * apart, apart, elem}};
+    spec.out = {.dtype = ty.dtype, .item_stride = bytes, .strides = {g.padded() * elem, dims[3] * apart, apart, elem}};
+    between = image;
   }
   Access written = spec.out;
+  written.strides.insert(written.strides.begin(), between);
+  if (dims[0] > 1) spec.out.strides = written.strides;
   const ContractSchedule schedule = start_schedule(spec, l.target);
   l.steps.add({std::move(spec), schedule},
               draft.buffers({out_buffer, x.layout.buffer, weights_buffer, sums.start_buffer}), draft.origins,
               whole ? std::optional(result) : std::nullopt, whole ? &place : nullptr);
   if (!whole) {
     const std::vector<int64_t> s = written.strides;
-    written.strides = {s[1], s[2], s[0], s[3]};
+    written.strides = {s[0], s[2], s[3], s[1], s[4]};
     Access closed = l.steps.first_element(place.layout);
-    closed.strides = {to[1], to[2], g.columns * to[0], to[0]};
-    add_copy(l, node, {dims[1], dims[2], groups, g.columns}, std::move(written), std::move(closed),
+    closed.strides = {to[0], to[2], to[3], g.columns * to[1], to[1]};
+    add_copy(l, node, {dims[0], dims[2], dims[3], groups, g.columns}, std::move(written), std::move(closed),
              {place.layout.buffer, out_buffer}, &place);
   }
   l.places.set(result, place);

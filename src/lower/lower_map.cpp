@@ -97,11 +97,12 @@ Status lower_transpose(Lowering& l, NodeId id) {
   std::vector<int64_t> perm = attr_ints(node.attributes, "perm");
   if (perm.empty())
     for (int64_t d = rank_of(l.graph, node.inputs[0]); d-- > 0;) perm.push_back(d);
-  if (perm[0] != 0) return no_compiled_form("a transpose that moves the batch");
+  if (!perm.empty() && perm[0] != 0 && l.facts.is_batched(node.inputs[0]))
+    return no_compiled_form("a transpose that moves the batch");
   Placed view = view_of(from);
-  for (size_t d = 1; d < perm.size(); ++d) {
-    view.layout.dims[d - 1] = from.layout.dims[static_cast<size_t>(perm[d]) - 1];
-    view.layout.strides[d - 1] = from.layout.strides[static_cast<size_t>(perm[d]) - 1];
+  for (size_t d = 0; d < perm.size(); ++d) {
+    view.layout.dims[d] = from.layout.dims[static_cast<size_t>(perm[d])];
+    view.layout.strides[d] = from.layout.strides[static_cast<size_t>(perm[d])];
   }
   l.places.set(node.outputs[0], view);
   return {};
@@ -115,22 +116,28 @@ Status lower_slice(Lowering& l, NodeId id) {
   const auto *starts = known_operand(l.graph, node, 1), *axes = known_operand(l.graph, node, 3),
              *steps = known_operand(l.graph, node, 4);
   if (!starts) return no_compiled_form("a slice with bounds computed at run time");
+  bool backwards = false;
   for (size_t a = 0; a < starts->size(); ++a) {
     int64_t axis = axes ? (*axes)[a].factor : static_cast<int64_t>(a);
     if (axis < 0) axis += rank_of(l.graph, node.inputs[0]);
     int64_t step = steps ? (*steps)[a].factor : 1;
-    if (axis == 0 && view.layout.dims.size() == from.layout.dims.size() && step == 1 && (*starts)[a] == Dim(0))
+    if (l.facts.is_batch(node.inputs[0], axis)) {
+      if (l.graph.type(node.inputs[0]).shape[0] != l.graph.type(node.outputs[0]).shape[0] || step != 1)
+        return no_compiled_form("a slice of the batch");
       continue;
-    if (axis == 0 || step < 1) return no_compiled_form("a slice of the batch or with a negative step");
-    const auto d = static_cast<size_t>(axis) - 1;
+    }
+    const auto d = static_cast<size_t>(axis);
     const int64_t extent = from.layout.dims[d];
     int64_t start = (*starts)[a].factor;
-    start = std::clamp<int64_t>(start < 0 ? start + extent : start, 0, extent);
+    if (start < 0) start += extent;
+    start = std::clamp<int64_t>(start, 0, step < 0 ? extent - 1 : extent);
     view.layout.offset += start * from.layout.strides[d];
-    step = std::min(step, extent + 1);  // a longer one takes the same single index
+    step = std::clamp(step, -extent - 1, extent + 1);  // a longer one takes the same single index
     view.layout.strides[d] *= step;
+    backwards |= step < 0;
   }
-  l.places.set(node.outputs[0], view);
+  // Readers of a place count on strides above 0.
+  l.places.set(node.outputs[0], backwards ? l.places.dense_copy(node.outputs[0], view) : view);
   return {};
 }
 
@@ -139,8 +146,8 @@ Status lower_split(Lowering& l, NodeId id) {
   Placed view = view_of(CUPEL_TRY(l.places.at(node.inputs[0])));
   int64_t axis = attr_int(node.attributes, "axis", 0);
   if (axis < 0) axis += rank_of(l.graph, node.inputs[0]);
-  if (axis == 0) return no_compiled_form("a split of the batch");
-  const auto d = static_cast<size_t>(axis) - 1;
+  if (l.facts.is_batch(node.inputs[0], axis)) return no_compiled_form("a split of the batch");
+  const auto d = static_cast<size_t>(axis);
   for (ValueId part : node.outputs) {
     view.layout.dims = CUPEL_TRY(l.facts.item_dims(part));
     l.places.set(part, view);

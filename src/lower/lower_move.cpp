@@ -85,8 +85,9 @@ std::vector<int64_t> integers_of(const Graph& graph, ValueId v) {
   return values;
 }
 
-// Along each dimension of the item, what a Pad takes from its operand.
-Result<std::vector<std::vector<Piece>>> padded_dimensions(const Graph& graph, const Node& node, const Dims& dims) {
+// Along each dimension, what a Pad takes from its operand.
+Result<std::vector<std::vector<Piece>>> padded_dimensions(const GraphFacts& facts, const Node& node, const Dims& dims) {
+  const Graph& graph = facts.graph;
   const std::vector<int64_t> pads = integers_of(graph, node.inputs[1]);
   const bool has_axes = node.inputs.size() > 3 && node.inputs[3].valid();
   const std::vector<int64_t> axes = has_axes ? integers_of(graph, node.inputs[3]) : std::vector<int64_t>();
@@ -96,11 +97,11 @@ Result<std::vector<std::vector<Piece>>> padded_dimensions(const Graph& graph, co
   const size_t count = pads.size() / 2;
   for (size_t i = 0; i < count; ++i) {
     int64_t axis = has_axes ? axes[i] : static_cast<int64_t>(i);
-    if (axis < 0) axis += static_cast<int64_t>(dims.size()) + 1;
+    if (axis < 0) axis += static_cast<int64_t>(dims.size());
     const int64_t before = pads[i], after = pads[count + i];
     if (before == 0 && after == 0) continue;
-    if (axis == 0) return no_compiled_form("padding of the batch");
-    const auto d = static_cast<size_t>(axis) - 1;
+    if (facts.is_batch(node.inputs[0], axis)) return no_compiled_form("padding of the batch");
+    const auto d = static_cast<size_t>(axis);
     const int64_t crop = std::max<int64_t>(0, -before), kept = dims[d] - crop - std::max<int64_t>(0, -after);
     // Each repetition of the operand is a piece.
     if (mode == "wrap" && (std::max<int64_t>(0, before) + std::max<int64_t>(0, after)) / std::max<int64_t>(1, kept) >
@@ -143,7 +144,7 @@ Status fill_place(Lowering& l, const Node& node, const Placed& place) {
 Status lower_pad(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const Placed from = CUPEL_TRY(l.places.at(node.inputs[0]));
-  const auto along = CUPEL_TRY(padded_dimensions(l.graph, node, from.layout.dims));
+  const auto along = CUPEL_TRY(padded_dimensions(l.facts, node, from.layout.dims));
   const Placed place = CUPEL_TRY(l.places.fresh(node.outputs[0], false));
   if (attr_text(node.attributes, "mode", "constant") == "constant") CUPEL_TRY(fill_place(l, node, place));
   size_t total = 1;
@@ -159,12 +160,12 @@ Status lower_pad(Lowering& l, NodeId id) {
 
 namespace {
 
-// The dimension of the item that a Gather by constant indices looks along, in a value that has a place.
-Result<size_t> gathered_dim(const Graph& graph, const Node& node) {
+// The dimension that a Gather by constant indices looks along.
+Result<size_t> gathered_dim(const GraphFacts& facts, const Node& node) {
   int64_t axis = attr_int(node.attributes, "axis", 0);
-  if (axis < 0) axis += static_cast<int64_t>(graph.type(node.inputs[0]).shape.size());
-  if (axis == 0) return no_compiled_form("a Gather from the batch has no compiled form yet");
-  return static_cast<size_t>(axis) - 1;
+  if (axis < 0) axis += static_cast<int64_t>(facts.graph.type(node.inputs[0]).shape.size());
+  if (facts.is_batch(node.inputs[0], axis)) return no_compiled_form("a Gather from the batch has no compiled form");
+  return static_cast<size_t>(axis);
 }
 
 // Each line of the indices, which are counted from behind where they are negative, as runs.
@@ -187,14 +188,14 @@ std::vector<std::vector<Piece>> lines_of(const Tensor& indices, int64_t extent) 
 Status lower_element(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   Placed view{.layout = CUPEL_TRY(l.places.at(node.inputs[0])).layout};
-  const size_t dim = CUPEL_TRY(gathered_dim(l.graph, node));
+  const size_t dim = CUPEL_TRY(gathered_dim(l.facts, node));
   const int64_t index = (*l.graph.value(node.inputs[1]).contents)[0].factor, extent = view.layout.dims[dim],
                 at = index < 0 ? index + extent : index;
   if (at < 0 || at >= extent)
-    return bad_input("",
-                     fmt::format("index {} is outside dimension {} of {}", index, dim + 1,
-                                 to_text(l.graph.type(node.inputs[0]).shape)),
-                     "correct the model");
+    return bad_input(
+        "",
+        fmt::format("index {} is outside dimension {} of {}", index, dim, to_text(l.graph.type(node.inputs[0]).shape)),
+        "correct the model");
   view.layout.offset += at * view.layout.strides[dim];
   view.layout.dims.erase(view.layout.dims.begin() + static_cast<int64_t>(dim));
   view.layout.strides.erase(view.layout.strides.begin() + static_cast<int64_t>(dim));
@@ -206,7 +207,7 @@ Status lower_gather(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const Tensor& indices = *l.graph.value(node.inputs[1]).constant;
   const Placed from = CUPEL_TRY(l.places.at(node.inputs[0]));
-  const size_t dim = CUPEL_TRY(gathered_dim(l.graph, node)), rank = indices.dims().size();
+  const size_t dim = CUPEL_TRY(gathered_dim(l.facts, node)), rank = indices.dims().size();
   const auto lines = lines_of(indices, from.layout.dims[dim]);
   size_t total = 0;
   for (const auto& pieces : lines) total += pieces.size();

@@ -24,30 +24,33 @@ struct ReducedItem {
   std::optional<size_t> channels = {};
 };
 
-Result<std::vector<bool>> reduced_dimensions(const Graph& graph, const Node& node, size_t rank) {
+Result<std::vector<bool>> reduced_dimensions(const GraphFacts& facts, const Node& node, size_t rank) {
   std::vector<bool> reduced(rank, false);
   if (is_global_pool(node)) {
-    for (size_t d = 1; d < rank; ++d) reduced[d] = true;
+    for (size_t d = 2; d < rank; ++d) reduced[d] = true;
     return reduced;
   }
   const bool has_axes = node.inputs.size() > 1 && node.inputs[1].valid();
-  if (!has_axes || !graph.value(node.inputs[1]).contents || graph.value(node.inputs[1]).contents->empty())
-    return no_compiled_form("a reduction over all dimensions has no compiled form");
-  const auto value_rank = static_cast<int64_t>(graph.type(node.inputs[0]).shape.size());
-  for (const Dim& d : *graph.value(node.inputs[1]).contents) {
-    const int64_t axis = d.factor < 0 ? d.factor + value_rank : d.factor;
-    if (axis == 0) return no_compiled_form("a reduction over the batch");
-    reduced[static_cast<size_t>(axis) - 1] = true;
+  if (has_axes && !facts.graph.value(node.inputs[1]).contents)
+    return no_compiled_form("a reduction over axes computed at run time");
+  if (!has_axes || facts.graph.value(node.inputs[1]).contents->empty()) {
+    if (attr_int(node.attributes, "noop_with_empty_axes", 0) == 0) reduced.assign(rank, true);
+  } else {
+    for (const Dim& d : *facts.graph.value(node.inputs[1]).contents)
+      reduced[static_cast<size_t>(d.factor < 0 ? d.factor + static_cast<int64_t>(rank) : d.factor)] = true;
   }
+  if (rank > 0 && reduced[0] && facts.is_batched(node.inputs[0])) return no_compiled_form("a reduction over the batch");
   return reduced;
 }
 
 Result<ReducedItem> reduced_item(const GraphFacts& facts, const Node& node) {
   ReducedItem r{.in = CUPEL_TRY(facts.item_dims(node.inputs[0])), .out = CUPEL_TRY(facts.item_dims(node.outputs[0]))};
-  r.reduced = CUPEL_TRY(reduced_dimensions(facts.graph, node, r.in.size()));
+  r.reduced = CUPEL_TRY(reduced_dimensions(facts, node, r.in.size()));
   for (size_t d = 0; d < r.in.size(); ++d) {
     if (r.reduced[d]) {
       r.count *= r.in[d];
+    } else if (d == 0 && r.in[d] == 1) {
+      continue;  // not walked
     } else if (!r.channels || r.in[d] != 1 || r.in[*r.channels] == 1) {
       r.channels = d;
     }
@@ -106,7 +109,7 @@ WindowSpec reduction_window(const Steps& steps, const ReducedItem& r, const Valu
   for (size_t d = 0; d < r.in.size(); ++d) {
     if (r.reduced[d]) {
       spec.loops.push_back({.count = r.in[d], .stride = x.strides[d]});
-    } else if (d <= *r.channels) {  // dimensions behind the channels have extent 1
+    } else if (r.channels && d <= *r.channels && (d > 0 || r.in[d] != 1)) {  // those behind the channels have extent 1
       walk.space.push_back(r.in[d]);
       walk.item_dim.push_back(static_cast<int>(out_dim));
       spec.a.strides.push_back(x.strides[d]);

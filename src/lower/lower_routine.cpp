@@ -14,12 +14,7 @@ namespace {
 
 // Type and dimensions of a value for one batch item, in the graph's rank.
 Result<ops::RoutineTensor> item_tensor(const Lowering& l, ValueId v) {
-  const TensorType& type = l.graph.type(v);
-  ops::RoutineTensor t{stored_type(type.dtype), {}};
-  for (const Dim& d : type.shape) t.dims.push_back(d.factor);
-  if (!l.graph.value(v).constant && l.facts.batch.leads && l.facts.batch.size.is_constant() && !t.dims.empty())
-    t.dims[0] = 1;
-  return t;
+  return ops::RoutineTensor{stored_type(l.graph.type(v).dtype), CUPEL_TRY(l.facts.item_dims(v))};
 }
 
 // The operands of a call, each dense.
@@ -50,9 +45,6 @@ void add_constant(Lowering& l, CallSpec& spec, std::vector<int64_t>& buffers, co
   buffers.push_back(l.steps.add_constant(t));
 }
 
-// Whether every batch item is one of its own.
-bool has_items(const Lowering& l) { return l.facts.batch.leads && l.facts.batch.size != Dim(1); }
-
 }  // namespace
 
 Status lower_routine(Lowering& l, NodeId id) {
@@ -61,7 +53,7 @@ Status lower_routine(Lowering& l, NodeId id) {
   ops::RoutineTensors results;
   for (const ValueId v : node.outputs) results.emplace_back(CUPEL_TRY(item_tensor(l, v)));
   RoutineUse use = CUPEL_TRY(node.op->routine({node.attributes, operands.tensors, results, operands.constants}));
-  if (!use.keeps_items && has_items(l))
+  if (!use.keeps_items && l.facts.is_batched(node.outputs[0]))
     return no_compiled_form(
         fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
   operands.tensors.resize(std::min(operands.tensors.size(), static_cast<size_t>(use.data_operands)));
@@ -139,8 +131,6 @@ Status lower_enlarge(Lowering& l, NodeId id) {
   const ValueId result = node.outputs[0];
   const std::vector<int64_t> times = repetitions(l.graph, node);
   const Placed from = CUPEL_TRY(l.places.at(node.inputs[0])), place = CUPEL_TRY(l.places.fresh(result, false));
-  const bool image = l.facts.is_image(result) && place.layout.dims.size() == 3;
-  const size_t lead = times.size() - from.layout.dims.size();
   MapSpec spec;
   Access read = l.steps.first_element(from.layout);
   spec.out = l.steps.first_element(place.layout);
@@ -149,17 +139,12 @@ Status lower_enlarge(Lowering& l, NodeId id) {
     read.strides.push_back(read_stride);
     spec.out.strides.push_back(write_stride);
   };
-  std::vector<size_t> order = {0, 1, 2};
-  if (image)
-    order = {1, 2, 0};
-  else {
-    order.resize(from.layout.dims.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-  }
+  std::vector<size_t> order(times.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (l.facts.is_image(result)) order = {0, 2, 3, 1};
   for (const size_t d : order) {
-    const int64_t n = times[d + lead];
-    walk(from.layout.dims[d], from.layout.strides[d], n * place.layout.strides[d]);
-    if (n > 1) walk(n, 0, place.layout.strides[d]);
+    walk(from.layout.dims[d], from.layout.strides[d], times[d] * place.layout.strides[d]);
+    if (times[d] > 1) walk(times[d], 0, place.layout.strides[d]);
   }
   if (spec.space.empty()) walk(1, 0, 0);
   ExprBuilder b;

@@ -7,13 +7,13 @@
 namespace cupel {
 namespace {
 
-// unsupported unless the node works along the last of at least two dimensions, on numbers.
+// unsupported unless the node works along the last dimension, on numbers.
 Status expect_last_axis(const Graph& graph, const Node& node) {
   const TensorType& type = graph.type(node.inputs[0]);
   const auto rank = static_cast<int64_t>(type.shape.size());
   int64_t axis = attr_int(node.attributes, "axis", -1);
   if (axis < 0) axis += rank;
-  if (type.dtype == DType::f32 && axis == rank - 1 && rank >= 2) return {};
+  if (type.dtype == DType::f32 && axis == rank - 1) return {};
   return no_compiled_form(
       fmt::format("{} along axis {} of rank {} has no compiled form yet", node.op->name, axis, rank));
 }

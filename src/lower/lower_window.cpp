@@ -52,8 +52,9 @@ Status lower_depthwise(Lowering& l, NodeId id) {
   const Window window = window_of(l.graph, node);
   const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(l.facts.item_dims(node.outputs[0]));
-  const int64_t channels = out_dims[0], padded = round_up(channels, 16), taps = window.h.kernel * window.w.kernel;
+  const int64_t channels = out_dims[1], padded = round_up(channels, 16), taps = window.h.kernel * window.w.kernel;
   const Walk walk = image_walk(out_dims);
+  const size_t rank = walk.space.size();
   WindowSpec spec;
   spec.kind = WindowKind::dot;
   spec.a = window_access(l.steps, x, window, element_bytes(x.layout.dtype));
@@ -62,10 +63,11 @@ Status lower_depthwise(Lowering& l, NodeId id) {
   int64_t start_buffer = 0;
   if (!tx.quant) {
     const int64_t buffer = l.steps.add_constant(packed_numbers(*weights, channels, padded, taps));
-    spec.weights = {.dtype = DType::f32, .constant = true, .strides = {0, 0, 4}};
+    spec.weights = {.dtype = DType::f32, .constant = true, .strides = std::vector<int64_t>(rank, 0)};
+    spec.weights.strides.back() = 4;
     spec.weights_tap_stride = padded * 4;
     const std::vector<float> start = starts_of(bias, channels, padded);
-    spec.start = l.expressions.column_access(std::as_bytes(std::span(start)), DType::f32, 3, start_buffer);
+    spec.start = l.expressions.column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
     Scalar sum = draft.expr.accumulator(0, ScalarType::f32);
     if (!window.halo.empty()) sum = sum + 0.0f;
     return finish_window(l, id, std::move(spec), draft, sum, walk, {x.layout.buffer, buffer, start_buffer});
@@ -76,11 +78,12 @@ Status lower_depthwise(Lowering& l, NodeId id) {
   SumScaling scaling = sum_scaling(tx, tw, ty, bias, centered.sums);
   scaling.starts.resize(static_cast<size_t>(padded), 0);
   const int64_t buffer = l.steps.add_constant(packed_codes(centered.codes, padded));
-  spec.weights = {.dtype = DType::s8, .constant = true, .strides = {0, 0, 1}};
+  spec.weights = {.dtype = DType::s8, .constant = true, .strides = std::vector<int64_t>(rank, 0)};
+  spec.weights.strides.back() = 1;
   spec.weights_tap_stride = padded;
-  spec.start = l.expressions.column_access(std::as_bytes(std::span(scaling.starts)), DType::s32, 3, start_buffer);
-  Scalar value =
-      to_f32(draft.expr.accumulator(0, ScalarType::s32)) * l.expressions.column_constant(draft, scaling.multipliers, 3);
+  spec.start = l.expressions.column_access(std::as_bytes(std::span(scaling.starts)), DType::s32, rank, start_buffer);
+  Scalar value = to_f32(draft.expr.accumulator(0, ScalarType::s32)) *
+                 l.expressions.column_constant(draft, scaling.multipliers, rank);
   if (ty.quant) value = to_code_within(scaling.reach, value, ty.dtype, ty.quant->zero_point[0]);
   return finish_window(l, id, std::move(spec), draft, value, walk, {x.layout.buffer, buffer, start_buffer});
 }
@@ -133,9 +136,9 @@ Status lower_pool(Lowering& l, NodeId id) {
 
   // Divisors by position.
   constexpr int64_t kMostPositions = int64_t{1} << 26;
-  if (walk.space[0] > kMostPositions / walk.space[1])
+  if (window.h.out > kMostPositions / window.w.out)
     return no_compiled_form(fmt::format("an average at more than {} positions has no compiled form", kMostPositions));
-  std::vector<float> factors = average_counts(window, in_dims[1], in_dims[2], node.attributes);
+  std::vector<float> factors = average_counts(window, in_dims[2], in_dims[3], node.attributes);
   const bool varies = std::any_of(factors.begin(), factors.end(), [&](float n) { return n != factors[0]; });
   if (codes) {
     value = value - Scalar(static_cast<int32_t>(tx.quant->zero_point[0] * window.h.kernel * window.w.kernel));
@@ -145,8 +148,9 @@ Status lower_pool(Lowering& l, NodeId id) {
   }
   Scalar factor = factors[0];
   if (varies) {
-    factor = draft.add_operand({.dtype = DType::f32, .constant = true, .strides = {4 * walk.space[1], 4, 0}},
-                               l.steps.add_constant(std::as_bytes(std::span(factors))));
+    Access by_position{.dtype = DType::f32, .constant = true, .strides = {4 * window.w.out, 4, 0}};
+    by_position.strides.insert(by_position.strides.begin(), walk.space.size() - 3, 0);
+    factor = draft.add_operand(std::move(by_position), l.steps.add_constant(std::as_bytes(std::span(factors))));
   }
   value = codes ? to_code(to_f32(value) * factor, ty.dtype, ty.quant->zero_point[0]) : value / factor;
   return finish_window(l, id, std::move(spec), draft, value, walk, {x.layout.buffer});

@@ -17,8 +17,8 @@ struct Lowering {
       : graph(g),
         source(s),
         target(lower_target),
-        facts(g, std::move(batch)),
-        steps(g, s, std::move(model)),
+        facts(g, batch),
+        steps(g, s, std::move(batch), std::move(model)),
         places(facts, steps),
         expressions(facts, places, steps, lower_target),
         absorption(facts, places, expressions, options) {}

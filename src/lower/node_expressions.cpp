@@ -23,11 +23,13 @@ Status expect_byte_codes(const TensorType& t) {
   return no_compiled_form("codes of other than 8 bits");
 }
 
-// The dimension of an item along which codes have parameters; −1 for the batch.
-int axis_in_item(const OperandsOfNode& n, const TensorType& codes) {
-  const int64_t axis = codes.quant->axis;
-  return n.expressions.facts().item_dim(n.node.inputs[0],
-                                        axis < 0 ? axis + static_cast<int64_t>(codes.shape.size()) : axis);
+// Dimension `axis` of the node's operand among those of the walk, which are aligned from the last one; −1 for the
+// batch.
+int walked_dim(const OperandsOfNode& n, int64_t axis) {
+  const auto rank = static_cast<int64_t>(n.in().shape.size());
+  if (axis < 0) axis += rank;
+  if (n.expressions.facts().is_batch(n.node.inputs[0], axis)) return -1;
+  return static_cast<int>(axis + static_cast<int64_t>(n.walk.dims.size()) - rank);
 }
 
 // Numbers for each index of the axis of codes with parameters per axis (docs/quantization.md 1).
@@ -41,7 +43,7 @@ class AxisNumbers {
     const QuantParams& q = *codes_.quant;
     std::vector<float> values;
     for (size_t c = 0; c < q.scale.size(); ++c) values.push_back(static_cast<float>(number(c)));
-    return n_.expressions.dimension_constant(n_.draft, values, axis_in_item(n_, codes_), n_.walk);
+    return n_.expressions.dimension_constant(n_.draft, values, walked_dim(n_, codes_.quant->axis), n_.walk);
   }
   // Zero points are whole numbers of f32, so that rounding gives them as s32.
   Scalar zero_points() const {
@@ -54,7 +56,7 @@ class AxisNumbers {
 };
 
 Status expect_item_axis(const OperandsOfNode& n, const TensorType& codes) {
-  if (axis_in_item(n, codes) >= 0) return {};
+  if (n.walk.dims.empty() || walked_dim(n, codes.quant->axis) >= 0) return {};
   return no_compiled_form("codes with parameters for each batch item");
 }
 
@@ -247,7 +249,7 @@ Result<Scalar> express_batch_normalization(const OperandsOfNode& n) {
   }
   const Scalar x = n.operands[0];
   if (n.walk.dims.empty()) return fma(x, x, x);  // only asked whether there is an expression
-  const int channel = n.expressions.facts().item_dim(n.node.inputs[0], 1);
+  const int channel = walked_dim(n, 1);
   return fma(x, n.expressions.dimension_constant(n.draft, a, channel, n.walk),
              n.expressions.dimension_constant(n.draft, b, channel, n.walk));
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/op_table.h"
+#include "runtime/thread_pool.h"
 
 namespace cupel {
 namespace {
@@ -15,6 +16,16 @@ bool is_depthwise(const Graph& graph, const Node& node) {
 }
 bool is_grouped(const Graph&, const Node& node) { return attr_int(node.attributes, "group", 1) != 1; }
 bool has_computed_operand(const Graph& graph, const Node& node) { return !graph.value(node.inputs[1]).constant; }
+// Of a product: constant weights, with a constant bias for each column where there is one.
+bool has_constant_matrix(const Graph& graph, const Node& node) {
+  const auto& weights = graph.value(node.inputs[1]).constant;
+  if (!weights || weights->rank() != 2 || attr_int(node.attributes, "transA", 0) != 0) return false;
+  if (graph.value(node.inputs[0]).constant) return false;
+  if (node.inputs.size() < 3 || !node.inputs[2].valid()) return true;
+  const auto& bias = graph.value(node.inputs[2]).constant;
+  const Dim& columns = graph.type(node.outputs[0]).shape.back();
+  return bias && (bias->size() == 1 || (Dim(bias->size()) == columns && Dim(bias->dims().back()) == columns));
+}
 // Of a Gather: one number.
 bool has_one_index(const Graph& graph, const Node& node) {
   return graph.type(node.inputs[1]).shape.empty() && graph.value(node.inputs[1]).contents;
@@ -32,8 +43,8 @@ bool keeps_type(const Graph& graph, const Node& node) {
 }
 
 constexpr std::string_view kNotYet = "no kernel computes it";
-const std::vector<Way> kCall = {{.lower = lower_routine, .several_rows = true}};
-const std::vector<Way> kMap = {{.lower = lower_map, .several_rows = true}};
+const std::vector<Way> kCall = {{.lower = lower_routine}};
+const std::vector<Way> kMap = {{.lower = lower_map}};
 
 // In the order of op_table.def.
 const std::vector<OpLowering>& rows() {
@@ -43,10 +54,9 @@ const std::vector<OpLowering>& rows() {
                 {.lower = lower_grouped_conv, .applies = is_grouped},
                 {.lower = lower_conv}},
        .images = ImageRule::image},
-      {.op = &ops::kGemm, .ways = {{.lower = lower_gemm, .several_rows = true}}},
+      {.op = &ops::kGemm, .ways = {{.lower = lower_gemm, .applies = has_constant_matrix}, {.lower = lower_product}}},
       {.op = &ops::kMatMul,
-       .ways = {{.lower = lower_dynamic_matmul, .applies = has_computed_operand, .several_rows = true},
-                {.lower = lower_matmul, .several_rows = true}},
+       .ways = {{.lower = lower_matmul, .applies = has_constant_matrix}, {.lower = lower_product}},
        .images = ImageRule::none},
 
       {.op = &ops::kQuantizeLinear},
@@ -55,8 +65,7 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kDequantize, .ways = kMap, .expression = express_dequantize},
       {.op = &ops::kRequantize, .ways = kMap, .expression = express_requantize},
       {.op = &ops::kAsCodes,
-       .ways = {{.lower = lower_identity, .applies = keeps_type, .several_rows = true},
-                {.lower = lower_map, .several_rows = true}},
+       .ways = {{.lower = lower_identity, .applies = keeps_type}, {.lower = lower_map}},
        .expression = express_as_codes},
 
       {.op = &ops::kAdd, .ways = kMap, .expression = express_add},
@@ -90,23 +99,21 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kReduceMax, .ways = {{.lower = lower_reduce}}},
       {.op = &ops::kReduceMin, .ways = {{.lower = lower_reduce}}},
       {.op = &ops::kArgMax, .ways = {{.lower = lower_arg_max}}},
-      {.op = &ops::kSoftmax, .ways = {{.lower = lower_softmax, .several_rows = true}}, .images = ImageRule::none},
-      {.op = &ops::kLogSoftmax, .ways = {{.lower = lower_softmax, .several_rows = true}}, .images = ImageRule::none},
-      {.op = &ops::kLayerNormalization,
-       .ways = {{.lower = lower_layer_normalization, .several_rows = true}},
-       .images = ImageRule::none},
+      {.op = &ops::kSoftmax, .ways = {{.lower = lower_softmax}}, .images = ImageRule::none},
+      {.op = &ops::kLogSoftmax, .ways = {{.lower = lower_softmax}}, .images = ImageRule::none},
+      {.op = &ops::kLayerNormalization, .ways = {{.lower = lower_layer_normalization}}, .images = ImageRule::none},
       {.op = &ops::kBatchNormalization, .ways = kMap, .expression = express_batch_normalization},
 
-      {.op = &ops::kReshape, .ways = {{.lower = lower_reshape, .several_rows = true}}, .images = ImageRule::none},
-      {.op = &ops::kFlatten, .ways = {{.lower = lower_reshape, .several_rows = true}}, .images = ImageRule::none},
-      {.op = &ops::kSqueeze, .ways = {{.lower = lower_reshape, .several_rows = true}}, .images = ImageRule::none},
-      {.op = &ops::kUnsqueeze, .ways = {{.lower = lower_reshape, .several_rows = true}}, .images = ImageRule::none},
+      {.op = &ops::kReshape, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},
+      {.op = &ops::kFlatten, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},
+      {.op = &ops::kSqueeze, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},
+      {.op = &ops::kUnsqueeze, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},
       {.op = &ops::kTranspose, .ways = {{.lower = lower_transpose}}, .images = ImageRule::none},
       {.op = &ops::kSlice, .ways = {{.lower = lower_slice}}},
       {.op = &ops::kSplit, .ways = {{.lower = lower_split}}},
       {.op = &ops::kConcat, .ways = {{.lower = lower_concat}}},
       {.op = &ops::kGather,
-       .ways = {{.lower = lower_gather_call, .applies = has_computed_operand, .several_rows = true},
+       .ways = {{.lower = lower_gather_call, .applies = has_computed_operand},
                 {.lower = lower_element, .applies = has_one_index},
                 {.lower = lower_gather}}},
       {.op = &ops::kPad, .ways = {{.lower = lower_pad}}},
@@ -116,13 +123,9 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kResize, .ways = kCall, .images = ImageRule::none},
       {.op = &ops::kResizeNearest, .ways = {{.lower = lower_enlarge, .applies = repeats_elements}, kCall[0]}},
 
-      {.op = &ops::kIdentity,
-       .ways = {{.lower = lower_identity, .several_rows = true}},
-       .expression = express_identity},
+      {.op = &ops::kIdentity, .ways = {{.lower = lower_identity}}, .expression = express_identity},
       {.op = &ops::kDropout},
-      {.op = &ops::kCast,
-       .ways = {{.lower = lower_map, .applies = converts_reals, .several_rows = true}},
-       .expression = express_cast},
+      {.op = &ops::kCast, .ways = {{.lower = lower_map, .applies = converts_reals}}, .expression = express_cast},
       {.op = &ops::kConstant},
       {.op = &ops::kConstantOfShape},
       {.op = &ops::kRange},
@@ -142,17 +145,71 @@ const OpLowering& lowering_of(const OpDef& op) {
 
 std::unexpected<Error> no_compiled_form(std::string cause) { return not_compiled("", std::move(cause)); }
 
+namespace {
+
+bool is_empty(const GraphFacts& facts, ValueId v) {
+  const auto dims = facts.item_dims(v);
+  return dims && element_count(*dims) == 0;
+}
+
+// Results without elements lie anywhere.
+Status place_nothing(Lowering& l, const Node& node) {
+  for (ValueId v : node.outputs) {
+    const Dims dims = CUPEL_TRY(l.facts.item_dims(v));
+    const DType type = stored_type(l.graph.type(v).dtype);
+    Placed place{.layout = {.dtype = type, .dims = dims, .strides = dense_strides(dims, element_bytes(type))}};
+    place.layout.buffer = l.steps.add_buffer(l.graph.value(v).name, BufferPlace::arena, 64);
+    l.places.set(v, std::move(place));
+  }
+  return {};
+}
+
+// The results of a node whose operands are constants or have no elements are known: constants too.
+Status place_known(Lowering& l, const Node& node) {
+  std::vector<Tensor> nothing;
+  nothing.reserve(node.inputs.size());
+  std::vector<const Tensor*> inputs;
+  std::vector<TensorType> types(node.inputs.size()), result_types;
+  std::vector<const TensorType*> input_types;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const ValueId v = node.inputs[i];
+    inputs.push_back(nullptr);
+    input_types.push_back(nullptr);
+    if (!v.valid()) continue;
+    types[i] = l.graph.type(v);
+    types[i].shape = to_shape(CUPEL_TRY(l.facts.item_dims(v)));
+    input_types[i] = &types[i];
+    const auto& constant = l.graph.value(v).constant;
+    if (!constant) nothing.emplace_back(types[i].dtype, static_dims(types[i].shape));
+    inputs[i] = constant ? &*constant : &nothing.back();
+  }
+  std::vector<Tensor> results;
+  for (ValueId v : node.outputs) {
+    result_types.push_back(l.graph.type(v));
+    result_types.back().shape = to_shape(CUPEL_TRY(l.facts.item_dims(v)));
+    results.emplace_back(result_types.back().dtype, static_dims(result_types.back().shape));
+  }
+  ThreadPool one(1);
+  CUPEL_TRY(node.op->reference({node, node.attributes, inputs, input_types, result_types, results, one}));
+  for (size_t i = 0; i < node.outputs.size(); ++i) l.places.set_constant(node.outputs[i], results[i]);
+  return {};
+}
+
+}  // namespace
+
 Status lower_node(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   l.facts.taken[static_cast<size_t>(id.index)] = true;
+  if (std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return is_empty(l.facts, v); }))
+    return place_nothing(l, node);
+  if (node.op->reference && std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
+        return !v.valid() || l.graph.value(v).constant || is_empty(l.facts, v);
+      }))
+    return place_known(l, node);
   const auto& ways = lowering_of(*node.op).ways;
   const auto way =
       std::find_if(ways.begin(), ways.end(), [&](const Way& w) { return !w.applies || w.applies(l.graph, node); });
   if (way == ways.end()) return no_compiled_form(fmt::format("{} has no compiled form yet", node.op->name));
-  const auto rows_of = [&](ValueId v) { return v.valid() && l.facts.has_rows(v); };
-  if (!way->several_rows && (std::any_of(node.inputs.begin(), node.inputs.end(), rows_of) ||
-                             std::any_of(node.outputs.begin(), node.outputs.end(), rows_of)))
-    return no_compiled_form("on several rows of each batch item it has no compiled form yet");
   return way->lower(l, id);
 }
 

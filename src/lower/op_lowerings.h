@@ -37,8 +37,6 @@ enum class ImageRule {
 struct Way {
   Status (*lower)(Lowering&, NodeId) = nullptr;
   bool (*applies)(const Graph&, const Node&) = nullptr;
-  // It knows its operands by the dimensions of an item alone, so that f·batch leading rows are f rows of each item.
-  bool several_rows = false;
 };
 
 struct OpLowering {
@@ -62,7 +60,7 @@ Status lower_depthwise(Lowering& l, NodeId id);
 Status lower_grouped_conv(Lowering& l, NodeId id);
 Status lower_gemm(Lowering& l, NodeId id);
 Status lower_matmul(Lowering& l, NodeId id);
-Status lower_dynamic_matmul(Lowering& l, NodeId id);
+Status lower_product(Lowering& l, NodeId id);  // of any operands
 Status lower_pool(Lowering& l, NodeId id);
 Status lower_reduce(Lowering& l, NodeId id);
 Status lower_arg_max(Lowering& l, NodeId id);

@@ -20,25 +20,49 @@ std::set<std::string> GraphFacts::origins_of_users(ValueId v) const {
 
 bool GraphFacts::same_items(ValueId a, ValueId b) const {
   const auto x = item_dims(a), y = item_dims(b);
-  return x && y && *x == *y;
+  return x && y &&
+         std::equal(x->begin() + static_cast<int64_t>(first_walked(*x)), x->end(),
+                    y->begin() + static_cast<int64_t>(first_walked(*y)), y->end());
 }
 
 Walk image_walk(const Dims& dims) {
-  return {.space = {dims[1], dims[2], dims[0]}, .item_dim = {1, 2, 0}, .dims = dims};
-}
-
-Walk plain_walk(const Dims& dims) {
-  if (dims.empty()) return {.space = {1}, .item_dim = {-1}, .dims = dims};
-  Walk walk{.space = dims, .dims = dims};
-  for (size_t d = 0; d < dims.size(); ++d) walk.item_dim.push_back(static_cast<int>(d));
+  Walk walk{.space = {dims[2], dims[3], dims[1]}, .item_dim = {2, 3, 1}, .dims = dims};
+  if (dims[0] == 1) return walk;
+  walk.space.insert(walk.space.begin(), dims[0]);
+  walk.item_dim.insert(walk.item_dim.begin(), 0);
   return walk;
 }
 
-Result<Placed> Places::at(ValueId value) const {
-  const auto found = places_.find(value);
-  if (found == places_.end())
+Walk plain_walk(const Dims& dims) {
+  Walk walk{.dims = dims};
+  for (size_t d = first_walked(dims); d < dims.size(); ++d) {
+    walk.space.push_back(dims[d]);
+    walk.item_dim.push_back(static_cast<int>(d));
+  }
+  if (walk.space.empty()) {
+    walk.space = {1};
+    walk.item_dim = {-1};
+  }
+  return walk;
+}
+
+Result<Placed> Places::at(ValueId value) {
+  if (const auto found = places_.find(value); found != places_.end()) return found->second;
+  if (const auto found = constant_places_.find(value); found != constant_places_.end()) return found->second;
+  const auto& constant = graph_.value(value).constant;
+  if (!constant) return internal_error("value " + printable(graph_.value(value).name), "it is read before it is made");
+  if (dtype_bits(constant->dtype()) < 8 ||
+      (facts_.batch.leads && facts_.batch.size.is_constant() && facts_.batch.size != Dim(1)))
     return not_compiled("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here");
-  return found->second;
+  return constant_places_.emplace(value, constant_place(*constant)).first->second;
+}
+
+Placed Places::constant_place(const Tensor& tensor) {
+  const DType type = stored_type(tensor.dtype());
+  return {.layout = {.buffer = steps_.add_constant(tensor),
+                     .dtype = type,
+                     .dims = tensor.dims(),
+                     .strides = dense_strides(tensor.dims(), element_bytes(type))}};
 }
 
 Halo Places::halo_for(ValueId value, HaloFill fill) const {
@@ -74,7 +98,7 @@ Result<PlannedPlace> Places::planned(ValueId value, bool whole_blocks) const {
       place.halo = halo_for(value, HaloFill::least);
       if (!place.halo.empty()) place.fill = HaloFill::least;
     }
-    const int64_t pixel = whole_blocks || dims[0] > 4 ? round_up(dims[0], 16) : dims[0];
+    const int64_t pixel = whole_blocks || dims[1] > 4 ? round_up(dims[1], 16) : dims[1];
     if (!fits_as_image(type.dtype, dims, pixel, place.halo)) return too_large_padded(value);
     shape = image_shape(type.dtype, dims, pixel, place.halo);
   } else {
@@ -96,13 +120,13 @@ void Places::fill_halo(ValueId value, const Placed& place) {
   if (place.halo.empty()) return;
   const TensorType& type = graph_.type(value);
   const ValueLayout& l = place.layout;
-  const int64_t elem = element_bytes(l.dtype), row = l.strides[1], pixel = l.strides[2], channels = pixel / elem;
-  const int64_t rows = l.dims[1], columns = l.dims[2], width = columns + place.halo.left + place.halo.right;
+  const int64_t elem = element_bytes(l.dtype), row = l.strides[2], pixel = l.strides[3], channels = pixel / elem;
+  const int64_t rows = l.dims[2], columns = l.dims[3], width = columns + place.halo.left + place.halo.right;
   const int64_t corner = l.offset - place.halo.top * row - place.halo.left * pixel;
   const auto fill = [&](int64_t offset, int64_t h, int64_t w) {
     if (h == 0 || w == 0) return;
     MapSpec spec;
-    spec.space = {h, w, channels};
+    spec.space = {l.dims[0], h, w, channels};
     ExprBuilder b;
     if (l.dtype == DType::f32) {
       spec.value = b.finish(place.fill == HaloFill::least ? -std::numeric_limits<float>::infinity() : 0.0f);
@@ -112,7 +136,7 @@ void Places::fill_halo(ValueId value, const Placed& place) {
     }
     spec.out = steps_.first_element(l);
     spec.out.offset = offset;
-    spec.out.strides = {row, pixel, elem};
+    spec.out.strides = {l.strides[0], row, pixel, elem};
     steps_.add_unnamed({spec, MapSchedule{}}, {l.buffer}, facts_.origins_of_users(value));
   };
   fill(corner, place.halo.top, width);
@@ -134,7 +158,7 @@ Placed Places::copied(ValueId value, const Placed& from, const BufferShape& shap
   // Images are walked pixel by pixel, channels innermost, as they lie.
   std::vector<size_t> order(from.layout.dims.size());
   for (size_t d = 0; d < order.size(); ++d) order[d] = d;
-  if (facts_.is_image(value) && order.size() == 3) order = {1, 2, 0};
+  if (facts_.is_image(value) && order.size() == 4) order = {0, 2, 3, 1};
   Access read = steps_.first_element(from.layout);
   spec.out = steps_.first_element(place.layout);
   for (size_t d : order) {
@@ -158,18 +182,19 @@ Placed Places::copied(ValueId value, const Placed& from, const BufferShape& shap
 Result<Placed> Places::image(ValueId value, const Halo& halo, HaloFill fill) {
   const Placed have = CUPEL_TRY(at(value));
   const int64_t elem = element_bytes(have.layout.dtype);
-  const bool fits = have.layout.dims.size() == 3 && have.layout.strides[0] == elem && have.halo.top >= halo.top &&
+  const bool fits = have.layout.dims.size() == 4 && have.layout.strides[1] == elem && have.halo.top >= halo.top &&
                     have.halo.left >= halo.left && have.halo.bottom >= halo.bottom && have.halo.right >= halo.right &&
                     (halo.empty() || have.fill == fill);
   // Few channels lie without gaps; more of them in whole blocks.
   if (fits && has_room(have)) return have;
-  const int64_t channels = have.layout.dims[0], blocked = channels <= 4 ? channels : round_up(channels, 16);
+  const int64_t channels = have.layout.dims[1], blocked = channels <= 4 ? channels : round_up(channels, 16);
   if (!fits_as_image(have.layout.dtype, have.layout.dims, blocked, halo)) return too_large_padded(value);
   return copied(value, have, image_shape(have.layout.dtype, have.layout.dims, blocked, halo), halo, fill);
 }
 
-Result<Placed> Places::row(ValueId value) {
-  const Placed have = CUPEL_TRY(at(value));
+Result<Placed> Places::row(ValueId value) { return row(value, CUPEL_TRY(at(value))); }
+
+Placed Places::row(ValueId value, const Placed& have) {
   const ValueLayout& l = have.layout;
   const bool contiguous = l.dims.back() == 1 || l.strides.back() == element_bytes(l.dtype);
   const bool enough = has_room(have) || element_bytes(l.dtype) == 4 || l.dims.back() % 4 == 0;
@@ -177,16 +202,20 @@ Result<Placed> Places::row(ValueId value) {
   return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
 }
 
+Placed Places::dense_copy(ValueId value, const Placed& from) {
+  const int64_t elem = element_bytes(from.layout.dtype);
+  const BufferShape dense{.item_bytes = round_up(element_count(from.layout.dims) * elem, 64),
+                          .strides = dense_strides(from.layout.dims, elem)};
+  return copied(value, from, dense, {}, HaloFill::zero);
+}
+
 Result<Placed> Places::dense(ValueId value) {
   const Placed have = CUPEL_TRY(at(value));
   const ValueLayout& l = have.layout;
-  const int64_t elem = element_bytes(l.dtype);
-  const BufferShape dense{.item_bytes = round_up(element_count(l.dims) * elem, 64),
-                          .strides = dense_strides(l.dims, elem)};
+  const std::vector<int64_t> strides = dense_strides(l.dims, element_bytes(l.dtype));
   bool is_dense = true;
-  for (size_t d = 0; d < l.dims.size(); ++d)
-    is_dense = is_dense && (l.dims[d] == 1 || l.strides[d] == dense.strides[d]);
-  return is_dense ? have : copied(value, have, dense, {}, HaloFill::zero);
+  for (size_t d = 0; d < l.dims.size(); ++d) is_dense = is_dense && (l.dims[d] == 1 || l.strides[d] == strides[d]);
+  return is_dense ? have : dense_copy(value, have);
 }
 
 Result<Placed> Places::operand(ValueId value, const Walk& walk) {
@@ -197,12 +226,7 @@ Result<Placed> Places::operand(ValueId value, const Walk& walk) {
   if (!walk.whole_blocks || walk.item_dim.back() < 0 || d < 0 || l.dims[static_cast<size_t>(d)] == 1) return have;
   const int64_t extent = l.dims[static_cast<size_t>(d)];
   if (l.strides[static_cast<size_t>(d)] == element_bytes(l.dtype) && (has_room(have) || extent % 16 == 0)) return have;
-  if (d + 1 == static_cast<int64_t>(l.dims.size()))
-    return copied(value, have, matrix_shape(l.dtype, l.dims), {}, HaloFill::zero);
-  if (d == 0 && l.dims.size() == 3)
-    return copied(value, have, image_shape(l.dtype, l.dims, round_up(extent, 16), {}), {}, HaloFill::zero);
-  return not_compiled("value " + printable(graph_.value(value).name),
-                      "an operand that lies so has no compiled form here");
+  return copied(value, have, shape_along(l.dtype, l.dims, static_cast<size_t>(d)), {}, HaloFill::zero);
 }
 
 Result<Placed> Places::shifted(ValueId value, const Placed& from) {
@@ -232,7 +256,7 @@ Access Places::access(const Placed& place, const Walk& walk) const {
 }
 
 Walk Places::walk_of(ValueId value, const Dims& dims) const {
-  return facts_.is_image(value) && dims.size() == 3 ? image_walk(dims) : plain_walk(dims);
+  return facts_.is_image(value) && dims.size() == 4 ? image_walk(dims) : plain_walk(dims);
 }
 
 }  // namespace cupel

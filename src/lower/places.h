@@ -11,22 +11,18 @@ namespace cupel {
 // What every part of a lowering knows of the graph.
 struct GraphFacts {
   GraphFacts(const Graph& g, Batch b)
-      : graph(g),
-        batch(std::move(b)),
-        users(g.users()),
-        images(image_values(g, batch)),
-        taken(g.nodes().size(), false) {}
+      : graph(g), batch(std::move(b)), users(g.users()), images(image_values(g)), taken(g.nodes().size(), false) {}
 
   const std::vector<NodeId>& users_of(ValueId v) const { return users[static_cast<size_t>(v.index)]; }
   bool is_image(ValueId v) const { return images[static_cast<size_t>(v.index)]; }
   bool is_taken(NodeId id) const { return taken[static_cast<size_t>(id.index)]; }
   Result<Dims> item_dims(ValueId v) const { return cupel::item_dims(graph, batch, v); }
-  bool has_rows(ValueId v) const { return cupel::has_rows(batch, graph.type(v)); }
-  // Dimension `axis` of the value among those of its item; −1 for the batch.
-  int item_dim(ValueId v, int64_t axis) const { return static_cast<int>(axis) - (has_rows(v) ? 0 : 1); }
+  bool is_batched(ValueId v) const { return cupel::is_batched(graph, batch, v); }
+  // Whether that dimension holds the items of a batch, so that no item has all of it.
+  bool is_batch(ValueId v, int64_t axis) const { return axis == 0 && is_batched(v); }
   // Sorted names of what reads the value.
   std::set<std::string> origins_of_users(ValueId v) const;
-  // Whether items of both values have the same dimensions.
+  // Whether items of both values have the same dimensions, but for a leading one of 1.
   bool same_items(ValueId a, ValueId b) const;
 
   const Graph& graph;
@@ -44,9 +40,9 @@ struct Walk {
   Dims dims = {};
   bool whole_blocks = false;  // of 16 along the last dimension, whose operands have room for them
 };
-// Space {h, w, channels} of an item [C,H,W].
+// Space {N, h, w, channels} of images [N,C,H,W]; without N where that is 1.
 Walk image_walk(const Dims& dims);
-// Dimensions as they are.
+// Dimensions as they are, without a leading one of 1.
 Walk plain_walk(const Dims& dims);
 
 // Of a fresh place, before it has a buffer.
@@ -55,8 +51,8 @@ struct PlannedPlace {
   int64_t item_bytes = 0;
 };
 
-// Dimension of the item along which a Concat joins; −1 for the batch.
-int64_t joined_dim(const Graph& graph, const Node& concat);
+// Dimension along which a Concat joins.
+size_t joined_dim(const Graph& graph, const Node& concat);
 // Whether values of these types have the same codes for the same numbers, or none.
 inline bool same_codes(const TensorType& a, const TensorType& b) { return a.dtype == b.dtype && a.quant == b.quant; }
 
@@ -65,9 +61,11 @@ class Places {
   Places(const GraphFacts& facts, Steps& steps) : facts_(facts), graph_(facts.graph), steps_(steps) {}
 
   bool has(ValueId value) const { return places_.contains(value); }
-  // unsupported for a constant.
-  Result<Placed> at(ValueId value) const;
+  // Where the value lies; a constant among the constants of the program.
+  Result<Placed> at(ValueId value);
   void set(ValueId value, Placed place) { places_[value] = std::move(place); }
+  // The value is known: among the constants of the program.
+  void set_constant(ValueId value, const Tensor& tensor) { places_[value] = constant_place(tensor); }
 
   // A fresh place for a graph value; whole_blocks: its kernel writes the last dimension of its space in blocks of 16.
   // Fills its halo by steps of its own.
@@ -88,8 +86,11 @@ class Places {
   // `value` with contiguous elements along its last dimension, copied when it does not lie so, or has no room for the
   // up to 3 bytes that a contraction of codes reads behind a row.
   Result<Placed> row(ValueId value);
+  // The same for a view `have` of it.
+  Placed row(ValueId value, const Placed& have);
   // `value` row-major without gaps, copied when it does not lie so.
   Result<Placed> dense(ValueId value);
+  Placed dense_copy(ValueId value, const Placed& from);
   // `value` as an operand of a kernel that walks so: copied when its elements along the walk's last dimension are not
   // contiguous where it computes whole blocks, or have no room for them.
   Result<Placed> operand(ValueId value, const Walk& walk);
@@ -109,17 +110,19 @@ class Places {
     size_t operand;
   };
   std::optional<Home> home_of(ValueId value, bool whole_blocks) const;
+  Placed constant_place(const Tensor& tensor);
   // The halo that the windows reading `value` need with that fill.
   Halo halo_for(ValueId value, HaloFill fill) const;
   void fill_halo(ValueId value, const Placed& place);
   std::unexpected<Error> too_large_padded(ValueId value) const;
-  // Whether bytes behind the elements of `place` may be read. The caller's own memory has none.
-  bool has_room(const Placed& place) const { return steps_.buffer(place.layout.buffer).place != BufferPlace::input; }
+  // Whether bytes behind the elements of `place` may be read: neither in the caller's own memory nor among constants.
+  bool has_room(const Placed& place) const { return steps_.buffer(place.layout.buffer).place == BufferPlace::arena; }
 
   const GraphFacts& facts_;
   const Graph& graph_;
   Steps& steps_;
   std::map<ValueId, Placed> places_;
+  std::map<ValueId, Placed> constant_places_;
   std::map<ValueId, Placed> concat_places_;  // results of Concats of which some operand lies in its slice
 };
 

@@ -6,10 +6,10 @@
 
 namespace cupel {
 
-int64_t joined_dim(const Graph& graph, const Node& concat) {
+size_t joined_dim(const Graph& graph, const Node& concat) {
   int64_t axis = attr_int(concat.attributes, "axis", 0);
   if (axis < 0) axis += static_cast<int64_t>(graph.type(concat.outputs[0]).shape.size());
-  return axis - 1;
+  return static_cast<size_t>(axis);
 }
 
 std::optional<Places::Home> Places::home_of(ValueId value, bool whole_blocks) const {
@@ -39,19 +39,19 @@ std::optional<Places::Home> Places::home_of(ValueId value, bool whole_blocks) co
   if (!alone && (!halo_for(value, HaloFill::zero).empty() || !halo_for(value, HaloFill::least).empty()))
     return std::nullopt;
   const bool image = facts_.is_image(value);
-  const int64_t dim = joined_dim(graph_, concat);
-  if (dim < 0 || image != facts_.is_image(concat.outputs[0])) return std::nullopt;
+  const size_t dim = joined_dim(graph_, concat);
+  if (facts_.is_batch(concat.outputs[0], static_cast<int64_t>(dim)) || image != facts_.is_image(concat.outputs[0]))
+    return std::nullopt;
   const auto operand =
       static_cast<size_t>(std::find(concat.inputs.begin(), concat.inputs.end(), value) - concat.inputs.begin());
   // Blocks of 16 may end behind the slice only where nothing else lies.
   const Shape& shape = type.shape;
-  const bool contiguous = image ? dim == 0 : dim + 2 == static_cast<int64_t>(shape.size());
-  const int64_t extent = shape[static_cast<size_t>(dim) + 1].factor;
+  const bool contiguous = image ? dim == 1 : dim + 1 == shape.size();
+  const int64_t extent = shape[dim].factor;
   if (whole_blocks && contiguous && extent % 16 != 0) {
     int64_t before = 0;
-    for (size_t i = 0; i < operand; ++i)
-      before += graph_.type(concat.inputs[i]).shape[static_cast<size_t>(dim) + 1].factor;
-    const int64_t room = round_up(joined.shape[static_cast<size_t>(dim) + 1].factor, 16);
+    for (size_t i = 0; i < operand; ++i) before += graph_.type(concat.inputs[i]).shape[dim].factor;
+    const int64_t room = round_up(joined.shape[dim].factor, 16);
     if (operand + 1 != concat.inputs.size() || before + round_up(extent, 16) > room) return std::nullopt;
   }
   return Home{*home, operand};
@@ -77,9 +77,9 @@ Result<Placed> Places::concat_slice(NodeId id, size_t operand) {
     found = concat_places_.emplace(result, std::move(whole)).first;
   }
   Placed slice = found->second;
-  const auto dim = static_cast<size_t>(joined_dim(graph_, concat));
+  const size_t dim = joined_dim(graph_, concat);
   for (size_t i = 0; i < operand; ++i)
-    slice.layout.offset += graph_.type(concat.inputs[i]).shape[dim + 1].factor * slice.layout.strides[dim];
+    slice.layout.offset += graph_.type(concat.inputs[i]).shape[dim].factor * slice.layout.strides[dim];
   slice.layout.dims = CUPEL_TRY(facts_.item_dims(concat.inputs[operand]));
   slice.halo = {};
   return slice;
@@ -102,15 +102,9 @@ Result<Placed> Places::for_channels(ValueId value, int dim) {
   const auto channels = static_cast<size_t>(dim);
   if (dim < 0 || dims[channels] == 1 || place.layout.strides[channels] == elem) return for_result(value, true);
   // Dimensions behind the channels have extent 1.
-  place = {.layout = {.dtype = place.layout.dtype, .dims = dims, .strides = std::vector<int64_t>(dims.size(), 0)}};
-  int64_t stride = round_up(dims[channels], 16) * elem;
-  place.layout.strides[channels] = elem;
-  for (size_t d = dims.size(); d-- > 0;) {
-    if (d == channels) continue;
-    place.layout.strides[d] = stride;
-    stride *= dims[d];
-  }
-  place.layout.buffer = steps_.add_buffer(graph_.value(value).name, BufferPlace::arena, round_up(stride, 64));
+  BufferShape shape = shape_along(place.layout.dtype, dims, channels);
+  place = {.layout = {.dtype = place.layout.dtype, .dims = dims, .strides = std::move(shape.strides)}};
+  place.layout.buffer = steps_.add_buffer(graph_.value(value).name, BufferPlace::arena, shape.item_bytes);
   return place;
 }
 

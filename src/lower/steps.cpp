@@ -6,7 +6,8 @@
 
 namespace cupel {
 
-Steps::Steps(const Graph& graph, const Graph& source, std::string model) : graph_(graph), source_(source) {
+Steps::Steps(const Graph& graph, const Graph& source, Batch batch, std::string model)
+    : graph_(graph), source_(source), batch_(std::move(batch)) {
   program_.model = std::move(model);
 }
 
@@ -44,23 +45,54 @@ int64_t Steps::add_output(Port port, int64_t item_bytes) {
   return buffer;
 }
 
-bool Steps::is_tapped(ValueId value) const {
-  const auto found = source_.find_value(graph_.value(value).name);
-  return found && source_.type(*found).shape == graph_.type(value).shape;
+Access Steps::first_element(const ValueLayout& layout) const {
+  const Buffer& b = buffer(layout.buffer);
+  Access access{.dtype = layout.dtype, .offset = layout.offset, .item_stride = b.item_bytes};
+  access.constant = b.place == BufferPlace::constant;
+  if (access.constant || stands_still(program_, b)) access.item_stride = 0;
+  return access;
 }
+
+std::optional<ValueLayout> Steps::tapped(ValueId value, const ValueLayout& layout) const {
+  const auto found = source_.find_value(graph_.value(value).name);
+  if (!found || source_.type(*found).shape != graph_.type(value).shape) return std::nullopt;
+  if (batch_.leads && !is_batched(graph_, batch_, value)) return std::nullopt;
+  ValueLayout tap = layout;
+  if (first_walked(tap.dims) > 0) {
+    tap.dims.erase(tap.dims.begin());
+    tap.strides.erase(tap.strides.begin());
+  }
+  if (static_cast<int64_t>(tap.dims.size()) == kMaxRank) return std::nullopt;  // with the items it has one more
+  return tap;
+}
+
+namespace {
+
+// Elements that are only copied, as two of half their width where a kernel knows no such element.
+void copy_by_halves(MapSpec& map) {
+  if (map.operands.size() != 1 || map.operands[0].dtype != map.out.dtype) return;
+  const int bits = dtype_bits(map.out.dtype);
+  if (map.out.dtype == DType::u32) map.operands[0].dtype = map.out.dtype = DType::s32;
+  if (bits != 64 && (bits != 16 || map.out.dtype == DType::f16)) return;
+  map.space.push_back(2);
+  for (Access* a : {&map.operands[0], &map.out}) {
+    a->dtype = bits == 64 ? DType::s32 : DType::u8;
+    a->strides.push_back(bits / 16);
+  }
+}
+
+bool walks_nothing(const KernelSpec& spec) {
+  return std::visit([](const auto& s) { return element_count(s.space) == 0; }, spec);
+}
+
+}  // namespace
 
 void Steps::add(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
                 std::optional<ValueId> result, const Placed* place) {
+  if (walks_nothing(kernel.spec)) return;
   Step step;
   if (auto* map = std::get_if<MapSpec>(&kernel.spec)) {
-    // Elements of 8 bytes are only copied: as two of 4.
-    if (dtype_bits(map->out.dtype) == 64 && map->operands.size() == 1 && map->operands[0].dtype == map->out.dtype) {
-      map->space.push_back(2);
-      for (Access* a : {&map->operands[0], &map->out}) {
-        a->dtype = DType::s32;
-        a->strides.push_back(4);
-      }
-    }
+    copy_by_halves(*map);
     *map = in_written_order(std::move(*map));
     kernel.schedule = start_schedule(*map);
   }
@@ -68,10 +100,12 @@ void Steps::add(Kernel kernel, std::vector<int64_t> buffers, const std::set<std:
   step.kernel = std::move(kernel);
   step.buffers = std::move(buffers);
   step.origins.assign(origins.begin(), origins.end());
-  if (result && !place->requantized && is_tapped(*result)) {
-    step.result = place->layout;
-    step.value_name = graph_.value(*result).name;
-    step.type = graph_.type(*result);
+  if (result && !place->requantized) {
+    step.result = tapped(*result, place->layout);
+    if (step.result) {
+      step.value_name = graph_.value(*result).name;
+      step.type = graph_.type(*result);
+    }
   }
   program_.steps.push_back(std::move(step));
 }

@@ -29,7 +29,7 @@ inline DType stored_type(DType type) { return type == DType::boolean ? DType::u8
 class Steps {
  public:
   // `graph`: what is lowered; `source` has the values that taps see. Both outlive the steps.
-  Steps(const Graph& graph, const Graph& source, std::string model);
+  Steps(const Graph& graph, const Graph& source, Batch batch, std::string model);
 
   int64_t add_buffer(std::string name, BufferPlace place, int64_t item_bytes);
   int64_t add_constant(std::span<const std::byte> bytes);
@@ -39,12 +39,10 @@ class Steps {
   const Buffer& buffer(int64_t index) const { return program_.buffers[static_cast<size_t>(index)]; }
   int64_t item_bytes(int64_t index) const { return buffer(index).item_bytes; }
   // The bytes from one item to the next of a value, at its first element; strides are for the caller to add.
-  Access first_element(const ValueLayout& layout) const {
-    return {.dtype = layout.dtype, .offset = layout.offset, .item_stride = item_bytes(layout.buffer), .strides = {}};
-  }
+  Access first_element(const ValueLayout& layout) const;
 
-  // Maps get their schedule here. `result`: the value that the step computes, which lies at `place`; without one the
-  // step has no tap.
+  // Maps get their schedule here. A kernel over nothing is left out. `result`: the value that the step computes, which
+  // lies at `place`; without one the step has no tap.
   void add(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins,
            std::optional<ValueId> result, const Placed* place);
   void add_unnamed(Kernel kernel, std::vector<int64_t> buffers, const std::set<std::string>& origins) {
@@ -60,11 +58,13 @@ class Steps {
   Program take() { return std::move(program_); }
 
  private:
-  // Whether the source graph has the value in this shape.
-  bool is_tapped(ValueId value) const;
+  // How the value lies, for its tap: without a leading dimension of 1. nullopt where the source graph has no such value
+  // in this shape, and where the value is the same for every item of a batch.
+  std::optional<ValueLayout> tapped(ValueId value, const ValueLayout& layout) const;
 
   const Graph& graph_;
   const Graph& source_;
+  const Batch batch_;
   Program program_;
   int64_t fault_buffer_ = -1;  // made by the first call
 };

@@ -58,10 +58,11 @@ HaloFill window_fill(const Node& node) {
 }
 
 Access window_access(const Steps& steps, const Placed& x, const Window& window, int64_t channel_stride) {
-  const int64_t row = x.layout.strides[1], pixel = x.layout.strides[2];
+  const int64_t row = x.layout.strides[2], pixel = x.layout.strides[3];
   Access a = steps.first_element(x.layout);
   a.offset -= window.h.pad * row + window.w.pad * pixel;
   a.strides = {window.h.stride * row, window.w.stride * pixel, channel_stride};
+  if (x.layout.dims[0] > 1) a.strides.insert(a.strides.begin(), x.layout.strides[0]);
   return a;
 }
 
@@ -73,8 +74,8 @@ Border border_of(const TensorType& x, const WindowAxis& axis, int64_t lines) {
 }
 
 std::vector<ReductionLoop> window_taps(const Placed& x, const Window& window) {
-  return {{window.h.kernel, window.h.dilation * x.layout.strides[1]},
-          {window.w.kernel, window.w.dilation * x.layout.strides[2]}};
+  return {{window.h.kernel, window.h.dilation * x.layout.strides[2]},
+          {window.w.kernel, window.w.dilation * x.layout.strides[3]}};
 }
 
 }  // namespace cupel

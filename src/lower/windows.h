@@ -18,7 +18,7 @@ Window window_of(const Graph& graph, const Node& node);
 // What lies in the halo that the node reads: the least number where it selects the greatest, else zero.
 HaloFill window_fill(const Node& node);
 // What a window reads of an image with byte stride `channel_stride` from one channel to the next: the first tap of each
-// position of a space {h, w, channels}.
+// position of a space {N, h, w, channels}, without N where that is 1.
 Access window_access(const Steps& steps, const Placed& x, const Window& window, int64_t channel_stride);
 // Its taps over a placed image, rows first.
 std::vector<ReductionLoop> window_taps(const Placed& x, const Window& window);

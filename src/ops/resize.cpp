@@ -105,8 +105,12 @@ Result<std::vector<Dim>> kept_aspect(std::vector<Dim> sizes, const Shape& x, con
     const float s = static_cast<float>(sizes[i].factor) / static_cast<float>(from.factor);
     if (i == 0 || (policy == "not_larger" ? s < scale : s > scale)) scale = s;
   }
-  for (size_t i = 0; i < axes.size(); ++i)
-    sizes[i] = Dim(static_cast<int64_t>(std::floor(scale * static_cast<float>(x[axes[i]].factor) + 0.5f)));
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const float size = std::floor(scale * static_cast<float>(x[axes[i]].factor) + 0.5f);
+    if (!(size <= static_cast<float>(kMaxElements)))
+      return resource_error("", "the result is too large", "use smaller sizes");
+    sizes[i] = Dim(static_cast<int64_t>(size));
+  }
   return sizes;
 }
 
@@ -182,9 +186,10 @@ Status expect_few_taps(const Attributes& attributes, const ResizedAxis& axis) {
   constexpr double kMostTaps = 1 << 26;
   const double taps = static_cast<double>(taps_count(attributes, axis)) * static_cast<double>(axis.to);
   if (taps <= kMostTaps) return {};
-  return resource_error("", fmt::format("an axis of {} elements is resized to {} by {:.3g} taps, more than 2^26",
-                                        axis.from, axis.to, taps),
-                        "resize in several steps");
+  return resource_error(
+      "",
+      fmt::format("an axis of {} elements is resized to {} by {:.3g} taps, more than 2^26", axis.from, axis.to, taps),
+      "resize in several steps");
 }
 
 Result<RoutineUse> routine_resize(const RoutineContext& c) {
@@ -215,6 +220,7 @@ Result<RoutineUse> routine_nearest(const RoutineContext& c) {
   for (const ResizedAxis& axis : axes) {
     use.attributes.push_back(is_copied(axis, crop) ? 0 : 1);
     if (is_copied(axis, crop)) continue;
+    CUPEL_TRY(expect_few_taps(c.attributes, axis));
     CUPEL_TRY(expect_few_taps(c.attributes, axis));
     const Taps taps = taps_of(c.attributes, axis);
     use.constants.push_back(Tensor::of<int32_t>({axis.to}, std::span<const int32_t>(taps.indices)));

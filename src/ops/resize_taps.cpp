@@ -41,7 +41,7 @@ class Weights {
         antialias_(attr_int(attributes, "antialias", 0) != 0 && scale < 1.0f && mode_ != "nearest"),
         scale_(antialias_ ? scale : 1.0f) {
     const float reach = mode_ == "cubic" ? 2.0f : 1.0f;
-    first_ = mode_ == "nearest" ? 0 : static_cast<int64_t>(std::floor(-reach / scale_)) + 1;
+    first_ = mode_ == "nearest" ? 0 : static_cast<int64_t>(std::max(-0x1p40f, std::floor(-reach / scale_))) + 1;
     count_ = 2 - 2 * first_;
   }
   int64_t first() const { return first_; }  // of the taps, from the middle one
@@ -93,7 +93,9 @@ Taps taps_of(const Attributes& attributes, const ResizedAxis& axis) {
   Taps taps{.count = nearest ? 1 : weights.count(), .indices = {}, .weights = {}};
   const auto last = static_cast<float>(axis.from - 1);
   for (int64_t i = 0; i < axis.to; ++i) {
-    const float x = source_coordinate(mode, axis, i);
+    // What lies so far outside is held at the ends, whatever the region's numbers are.
+    const float coordinate = source_coordinate(mode, axis, i),
+                x = coordinate == coordinate ? std::clamp(coordinate, -0x1p40f, 0x1p40f) : 0.0f;
     const bool outside = crops && (x < 0.0f || x > last);
     const float below = std::floor(x);
     // An element that is hit lies at the end of its interval.

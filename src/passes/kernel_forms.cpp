@@ -175,7 +175,7 @@ class Forms {
     const auto rank = static_cast<int64_t>(shape(x).size());
     int64_t axis = attr_int(node_->attributes, "axis", -1);
     if (axis < 0) axis += rank;
-    if (axis == rank - 1 || axis == 0) return;
+    if (axis == rank - 1 || (axis == 0 && !shape(x)[0].is_constant())) return;
     claim();
     // The two dimensions change places, there and back.
     std::vector<int64_t> perm(static_cast<size_t>(rank));
@@ -191,7 +191,7 @@ class Forms {
     const auto rank = static_cast<int64_t>(shape(x).size());
     int64_t axis = attr_int(node_->attributes, "axis", -1);
     if (axis < 0) axis += rank;
-    if (axis == rank - 1 || axis == 0) return;
+    if (axis == rank - 1 || (axis == 0 && !shape(x)[0].is_constant())) return;
     std::vector<ValueId> inputs = node_->inputs;
     const Shape tail(shape(x).begin() + axis, shape(x).end());
     if (!is_static(tail)) return;

@@ -26,6 +26,8 @@ std::vector<Tensor> inputs_of(const Graph& graph, int64_t batch) {
         v = static_cast<float>(static_cast<int>(engine() % 2001) - 1000) / 250.0f;
     else if (t.dtype() == DType::s64)
       for (int64_t& v : t.mutable_data<int64_t>()) v = static_cast<int64_t>(engine() % 2);
+    else if (t.dtype() == DType::s32)
+      for (int32_t& v : t.mutable_data<int32_t>()) v = static_cast<int32_t>(engine() % 2);
     else
       for (std::byte& b : t.mutable_bytes()) b = static_cast<std::byte>(engine());
     inputs.push_back(std::move(t));
@@ -131,6 +133,260 @@ TEST(StaticShapes, ChannelsOfRows) {
   constant %v : f32[3] = [4, 0.25, 1]
   %r = Relu(%x)
   %y = BatchNormalization(%r, %s, %b, %m, %v)
+  output %y)");
+}
+
+TEST(StaticShapes, ReductionsOverAnyDimension) {
+  for (const char* op : {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"})
+    for (const char* keep : {"0", "1"}) {
+      const std::string close = std::string(") {keepdims=") + keep + "}\n";
+      expect_same(
+          "input %x : f32[3,4,5]\ninput %z : f32[2]\nconstant %first : s64[1] = [0]\n"
+          "constant %two : s64[2] = [0, -1]\n%a = " +
+          std::string(op) + "(%x, %first" + close + "%b = " + op + "(%x, %two" + close + "%c = " + op + "(%x" + close +
+          "%d = Relu(%c)\noutput %a\noutput %b\noutput %d\noutput %z");
+    }
+  expect_same("input %x : f32[]\n%y = ReduceSum(%x)\noutput %y");
+}
+
+TEST(StaticShapes, MovesAlongTheFirstDimension) {
+  expect_same(R"(input %x : f32[3,4,5]
+  input %z : f32[2,4,5]
+  constant %k : f32[1,4,5] = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]
+  constant %one : s64[1] = [1]
+  constant %huge : s64[1] = [9223372036854775807]
+  constant %zero : s64[1] = [0]
+  constant %last : s64[1] = [-1]
+  constant %least : s64[1] = [-9223372036854775807]
+  constant %back : s64[1] = [-2]
+  constant %pads : s64[6] = [1, 0, 2, 2, 1, 0]
+  constant %at : s64[2,2] = [0, -1, 2, 1]
+  constant %third : s64[] = [2]
+  %t = Transpose(%x) {perm=[2,0,1]}
+  %r = Transpose(%x)
+  %s = Slice(%x, %one, %huge, %zero)
+  %b = Slice(%x, %last, %least, %zero, %back)
+  %c = Concat(%x, %k, %z, %x) {axis=0}
+  %sc = Relu(%c)
+  %p = Pad(%x, %pads)
+  %g = Gather(%x, %at)
+  %e = Gather(%x, %third)
+  output %t
+  output %r
+  output %s
+  output %b
+  output %c
+  output %sc
+  output %p
+  output %g
+  output %e)");
+  expect_same(R"(input %x : f32[6,5]
+  input %i : s64[3,1,2]
+  input %s : s32[]
+  %a, %b = Split(%x) {axis=0, num_outputs=2}
+  %g = Gather(%x, %i)
+  %h = Gather(%x, %s)
+  %m = ArgMax(%x) {axis=0}
+  %n = ArgMax(%x) {axis=0, keepdims=0}
+  %f = Softmax(%x) {axis=0}
+  %l = LogSoftmax(%x) {axis=0}
+  output %a
+  output %b
+  output %g
+  output %h
+  output %m
+  output %n
+  output %f
+  output %l)");
+  expect_same(R"(input %x : f32[3,1]
+  input %z : f32[2]
+  constant %shape : s64[4] = [2, 1, 3, 5]
+  constant %w : f32[3,1] = [1, -2, 3]
+  %e = Expand(%x, %shape)
+  %n = LayerNormalization(%x, %w) {axis=0}
+  output %e
+  output %n
+  output %z)");
+}
+
+// `count` small numbers.
+std::string numbers(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += (i == 0 ? "" : ", ") + std::to_string(i * 7 % 13 - 6);
+  return text;
+}
+
+TEST(StaticShapes, RowsAlone) {
+  expect_same("input %x : f32[37]\nconstant %w : f32[37] = [" + numbers(37) + R"(]
+  %s = Softmax(%x)
+  %n = LayerNormalization(%x, %w)
+  %m = ArgMax(%x)
+  output %s
+  output %n
+  output %m)");
+}
+
+// Several images in one item.
+TEST(StaticShapes, Images) {
+  for (const char* leading : {"3", "3*batch"})
+    expect_same("input %x : f32[" + std::string(leading) +
+                ",4,9,8]\ninput %z : f32[2]\nconstant %w : f32[6,2,3,3] = [" + numbers(108) +
+                "]\nconstant %v : f32[4,1,3,3] = [" + numbers(36) + "]\nconstant %u : f32[3,6,1,1] = [" + numbers(18) +
+                R"(]
+  %d = Conv(%x, %v) {group=4, pads=[1,1,1,1]}
+  %r = Relu(%d)
+  %g = Conv(%r, %w) {group=2, strides=[2,1], pads=[0,1,1,0]}
+  %c = Conv(%g, %u)
+  %m = MaxPool(%c) {kernel_shape=[2,3], pads=[1,1,0,1]}
+  %a = AveragePool(%c) {kernel_shape=[3,2], pads=[1,0,1,1]}
+  %s = GlobalAveragePool(%c)
+  %t = GlobalMaxPool(%x)
+  output %g
+  output %m
+  output %a
+  output %s
+  output %t
+  output %z)");
+}
+
+TEST(StaticShapes, ImagesOfCodes) {
+  expect_same(R"(input %x : f32[2,3,6,5]
+  input %z : f32[7]
+  constant %w : s8[2,3,2,2] quant(scale=[0x1p-6], zero_point=[0]) = [1, -2, 3, 4, -5, 6, -7, 8, 1, 2, 3, -4, 9, -9, 5, 0, 3, -3, 8, 1, 2, -6, 4, 7]
+  constant %k : u8[1,2,5,4] quant(scale=[0x1p-4], zero_point=[100]) = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]
+  %q = Quantize(%x) : u8[2,3,6,5] quant(scale=[0x1p-5], zero_point=[7])
+  %c = Conv(%q, %w) : u8[2,2,5,4] quant(scale=[0x1p-4], zero_point=[100])
+  %j = Concat(%c, %k) {axis=0} : u8[3,2,5,4] quant(scale=[0x1p-4], zero_point=[100])
+  %m = MaxPool(%j) {kernel_shape=[2,2]} : u8[3,2,4,3] quant(scale=[0x1p-4], zero_point=[100])
+  %y = Dequantize(%m)
+  output %y
+  output %z)",
+              "integer");
+}
+
+TEST(StaticShapes, ParametersOfCodesAlongTheFirstDimension) {
+  expect_same(R"(input %x : f32[3,5]
+  input %z : f32[2]
+  %q = Quantize(%x) : u8[3,5] quant(axis=0, scale=[0x1p-5, 0x1p-3, 0x1p-2], zero_point=[7, 0, 200])
+  %y = Dequantize(%q)
+  output %y
+  output %z)",
+              "integer");
+}
+
+TEST(StaticShapes, ProductsOfAnyRanks) {
+  for (const auto& [a, b] : std::vector<std::pair<const char*, const char*>>{{"7", "7"},
+                                                                             {"7", "7,5"},
+                                                                             {"3,7", "7"},
+                                                                             {"2,3,7", "7"},
+                                                                             {"7", "2,7,18"},
+                                                                             {"2,1,3,7", "4,7,5"},
+                                                                             {"3,7", "2,7,5"},
+                                                                             {"2,3,7", "7,5"}})
+    expect_same("input %a : f32[" + std::string(a) + "]\ninput %b : f32[" + b +
+                "]\n%m = MatMul(%a, %b)\n%y = Relu(%m)" + "\noutput %y");
+  // A constant before, and one of three dimensions behind.
+  expect_same(R"(input %x : f32[3,2]
+  constant %k : f32[2,3] = [1, -2, 0.5, 4, 0.25, -1]
+  constant %l : f32[2,2,2] = [1, 2, 3, 4, 5, 6, 7, 8]
+  %a = MatMul(%k, %x)
+  %y = MatMul(%a, %l)
+  output %y)");
+}
+
+TEST(StaticShapes, GemmOfAnyOperands) {
+  for (const char* c : {"", "5", "1", "", "3,1", "3,5", "1,5"})
+    for (const char* factors : {"", ", alpha=0.3, beta=-1.7"})
+      for (const char* turns : {"0", "1"}) {
+        const std::string added = std::string(c).empty() ? "" : "input %c : f32[" + std::string(c) + "]\n";
+        const std::string a = *turns == '1' ? "7,3" : "3,7", b = *turns == '1' ? "5,7" : "7,5";
+        expect_same("input %a : f32[" + a + "]\ninput %b : f32[" + b + "]\n" + added + "%g = Gemm(%a, %b" +
+                    (added.empty() ? "" : ", %c") + ") {transA=" + turns + ", transB=" + turns + factors +
+                    "}\n%y = Relu(%g)\noutput %y");
+      }
+}
+
+TEST(StaticShapes, ScalarsAndManyDimensions) {
+  expect_same(R"(input %x : f32[]
+  input %b : bool[]
+  constant %k : f32[] = [0.75]
+  %a = Add(%x, %k)
+  %e = Exp(%a)
+  %w = Where(%b, %e, %x)
+  output %w
+  output %b)");
+  expect_same(R"(input %x : f32[2,1,3,2,1,2,2,3]
+  constant %first : s64[1] = [0]
+  %t = Transpose(%x) {perm=[7,2,1,0,4,6,5,3]}
+  %r = Relu(%t)
+  %s = ReduceSum(%r, %first)
+  output %r
+  output %s)");
+}
+
+TEST(StaticShapes, WithoutElements) {
+  expect_same(R"(input %x : f32[0,3]
+  input %z : f32[2,3]
+  constant %first : s64[1] = [0]
+  constant %w : f32[3,2] = [1, 2, 3, 4, 5, 6]
+  %s = ReduceSum(%x, %first) {keepdims=0}
+  %m = ReduceMax(%x, %first)
+  %a = Add(%s, %z)
+  %c = Concat(%z, %x, %z) {axis=0}
+  %p = MatMul(%x, %w)
+  %t = Transpose(%x)
+  %q = MatMul(%t, %p)
+  %r = Relu(%q)
+  output %s
+  output %m
+  output %a
+  output %c
+  output %p
+  output %r
+  output %x)");
+}
+
+TEST(StaticShapes, WithoutInputs) {
+  expect_same(R"(constant %k : f32[2,2] = [1, -2, 3, -4]
+  constant %n : s64[3] = [1, 2, 3]
+  %y = Relu(%k)
+  output %y
+  output %k
+  output %n)");
+}
+
+TEST(StaticShapes, ASizeThatLeadsEveryValueMeetsAnotherDimension) {
+  expect_same(R"(input %x : f32[4,4]
+  input %y : f32[4]
+  %r = Relu(%x)
+  %z = Add(%r, %y)
+  output %z)");
+  expect_same(R"(input %x : f32[4,4]
+  input %y : f32[4]
+  %z = MatMul(%x, %y)
+  output %z)");
+  expect_same(R"(input %x : f32[4,4,4]
+  input %y : f32[4,4]
+  %z = MatMul(%x, %y)
+  output %z)");
+}
+
+// What does not have the batch is the same for each of its items.
+TEST(Batches, AndValuesWithoutThem) {
+  expect_same(R"(input %x : f32[batch,3]
+  input %y : f32[3]
+  input %m : f32[2,3]
+  constant %k : f32[2,2] = [1, -2, 3, -4]
+  constant %first : s64[1] = [0]
+  %a = Add(%x, %y)
+  %t = Transpose(%m)
+  %p = MatMul(%a, %t)
+  %s = ReduceSum(%m, %first)
+  %e = Exp(%m)
+  output %p
+  output %s
+  output %e
+  output %k
   output %y)");
 }
 

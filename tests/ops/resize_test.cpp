@@ -25,10 +25,11 @@ TEST(Resize, Linear) {
   const Tensor x = reals({2, 2}, {1, 2, 3, 4});
   EXPECT_EQ(run(kResize, {x, Operand(), scales({2, 2})}, kLinear),
             reals({4, 4}, {1, 1.25, 1.75, 2, 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3, 3.25, 3.75, 4}));
-  EXPECT_EQ(
-      run(kResize, {x, Operand(), Operand(), sizes({3, 3})}, {{"mode", "linear"}, {"coordinate_transformation_mode", "align_corners"}}),
-      reals({3, 3}, {1, 1.5, 2, 2, 2.5, 3, 3, 3.5, 4}));
-  EXPECT_EQ(run(kResize, {x, Operand(), scales({1, 2})}, {{"mode", "linear"}, {"coordinate_transformation_mode", "asymmetric"}}),
+  EXPECT_EQ(run(kResize, {x, Operand(), Operand(), sizes({3, 3})},
+                {{"mode", "linear"}, {"coordinate_transformation_mode", "align_corners"}}),
+            reals({3, 3}, {1, 1.5, 2, 2, 2.5, 3, 3, 3.5, 4}));
+  EXPECT_EQ(run(kResize, {x, Operand(), scales({1, 2})},
+                {{"mode", "linear"}, {"coordinate_transformation_mode", "asymmetric"}}),
             reals({2, 4}, {1, 1.5, 2, 2, 3, 3.5, 4, 4}));
 }
 
@@ -40,14 +41,15 @@ TEST(Resize, CubicKeepsWhatIsHit) {
 
 TEST(Resize, AntialiasedMeans) {
   // Halving: weights 1/8, 3/8, 3/8, 1/8 of the elements around, which are repeated at the ends.
-  EXPECT_EQ(run(kResize, {reals({4}, {8, 16, 32, 64}), Operand(), Operand(), sizes({2})}, {{"mode", "linear"}, {"antialias", int64_t{1}}}),
+  EXPECT_EQ(run(kResize, {reals({4}, {8, 16, 32, 64}), Operand(), Operand(), sizes({2})},
+                {{"mode", "linear"}, {"antialias", int64_t{1}}}),
             reals({2}, {14, 46}));
 }
 
 TEST(Resize, Crop) {
-  const auto cropped =
-      run(kResize, {reals({3}, {10, 20, 30}), constant(reals({2}, {0.5f, 1.5f})), Operand(), sizes({3})},
-          {{"mode", "linear"}, {"coordinate_transformation_mode", "tf_crop_and_resize"}, {"extrapolation_value", -1.0f}});
+  const auto cropped = run(
+      kResize, {reals({3}, {10, 20, 30}), constant(reals({2}, {0.5f, 1.5f})), Operand(), sizes({3})},
+      {{"mode", "linear"}, {"coordinate_transformation_mode", "tf_crop_and_resize"}, {"extrapolation_value", -1.0f}});
   EXPECT_EQ(cropped, reals({3}, {20, 30, -1}));
 }
 
