@@ -66,9 +66,15 @@ class DynamicProduct {
         ty_(l.graph.type(node_.outputs[0])),
         codes_(tx_.quant.has_value()) {}
 
+  static constexpr int64_t kMostColumnBlocks = int64_t{1} << 22;
+
   Status lower() {
     CUPEL_TRY(place_operands());
     pack_second();
+    // Of all columns there are constants beside the operands.
+    if (blocks_ > kMostColumnBlocks)
+      return resource_error("", fmt::format("a product of {} columns, more than 2^26", blocks_ * 16),
+                            "use a smaller model");
     begin_product();
     if (starts_by_row()) return lower_with_starts();
     Scalar value = draft_.expr.accumulator(0, codes_ ? ScalarType::s32 : ScalarType::f32);

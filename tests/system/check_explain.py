@@ -41,8 +41,8 @@ def make_models(cupel):
         node("Flatten", ["e"], ["f"], "flatten"), node("Softmax", ["f"], ["y"], "softmax"),
     ], {"w": draw.normal(size=(20, 3, 1, 1)).astype(np.float32)}, ["N", 3, 4, 4], {"y": ["N", 320], "n": ["N", 20, 4, 4]})
     write("unsupported.onnx", [
-        node("Relu", ["x"], ["r"], "relu"), node("Transpose", ["r"], ["y"], "turn", perm=[1, 0]),
-    ], {}, [2, 3], {"y": [3, 2]})
+        node("Relu", ["x"], ["r"], "relu"), node("ReduceMax", ["r"], ["y"], "greatest", axes=[0], keepdims=0),
+    ], {}, ["N", 3], {"y": [3]})
 
 
 def masked(text):
