@@ -63,7 +63,9 @@ std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
       if (array == arrays.end() || is_given(given, input)) continue;
       const Tensor& t = array->second;
       if (t.rank() != static_cast<int64_t>(input.shape.size())) continue;  // checked with the other inputs at the run
-      if (t.rank() <= most_value_rank && (reals || !is_real(t.dtype())))
+      // Of arrays of any rank the first one is the data.
+      const bool is_data = most_value_rank == kMaxRank && &input == inputs.data();
+      if (t.rank() <= most_value_rank && !is_data && (reals || !is_real(t.dtype())))
         way.values.emplace(input.name, t);
       else
         way.shapes.emplace(input.name, sizes_of(input, t, free));
@@ -74,6 +76,7 @@ std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
   add("", -1, false);
   add("", 1, false);
   add("", 1, true);
+  add("", kMaxRank, true);
   return ways;
 }
 

@@ -21,8 +21,9 @@ std::string batch_symbol(const std::vector<DeclaredInput>& inputs);
 
 // Ways to bind a model to arrays, one for each input, from the freest to the tightest; each is to be tried when a model
 // cannot be made of the one before:
-//   all sizes but the batch;  all sizes;  and integers of one dimension or none as constants;  and such numbers too.
-// A way equal to the one before is left out. `given` holds in each of them.
+//   all sizes but the batch;  all sizes;  and integers of one dimension or none as constants;  and such numbers too;
+//   and every array but the first, weights say.
+// `given` holds in each of them.
 std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
                                    const std::map<std::string, Tensor>& arrays, const Bindings& given);
 

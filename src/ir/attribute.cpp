@@ -31,6 +31,10 @@ std::vector<float> attr_reals(const Attributes& attributes, std::string_view nam
   const auto* value = find<std::vector<float>>(attributes, name);
   return value ? *value : std::move(fallback);
 }
+std::vector<std::string> attr_texts(const Attributes& attributes, std::string_view name) {
+  const auto* value = find<std::vector<std::string>>(attributes, name);
+  return value ? *value : std::vector<std::string>();
+}
 bool has_attr(const Attributes& attributes, std::string_view name) { return attributes.contains(name); }
 
 }  // namespace cupel

@@ -331,6 +331,16 @@ class Parser {
       if (!is_static(s)) return error("a tensor attribute has a symbolic dimension");
       return Attribute(CUPEL_TRY(elements(t, static_dims(s))));
     }
+    if (accept("texts")) {
+      CUPEL_TRY(expect("["));
+      std::vector<std::string> texts;
+      while (!accept("]")) {
+        if (!texts.empty()) CUPEL_TRY(expect(","));
+        skip();
+        texts.push_back(CUPEL_TRY(string()));
+      }
+      return Attribute(std::move(texts));
+    }
     if (accept("ints")) return Attribute(CUPEL_TRY(stored<int64_t>()));
     const bool reals = accept("reals");
     if (reals) {

@@ -132,6 +132,11 @@ class Printer : TypePrinter {
         const auto n = static_cast<int64_t>(v.size());
         return "reals " + p.elements(Tensor::of<float>({n}, v));
       }
+      std::string operator()(const std::vector<std::string>& v) const {
+        std::string text = "texts [";
+        for (size_t i = 0; i < v.size(); ++i) text += (i ? ", " : "") + in_quotes(v[i]);
+        return text + "]";
+      }
       std::string operator()(const Tensor& v) const {
         return fmt::format("tensor {}{} {}", dtype_name(v.dtype()), to_text(v.dims()), p.elements(v));
       }

@@ -56,12 +56,13 @@ Status lower_routine(Lowering& l, NodeId id) {
   if (!use.keeps_items && l.facts.is_batched(node.outputs[0]))
     return no_compiled_form(
         fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
-  operands.tensors.resize(std::min(operands.tensors.size(), static_cast<size_t>(use.data_operands)));
   CallSpec spec;
   spec.routine = *op_routine(use.name);
   std::vector<int64_t> buffers = {0};
-  for (size_t i = 0; i < operands.tensors.size(); ++i) {
-    if (!operands.tensors[i]) continue;
+  ops::RoutineTensors seen;
+  for (const size_t i : ops::seen_operands(use, operands.tensors.size())) {
+    seen.push_back(i < operands.tensors.size() ? operands.tensors[i] : std::nullopt);
+    if (!seen.back()) continue;
     if (operands.constants[i]) {
       add_constant(l, spec, buffers, *operands.constants[i]);
       continue;
@@ -71,10 +72,10 @@ Status lower_routine(Lowering& l, NodeId id) {
     buffers.push_back(place.layout.buffer);
   }
   for (const Tensor& t : use.constants) {
-    operands.tensors.emplace_back(ops::RoutineTensor{stored_type(t.dtype()), t.dims()});
+    seen.emplace_back(ops::RoutineTensor{stored_type(t.dtype()), t.dims()});
     add_constant(l, spec, buffers, t);
   }
-  spec.integers = ops::describe(use, results, operands.tensors);
+  spec.integers = ops::describe(use, results, seen);
   const int64_t bytes = ops::routine_bytes(spec.integers);
   buffers[0] = l.steps.add_buffer(l.graph.value(node.outputs[0]).name, BufferPlace::arena, round_up(bytes, 64));
   buffers.push_back(l.steps.fault_buffer());

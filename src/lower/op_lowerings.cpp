@@ -104,6 +104,10 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kLayerNormalization, .ways = {{.lower = lower_layer_normalization}}, .images = ImageRule::none},
       {.op = &ops::kBatchNormalization, .ways = kMap, .expression = express_batch_normalization},
 
+      {.op = &ops::kRNN, .ways = kCall},
+      {.op = &ops::kGRU, .ways = kCall},
+      {.op = &ops::kLSTM, .ways = kCall},
+
       {.op = &ops::kReshape, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},
       {.op = &ops::kFlatten, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},
       {.op = &ops::kSqueeze, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},

@@ -69,6 +69,7 @@ int64_t kind_of(const AttributeFields& a) {
   if (a.s) return kind::text;
   if (a.t) return kind::tensor;
   if (!a.floats.empty()) return kind::reals;
+  if (!a.strings.empty()) return kind::texts;
   return a.ints.empty() ? kind::undefined : kind::integers;
 }
 
@@ -96,6 +97,7 @@ Result<Attribute> read_attribute(const AttributeFields& a, const std::filesystem
       if (std::any_of(a.floats.begin(), a.floats.end(), [](float v) { return std::isnan(v); })) return nan();
       return a.floats;
     case kind::integers: return a.ints;
+    case kind::texts: return std::vector<std::string>(a.strings.begin(), a.strings.end());
     default: break;
   }
   return bad_input("", fmt::format("attribute {} has no value that Cupel reads", name), kExportAgain);

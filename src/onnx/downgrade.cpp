@@ -147,6 +147,33 @@ Status drop_allowzero(Exporter&, const Node&, NodeDraft& draft) {
   return {};
 }
 
+// Layout 1, rows before steps, which ONNX Runtime has not: as layout 0 between transposes.
+Status steps_first(Exporter& e, const Node& node, NodeDraft& d) {
+  if (attr_int(node.attributes, "layout", 0) == 0) {
+    d.attributes.erase("layout");
+    return {};
+  }
+  const Attributes swap = {{"perm", std::vector<int64_t>{1, 0, 2}}};
+  NodeDraft inner = d;
+  inner.attributes.erase("layout");
+  for (const size_t i : {size_t{0}, size_t{5}, size_t{6}})
+    if (d.has_input(i)) inner.inputs[i] = e.add_part("Transpose", d, fmt::format("operand{}", i), {d.inputs[i]}, swap);
+  for (size_t i = 0; i < d.outputs.size(); ++i) inner.outputs[i] = e.fresh(fmt::format("{}_result{}", d.name, i));
+  // The node keeps its name; the transposes behind it have names of their own.
+  const std::vector<std::string> results = d.outputs;
+  for (size_t i = 0; i < results.size(); ++i) {
+    NodeDraft turn{"Transpose", e.fresh(fmt::format("{}_turn{}", d.name, i)), {inner.outputs[i]}, {results[i]}, swap};
+    // [steps,directions,rows,hidden] → [rows,steps,directions,hidden]
+    if (i == 0) turn.attributes = {{"perm", std::vector<int64_t>{2, 0, 1, 3}}};
+    if (i == 0) e.add(inner);
+    if (i + 1 < results.size())
+      e.add(std::move(turn));
+    else
+      d = std::move(turn);
+  }
+  return {};
+}
+
 struct Row {
   std::string_view op;
   int below_opset;
@@ -156,7 +183,8 @@ struct Row {
 constexpr Row kRows[] = {
     {"AveragePool", 19, drop_dilations},   {"Pad", INT_MAX, downgrade_pad},      {"ReduceMax", 18, axes_to_attribute},
     {"ReduceMean", 18, axes_to_attribute}, {"ReduceMin", 18, axes_to_attribute}, {"Reshape", 14, drop_allowzero},
-    {"Split", 18, spell_split_sizes},
+    {"Split", 18, spell_split_sizes},      {"GRU", INT_MAX, steps_first},        {"LSTM", INT_MAX, steps_first},
+    {"RNN", INT_MAX, steps_first},
 };
 
 }  // namespace

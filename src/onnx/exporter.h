@@ -37,6 +37,8 @@ class Exporter {
   // A new constant, written when a node reads it; its name is returned.
   std::string add_constant(const std::string& wanted, Tensor tensor);
   void add(NodeDraft node);
+  // A value name that nothing in the file has.
+  std::string fresh(const std::string& wanted) { return free_name(wanted, taken_, next_suffix_); }
   // Adds a node with one result; its name is returned.
   std::string add_part(std::string op, const NodeDraft& whole, const std::string& part, std::vector<std::string> inputs,
                        Attributes attributes = {});
@@ -44,8 +46,7 @@ class Exporter {
  private:
   static std::string free_name(const std::string& wanted, std::unordered_set<std::string>& taken,
                                std::unordered_map<std::string, int>& next_suffix);
-  // A value name and a node name that nothing in the file has.
-  std::string fresh(const std::string& wanted) { return free_name(wanted, taken_, next_suffix_); }
+  // A node name that nothing in the file has.
   std::string fresh_node(const std::string& wanted) { return free_name(wanted, node_names_, next_node_suffix_); }
   Status export_node(const Node& node);
   void spell_quantization(const Node& node, NodeDraft& draft);

@@ -24,7 +24,8 @@ inline constexpr uint32_t name = 1, f = 2, i = 3, s = 4, t = 5, g = 6, floats = 
                           sparse_tensors = 23;
 }
 namespace attribute_type {
-inline constexpr int32_t undefined = 0, real = 1, integer = 2, text = 3, tensor = 4, graph = 5, reals = 6, integers = 7;
+inline constexpr int32_t undefined = 0, real = 1, integer = 2, text = 3, tensor = 4, graph = 5, reals = 6, integers = 7,
+                         texts = 8;
 }
 namespace value {
 inline constexpr uint32_t name = 1, type = 2;

@@ -72,7 +72,7 @@ AttributeFields parse_attribute(Fields fields) {
       case field::attribute::type: a.type = fields.integer(); break;
       case field::attribute::g:
       case field::attribute::graphs: refuse("a subgraph"); break;
-      case field::attribute::strings: refuse("a list of strings"); break;
+      case field::attribute::strings: a.strings.push_back(fields.part()); break;
       case field::attribute::tensors: refuse("a list of tensors"); break;
       case field::attribute::tp:
       case field::attribute::type_protos: refuse("a type"); break;

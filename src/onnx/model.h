@@ -33,6 +33,7 @@ struct AttributeFields {
   std::optional<TensorFields> t;
   std::vector<float> floats;
   std::vector<int64_t> ints;
+  std::vector<std::string_view> strings;
   const char* refused = nullptr;  // what Cupel does not read: "a subgraph", …
 };
 

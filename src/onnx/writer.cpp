@@ -85,6 +85,10 @@ void write_attribute(pbf_writer& to, const std::string& name, const Attribute& v
       for (const float r : v) w.add_float(f::floats, r);
       return kind::reals;
     }
+    int32_t operator()(const std::vector<std::string>& v) const {
+      for (const std::string& text : v) w.add_string(f::strings, text);
+      return kind::texts;
+    }
     int32_t operator()(const Tensor& v) const {
       write_tensor(w, f::t, "", v, nullptr);
       return kind::tensor;

@@ -62,6 +62,14 @@ struct Arguments {
 
 int64_t real_attribute(float value) { return std::bit_cast<uint32_t>(value); }
 
+std::vector<size_t> seen_operands(const RoutineUse& use, size_t operands) {
+  std::vector<size_t> seen;
+  for (const int64_t i : use.operands) seen.push_back(static_cast<size_t>(i));
+  for (size_t i = 0; use.operands.empty() && i < operands && static_cast<int64_t>(i) < use.data_operands; ++i)
+    seen.push_back(i);
+  return seen;
+}
+
 std::vector<int64_t> describe(const RoutineUse& use, const RoutineTensors& results, const RoutineTensors& operands) {
   std::vector<int64_t> integers = {static_cast<int64_t>(results.size()), static_cast<int64_t>(operands.size()),
                                    static_cast<int64_t>(use.attributes.size()), use.scratch_bytes, use.units};
@@ -95,15 +103,17 @@ Status evaluate_routine(const EvalContext& c) {
   for (const auto& t : results)
     if (element_count(t->dims) == 0) return {};
   const RoutineUse use = CUPEL_TRY(c.node.op->routine({c.attributes, operands, results, constants}));
-  operands.resize(std::min(operands.size(), static_cast<size_t>(use.data_operands)));
   Arguments arguments;
-  for (size_t i = 0; i < operands.size(); ++i)
-    if (operands[i]) arguments.add(c.in(i));
+  RoutineTensors seen;
+  for (const size_t i : seen_operands(use, operands.size())) {
+    seen.push_back(i < operands.size() ? operands[i] : std::nullopt);
+    if (seen.back()) arguments.add(c.in(i));
+  }
   for (const Tensor& t : use.constants) {
-    operands.push_back(described(&t));
+    seen.push_back(described(&t));
     arguments.add(t);
   }
-  const std::vector<int64_t> integers = describe(use, results, operands);
+  const std::vector<int64_t> integers = describe(use, results, seen);
   // A lone result is computed where it lies; several in one block, as compiled code does.
   const bool lone = results.size() == 1 && use.scratch_bytes == 0;
   std::vector<std::byte> block(lone ? 0 : static_cast<size_t>(routine_bytes(integers)) + 64);

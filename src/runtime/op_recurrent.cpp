@@ -1,0 +1,305 @@
+// recurrent: RNN, GRU and LSTM as ONNX defines them, in binary32. A gate's chain starts at the sum of its two biases
+// and goes by fma over the inputs, then over the hidden state, both ascending; the hidden part of a GRU's hidden gate
+// with linear_before_reset is a chain of its own from its own bias. Activations are those of base/scalar_math.h.
+//
+// Operands: x [steps,rows,inputs] or with layout 1 [rows,steps,inputs]; lengths s32[rows]; h0, c0
+// [directions,rows,hidden] or with layout 1 [rows,directions,hidden]; these three may be absent. Then constants:
+// weights of inputs f32[directions,inputs,gates·hidden] and of the state f32[directions,hidden,gates·hidden], both
+// transposed; biases f32[directions,2,gates·hidden], of inputs and of the state; peepholes f32[directions,3·hidden], if
+// any. Results: y [steps,directions,rows,hidden] (layout 1: [rows,steps,directions,hidden]), then the last h and c,
+// laid out as h0.
+#include "base/scalar_math.h"
+#include "runtime/op_call.h"
+
+namespace cupel {
+namespace {
+
+enum Kind { kRnn, kGru, kLstm };
+enum Attribute {
+  kKind,
+  kReverse,
+  kHidden,
+  kClip,
+  kHasClip,
+  kInputForget,
+  kLinearBeforeReset,
+  kLayout,
+  kPeepholes,
+  kActivations
+};
+constexpr int64_t kGates[] = {1, 3, 4};
+// Of a direction: three, each a code, alpha and beta.
+constexpr int64_t kActivationInts = 9;
+
+enum Activation {
+  kTanh,
+  kSigmoid,
+  kRelu,
+  kAffine,
+  kLeakyRelu,
+  kThresholdedRelu,
+  kScaledTanh,
+  kHardSigmoid,
+  kElu,
+  kSoftsign,
+  kSoftplus,
+  kActivationCount
+};
+
+struct Function {
+  int64_t code = 0;
+  float alpha = 0.0f, beta = 0.0f;
+};
+
+template <class F>
+void each(float* x, int64_t n, F f) {
+  for (int64_t i = 0; i < n; ++i) x[i] = f(x[i]);
+}
+
+void apply(const Function& f, float* x, int64_t n) {
+  const float a = f.alpha, b = f.beta;
+  switch (f.code) {
+    case kTanh: return each(x, n, [](float v) { return tanh_f32(v); });
+    case kSigmoid: return each(x, n, [](float v) { return sigmoid_f32(v); });
+    case kRelu: return each(x, n, [](float v) { return scalar::greater(0.0f, v); });
+    case kAffine: return each(x, n, [=](float v) { return a * v + b; });
+    case kLeakyRelu: return each(x, n, [=](float v) { return scalar::select(v < 0.0f, a * v, v); });
+    case kThresholdedRelu: return each(x, n, [=](float v) { return scalar::select(v > a, v, 0.0f); });
+    case kScaledTanh: return each(x, n, [=](float v) { return a * tanh_f32(b * v); });
+    case kHardSigmoid: return each(x, n, [=](float v) { return hard_sigmoid_f32(v, a, b); });
+    case kElu: return each(x, n, [=](float v) { return scalar::select(v < 0.0f, a * (exp_f32(v) - 1.0f), v); });
+    case kSoftsign: return each(x, n, [](float v) { return v / (1.0f + scalar::magnitude(v)); });
+    default: return each(x, n, [](float v) { return softplus_f32(v); });
+  }
+}
+
+// sums[j] = fma(x[k], weights[k][j], sums[j]) for k ascending; a row of weights is `stride` numbers long.
+void accumulate(float* __restrict sums, const float* x, const float* weights, int64_t count, int64_t stride,
+                int64_t width) {
+  constexpr int64_t kBlock = 64;  // sums that stay in registers
+  int64_t j = 0;
+  for (; j + kBlock <= width; j += kBlock) {
+    float block[kBlock];
+    memcpy(block, sums + j, sizeof block);
+    for (int64_t k = 0; k < count; ++k) {
+      const float v = x[k];
+      const float* row = weights + k * stride + j;
+      for (int64_t i = 0; i < kBlock; ++i) block[i] = __builtin_fmaf(v, row[i], block[i]);
+    }
+    memcpy(sums + j, block, sizeof block);
+  }
+  for (int64_t k = 0; k < count; ++k)
+    for (int64_t i = j; i < width; ++i) sums[i] = __builtin_fmaf(x[k], weights[k * stride + i], sums[i]);
+}
+
+// One direction of one row.
+class Cell {
+ public:
+  Cell(const OpCall& call, int64_t direction, float* scratch)
+      : kind_(call.attribute(kKind)),
+        hidden_(call.attribute(kHidden)),
+        width_(kGates[kind_] * hidden_),
+        inputs_(call.operand(0).dims[2]),
+        clips_(call.attribute(kHasClip) != 0),
+        clip_(call.real(kClip)),
+        input_forget_(call.attribute(kInputForget) != 0),
+        before_reset_(call.attribute(kLinearBeforeReset) != 0),
+        input_weights_(call.operand(4).as<float>() + direction * inputs_ * width_),
+        state_weights_(call.operand(5).as<float>() + direction * hidden_ * width_),
+        biases_(call.operand(6).as<float>() + direction * 2 * width_),
+        peepholes_(call.attribute(kPeepholes) != 0 ? call.operand(7).as<float>() + direction * 3 * hidden_ : nullptr),
+        h_(scratch),
+        c_(scratch + hidden_),
+        gates_(scratch + 2 * hidden_),
+        spare_(scratch + 2 * hidden_ + width_) {
+    for (int64_t i = 0; i < 3; ++i) {
+      const int64_t at = kActivations + direction * kActivationInts + 3 * i;
+      functions_[i] = {call.attribute(at), call.real(at + 1), call.real(at + 2)};
+    }
+  }
+  float* h() { return h_; }
+  float* c() { return c_; }
+  int64_t hidden() const { return hidden_; }
+
+  void step(const float* x) {
+    const float* state_biases = biases_ + width_;
+    const bool apart = kind_ == kGru;
+    // Of a GRU the hidden gate, the last, waits for the reset gate.
+    const int64_t joint = apart ? 2 * hidden_ : width_;
+    for (int64_t j = 0; j < joint; ++j) gates_[j] = biases_[j] + state_biases[j];
+    for (int64_t j = joint; j < width_; ++j) gates_[j] = before_reset_ ? biases_[j] : biases_[j] + state_biases[j];
+    accumulate(gates_, x, input_weights_, inputs_, width_, width_);
+    accumulate(gates_, h_, state_weights_, hidden_, width_, joint);
+    if (kind_ == kRnn) return rnn();
+    if (kind_ == kGru) return gru(state_biases);
+    lstm();
+  }
+
+ private:
+  void activate(int64_t which, float* x) {
+    if (clips_) each(x, hidden_, [this](float v) { return v > clip_ ? clip_ : v < -clip_ ? -clip_ : v; });
+    apply(functions_[which], x, hidden_);
+  }
+
+  void rnn() {
+    activate(0, gates_);
+    memcpy(h_, gates_, static_cast<size_t>(hidden_) * sizeof(float));
+  }
+
+  void gru(const float* state_biases) {
+    float *update = gates_, *reset = gates_ + hidden_, *next = gates_ + 2 * hidden_;
+    const float* weights = state_weights_ + 2 * hidden_;
+    activate(0, update);
+    activate(0, reset);
+    if (before_reset_) {
+      memcpy(spare_, state_biases + 2 * hidden_, static_cast<size_t>(hidden_) * sizeof(float));
+      accumulate(spare_, h_, weights, hidden_, width_, hidden_);
+      for (int64_t j = 0; j < hidden_; ++j) next[j] = next[j] + reset[j] * spare_[j];
+    } else {
+      for (int64_t j = 0; j < hidden_; ++j) spare_[j] = reset[j] * h_[j];
+      accumulate(next, spare_, weights, hidden_, width_, hidden_);
+    }
+    activate(1, next);
+    for (int64_t j = 0; j < hidden_; ++j) h_[j] = (1.0f - update[j]) * next[j] + update[j] * h_[j];
+  }
+
+  void lstm() {
+    float *in = gates_, *out = gates_ + hidden_, *forget = gates_ + 2 * hidden_, *next = gates_ + 3 * hidden_;
+    if (peepholes_ != nullptr) {
+      for (int64_t j = 0; j < hidden_; ++j) {
+        in[j] = in[j] + peepholes_[j] * c_[j];
+        forget[j] = forget[j] + peepholes_[2 * hidden_ + j] * c_[j];
+      }
+    }
+    activate(0, in);
+    if (input_forget_)
+      for (int64_t j = 0; j < hidden_; ++j) forget[j] = 1.0f - in[j];
+    else
+      activate(0, forget);
+    activate(1, next);
+    for (int64_t j = 0; j < hidden_; ++j) c_[j] = forget[j] * c_[j] + in[j] * next[j];
+    if (peepholes_ != nullptr)
+      for (int64_t j = 0; j < hidden_; ++j) out[j] = out[j] + peepholes_[hidden_ + j] * c_[j];
+    activate(0, out);
+    memcpy(spare_, c_, static_cast<size_t>(hidden_) * sizeof(float));
+    apply(functions_[2], spare_, hidden_);
+    for (int64_t j = 0; j < hidden_; ++j) h_[j] = out[j] * spare_[j];
+  }
+
+  int64_t kind_, hidden_, width_, inputs_;
+  bool clips_;
+  float clip_;
+  bool input_forget_, before_reset_;
+  const float *input_weights_, *state_weights_, *biases_, *peepholes_;
+  float *h_, *c_, *gates_, *spare_;
+  Function functions_[3];
+};
+
+// Where the parts of a row lie, in numbers.
+struct Layout {
+  int64_t steps, rows, directions, inputs, hidden;
+  bool rows_first;
+  const float* x(const OpTensor& t, int64_t step, int64_t row) const {
+    return t.as<float>() + (rows_first ? row * steps + step : step * rows + row) * inputs;
+  }
+  float* y(const OpTensor& t, int64_t step, int64_t direction, int64_t row) const {
+    const int64_t at =
+        rows_first ? (row * steps + step) * directions + direction : (step * directions + direction) * rows + row;
+    return t.as<float>() + at * hidden;
+  }
+  float* state(const OpTensor& t, int64_t direction, int64_t row) const {
+    return t.as<float>() + (rows_first ? row * directions + direction : direction * rows + row) * hidden;
+  }
+};
+
+Layout layout_of(const OpCall& call) {
+  const OpTensor x = call.operand(0);
+  const bool rows_first = call.attribute(kLayout) != 0;
+  return {x.dims[rows_first ? 1 : 0], x.dims[rows_first ? 0 : 1],
+          call.operand(4).dims[0],    x.dims[2],
+          call.attribute(kHidden),    rows_first};
+}
+
+void start(float* to, const OpTensor& t, const Layout& at, int64_t direction, int64_t row) {
+  if (t.present())
+    memcpy(to, at.state(t, direction, row), static_cast<size_t>(at.hidden) * sizeof(float));
+  else
+    memset(to, 0, static_cast<size_t>(at.hidden) * sizeof(float));
+}
+
+void run_row(const OpCall& call, const Layout& at, int64_t direction, int64_t row, int64_t length) {
+  Cell cell(call, direction, reinterpret_cast<float*>(call.scratch()));
+  const OpTensor x = call.operand(0), y = call.result(0);
+  const size_t bytes = static_cast<size_t>(at.hidden) * sizeof(float);
+  start(cell.h(), call.operand(2), at, direction, row);
+  start(cell.c(), call.operand(3), at, direction, row);
+  const bool backwards = direction == 1 || call.attribute(kReverse) != 0;
+  for (int64_t i = 0; i < length; ++i) {
+    const int64_t step = backwards ? length - 1 - i : i;
+    cell.step(at.x(x, step, row));
+    memcpy(at.y(y, step, direction, row), cell.h(), bytes);
+  }
+  for (int64_t step = length; step < at.steps; ++step) memset(at.y(y, step, direction, row), 0, bytes);
+  if (call.results() > 1) memcpy(at.state(call.result(1), direction, row), cell.h(), bytes);
+  if (call.results() > 2) memcpy(at.state(call.result(2), direction, row), cell.c(), bytes);
+}
+
+bool has_dims(const OpTensor& t, DType type, int64_t a, int64_t b, int64_t c) {
+  if (!t.is(type)) return false;
+  const int64_t wanted[] = {a, b, c};
+  int64_t rank = 0;
+  while (rank < 3 && wanted[rank] >= 0) ++rank;
+  if (t.rank != rank) return false;
+  for (int64_t d = 0; d < rank; ++d)
+    if (t.dims[d] != wanted[d]) return false;
+  return true;
+}
+
+}  // namespace
+
+const char* check_recurrent(const OpCall& call) {
+  if (call.attributes() < kActivations || call.operands() != (call.attribute(kPeepholes) != 0 ? 8 : 7))
+    return "expected seven operands, and peepholes";
+  const int64_t kind = call.attribute(kKind), hidden = call.attribute(kHidden);
+  if (kind < kRnn || kind > kLstm || hidden < 1) return "the kind or the size of the state is unknown";
+  if (call.results() > (kind == kLstm ? 3 : 2)) return "too many results";
+  const OpTensor x = call.operand(0), weights = call.operand(4);
+  if (!x.is(DType::f32) || x.rank != 3 || !weights.is(DType::f32) || weights.rank != 3) return "expected f32 of rank 3";
+  const Layout at = layout_of(call);
+  const int64_t directions = at.directions, width = kGates[kind] * hidden;
+  if (directions > 2 || call.attributes() != kActivations + directions * kActivationInts)
+    return "expected activations for one or two directions";
+  for (int64_t i = kActivations; i < call.attributes(); i += 3)
+    if (call.attribute(i) < 0 || call.attribute(i) >= kActivationCount) return "an activation is unknown";
+  const bool first = at.rows_first;
+  const auto state = [&](const OpTensor& t) {
+    return has_dims(t, DType::f32, first ? at.rows : directions, first ? directions : at.rows, hidden);
+  };
+  if (!has_dims(weights, DType::f32, directions, at.inputs, width) ||
+      !has_dims(call.operand(5), DType::f32, directions, hidden, width) ||
+      !has_dims(call.operand(6), DType::f32, directions, 2, width) ||
+      (call.attribute(kPeepholes) != 0 && !has_dims(call.operand(7), DType::f32, directions, 3 * hidden, -1)))
+    return "weights, biases or peepholes have other shapes";
+  if ((call.operand(1).present() && !has_dims(call.operand(1), DType::s32, at.rows, -1, -1)) ||
+      (call.operand(2).present() && !state(call.operand(2))) || (call.operand(3).present() && !state(call.operand(3))))
+    return "lengths or states have other shapes";
+  if (!call.result(0).is(DType::f32) || call.result(0).size() != at.steps * at.rows * directions * hidden)
+    return "the result has another size";
+  for (int64_t i = 1; i < call.results(); ++i)
+    if (!state(call.result(i))) return "a last state has another shape";
+  if (call.scratch_bytes() < (3 * hidden + width) * static_cast<int64_t>(sizeof(float))) return "too little scratch";
+  return nullptr;
+}
+
+void run_recurrent(const OpCall& call, int64_t, int64_t) {
+  const Layout at = layout_of(call);
+  const OpTensor lengths = call.operand(1);
+  for (int64_t direction = 0; direction < at.directions; ++direction)
+    for (int64_t row = 0; row < at.rows; ++row) {
+      const int64_t length = lengths.present() ? lengths.as<int32_t>()[row] : at.steps;
+      if (length < 0 || length > at.steps) return call.fault(0, length, at.steps);
+      run_row(call, at, direction, row, length);
+    }
+}
+
+}  // namespace cupel
