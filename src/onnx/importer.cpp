@@ -19,10 +19,6 @@ namespace {
 
 const char* const kExportAgain = "export the model again";
 
-bool is_constant_node(const NodeFields& node) {
-  return node.op_type == "Constant" && (node.domain.empty() || node.domain == "ai.onnx");
-}
-
 }  // namespace
 
 std::string Importer::node_name(size_t index) const {
@@ -72,6 +68,8 @@ Status Importer::collect_definitions() {
     for (const std::string_view name : file_.nodes[i].outputs)
       if (!name.empty()) CUPEL_TRY(define(name, {Definer::node, i}));
     for (const std::string_view name : file_.nodes[i].inputs) read_.emplace(name);
+    for (const AttributeFields& a : file_.nodes[i].attributes)
+      if (a.graph) read_by(*a.graph);
   }
   for (const ValueFields& output : file_.outputs) read_.emplace(output.name);
   read_.erase("");
@@ -361,8 +359,7 @@ Status Importer::add_as_it_is(NodeDraft node, const std::string& origin) {
   return {};
 }
 
-Result<NodeDraft> Importer::draft_of(size_t index) const {
-  const NodeFields& fields = file_.nodes[index];
+Result<NodeDraft> Importer::draft_of(const NodeFields& fields, std::string name) const {
   const bool home = fields.domain.empty() || fields.domain == "ai.onnx";
   const std::string op =
       home ? std::string(fields.op_type) : std::string(fields.domain) + "." + std::string(fields.op_type);
@@ -381,9 +378,9 @@ Result<NodeDraft> Importer::draft_of(size_t index) const {
     return bad_input("",
                      fmt::format("opset {} has no such operator; it came with opset {}", opset_, known->since_opset),
                      "export the model with a newer opset");
-  NodeDraft draft{op, node_name(index), {}, {}, {}};
-  for (const std::string_view name : fields.inputs) draft.inputs.emplace_back(name);
-  for (const std::string_view name : fields.outputs) draft.outputs.emplace_back(name);
+  NodeDraft draft{op, std::move(name), {}, {}, {}};
+  for (const std::string_view value : fields.inputs) draft.inputs.emplace_back(value);
+  for (const std::string_view value : fields.outputs) draft.outputs.emplace_back(value);
   while (!draft.inputs.empty() && draft.inputs.back().empty()) draft.inputs.pop_back();
   for (const AttributeFields& a : fields.attributes) {
     Attribute value = CUPEL_TRY(read_attribute(a, folder_));
@@ -406,7 +403,12 @@ Status Importer::import_draft(NodeDraft draft) {
 }
 
 Status Importer::import_node(size_t index) {
-  const auto imported = [&]() -> Status { return import_draft(CUPEL_TRY(draft_of(index))); };
+  const NodeFields& fields = file_.nodes[index];
+  const auto imported = [&]() -> Status {
+    if (is_branching(fields))
+      return import_if(fields, node_name(index), {fields.outputs.begin(), fields.outputs.end()}, {});
+    return import_draft(CUPEL_TRY(draft_of(fields, node_name(index))));
+  };
   Status status = imported();
   if (!status) return std::unexpected(std::move(status).error().at_node(node_name(index), place_of(index)));
   return {};

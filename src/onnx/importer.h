@@ -22,6 +22,10 @@ struct NodeDraft {
   bool has_input(size_t i) const { return i < inputs.size() && !inputs[i].empty(); }
 };
 
+inline bool is_constant_node(const NodeFields& node) {
+  return node.op_type == "Constant" && (node.domain.empty() || node.domain == "ai.onnx");
+}
+
 class Importer {
  public:
   Importer(const ModelFields& model, const std::filesystem::path& folder, int opset, const Bindings& bindings)
@@ -74,7 +78,27 @@ class Importer {
   Status add_inputs();
   Status add_outputs();
   Status import_node(size_t index);
-  Result<NodeDraft> draft_of(size_t index) const;
+  Result<NodeDraft> draft_of(const NodeFields& fields, std::string name) const;
+  // branches.cpp
+  struct Scope {
+    std::unordered_map<std::string, std::string> names;   // of a subgraph → of values here
+    std::unordered_map<std::string, std::string> wanted;  // results of a subgraph → what they are to be called here
+  };
+  bool is_branching(const NodeFields& node) const;
+  // If: the branch that a constant condition takes; else both, and a choice of each result. `results`: their names
+  // here.
+  Status import_if(const NodeFields& node, const std::string& name, const std::vector<std::string>& results,
+                   const Scope& outer);
+  Status choose(const std::string& name, const std::string& condition, size_t result, const std::string& yes,
+                const std::string& no, const std::string& chosen);
+  // The nodes of a subgraph; the names of its results, which are those wanted where nodes of it compute them.
+  Result<std::vector<std::string>> import_branch(const GraphFields& branch, const std::string& name,
+                                                 const std::vector<std::string>& wanted, const Scope& outer);
+  Status import_inner(const NodeFields& node, const std::string& name, Scope& scope);
+  // What a result of a subgraph's node is called here.
+  std::string inner_result(std::string_view name, Scope& scope);
+  Status alias(const std::string& name, const std::string& of);
+  void read_by(const GraphFields& graph);
   Status import_draft(NodeDraft draft);
   // narrow_floats.cpp
   std::optional<DType> narrow_type(const std::string& name) const;

@@ -45,7 +45,18 @@ TensorFields parse_tensor(std::string_view message, WireBudget* budget) {
   return tensor;
 }
 
-AttributeFields parse_attribute(Fields fields) {
+constexpr int kMostDepth = 16;  // of graphs in nodes of graphs
+void parse_graph(Fields fields, GraphFields& graph, int depth);
+
+// Null where graphs lie too deep in each other: nothing reads them then.
+std::shared_ptr<const GraphFields> parse_subgraph(Fields fields, int depth) {
+  if (depth > kMostDepth) return nullptr;
+  auto graph = std::make_shared<GraphFields>();
+  parse_graph(fields, *graph, depth);
+  return graph;
+}
+
+AttributeFields parse_attribute(Fields fields, int depth) {
   AttributeFields a;
   const auto refuse = [&](const char* what) {
     a.refused = what;
@@ -71,7 +82,10 @@ AttributeFields parse_attribute(Fields fields) {
         break;
       case field::attribute::type: a.type = fields.integer(); break;
       case field::attribute::g:
-      case field::attribute::graphs: refuse("a subgraph"); break;
+        a.refused = "a subgraph";
+        a.graph = parse_subgraph(fields.message("GraphProto"), depth + 1);
+        break;
+      case field::attribute::graphs: refuse("subgraphs"); break;
       case field::attribute::strings: a.strings.push_back(fields.part()); break;
       case field::attribute::tensors: refuse("a list of tensors"); break;
       case field::attribute::tp:
@@ -84,7 +98,7 @@ AttributeFields parse_attribute(Fields fields) {
   return a;
 }
 
-NodeFields parse_node(Fields fields) {
+NodeFields parse_node(Fields fields, int depth) {
   NodeFields node;
   while (fields.next()) switch (fields.tag()) {
       case field::node::input: node.inputs.push_back(fields.part()); break;
@@ -92,7 +106,9 @@ NodeFields parse_node(Fields fields) {
       case field::node::name: node.name = fields.bytes(); break;
       case field::node::op_type: node.op_type = fields.bytes(); break;
       case field::node::domain: node.domain = fields.bytes(); break;
-      case field::node::attribute: node.attributes.push_back(parse_attribute(fields.message("AttributeProto"))); break;
+      case field::node::attribute:
+        node.attributes.push_back(parse_attribute(fields.message("AttributeProto"), depth));
+        break;
       default: fields.skip();
     }
   return node;
@@ -152,9 +168,9 @@ ValueFields parse_value(Fields fields) {
   return value;
 }
 
-void parse_graph(Fields fields, GraphFields& graph) {
+void parse_graph(Fields fields, GraphFields& graph, int depth) {
   while (fields.next()) switch (fields.tag()) {
-      case field::graph::node: graph.nodes.push_back(parse_node(fields.message("NodeProto"))); break;
+      case field::graph::node: graph.nodes.push_back(parse_node(fields.message("NodeProto"), depth)); break;
       case field::graph::name: graph.name = fields.bytes(); break;
       case field::graph::initializer: graph.initializers.push_back(parse_tensor(fields.part(), fields.budget())); break;
       case field::graph::input: graph.inputs.push_back(parse_value(fields.message("ValueInfoProto"))); break;
@@ -174,7 +190,7 @@ ModelFields parse(std::string_view bytes) {
   while (fields.next()) switch (fields.tag()) {
       case field::model::graph:
         if (!model.graph) model.graph.emplace();
-        parse_graph(fields.message("GraphProto"), *model.graph);
+        parse_graph(fields.message("GraphProto"), *model.graph, 0);
         break;
       case field::model::opset_import: {
         Fields opset = fields.message("OperatorSetIdProto");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -24,6 +25,8 @@ struct TensorFields {
   std::vector<std::pair<std::string_view, std::string_view>> external_entries;
 };
 
+struct GraphFields;
+
 struct AttributeFields {
   std::string_view name;
   int64_t type = 0;  // onnx_field::attribute_type; undefined in old files
@@ -34,7 +37,8 @@ struct AttributeFields {
   std::vector<float> floats;
   std::vector<int64_t> ints;
   std::vector<std::string_view> strings;
-  const char* refused = nullptr;  // what Cupel does not read: "a subgraph", …
+  std::shared_ptr<const GraphFields> graph = {};
+  const char* refused = nullptr;  // what no attribute of a node of the graph may be: "a subgraph", …
 };
 
 struct NodeFields {

@@ -58,6 +58,9 @@ Result<int64_t> directions_of(const Attributes& a) {
 }
 
 std::unexpected<Error> wrong_shape(const InferContext& c, size_t i, const Shape& expected) {
+  if (!is_static(expected) || !is_static(c.shape(i)))
+    return unsupported(
+        "", fmt::format("operand {} has shape {}, expected {}", i, to_text(c.shape(i)), to_text(expected)), kGiveSize);
   return bad_input("", fmt::format("operand {} has shape {}, expected {}", i, to_text(c.shape(i)), to_text(expected)),
                    "correct the model's shapes");
 }

@@ -88,7 +88,7 @@ def make_models():
     model(layers(relu=helper.make_node("Relu", ["nothing"], ["r"], "relu")), weights(), "undefined.onnx")
     model(layers(conv=helper.make_node("Conv", ["image", "filters"], ["c"], "conv", pads=[1, 1, 1, 1], strides=[0, 1])),
           weights(), "zero_stride.onnx")
-    branch = helper.make_graph([helper.make_node("Identity", ["c"], ["b"])], "branch", [],
+    branch = helper.make_graph([helper.make_node("Identity", ["nothing"], ["b"])], "branch", [],
                                [helper.make_tensor_value_info("b", TensorProto.FLOAT, None)])
     model(layers(relu=helper.make_node("If", ["flag"], ["r"], "choice", then_branch=branch, else_branch=branch)),
           weights() | {"flag": np.bool_(True)}, "branches.onnx")
@@ -96,7 +96,9 @@ def make_models():
     model(layers(), weights(), "future.onnx", opset=99)
     pathlib.Path("no_graph.onnx").write_bytes(onnx.ModelProto(ir_version=8).SerializeToString())
     model(layers(), weights(), "no_shape.onnx", input_shape=None)
-    model(layers(), weights(), "wrong_output.onnx", output_shape=("N", 4))
+    proto = model(layers(), weights(), "wrong_output.onnx")
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    pathlib.Path("wrong_output.onnx").write_bytes(proto.SerializeToString())
     model(layers(), weights(), "two_sizes.onnx", input_shape=("N", 1, 4, "W"))
 
     for name, value in (("nan", np.nan), ("infinite", np.inf), ("overflow", 3e38)):
