@@ -1,6 +1,7 @@
 // Operators whose definition is a routine of the runtime, as calls of it on dense copies of their operands.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "kernel/routines.h"
@@ -56,6 +57,13 @@ Status lower_routine(Lowering& l, NodeId id) {
   if (!use.keeps_items && l.facts.is_batched(node.outputs[0]))
     return no_compiled_form(
         fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
+  const auto is_empty = [](const std::optional<ops::RoutineTensor>& t) { return t && element_count(t->dims) == 0; };
+  if (std::ranges::all_of(results, is_empty)) {
+    for (const ValueId v : node.outputs) l.places.set(v, CUPEL_TRY(l.places.fresh(v, false)));
+    return {};
+  }
+  if (std::ranges::any_of(results, is_empty) || std::ranges::any_of(operands.tensors, is_empty))
+    return no_compiled_form(fmt::format("{} of a tensor without elements has no compiled form", node.op->name));
   CallSpec spec;
   spec.routine = *op_routine(use.name);
   std::vector<int64_t> buffers = {0};
