@@ -6,6 +6,7 @@
 #include <climits>
 
 #include "base/file.h"
+#include "onnx/spelling.h"
 
 namespace cupel {
 namespace {
@@ -125,53 +126,31 @@ Status upgrade_batch_normalization(Importer&, NodeDraft& node) {
   return {};
 }
 
-// Sum of any number of operands, one Add after the other.
-Status upgrade_sum(Importer& importer, NodeDraft& node) {
-  if (node.inputs.empty()) return bad_input("", "0 operands, expected at least 1", kExportAgain);
-  if (node.inputs.size() == 1) {
-    node.op = "Identity";
-    return {};
+// Mean and 1 / √(variance + epsilon), where somebody reads them, by nodes of their own.
+Status upgrade_layer_normalization(Importer& importer, NodeDraft& node) {
+  if (node.outputs.size() < 2 || node.inputs.empty()) return {};
+  const Attributes attributes = node.attributes;
+  Spelling s(importer, node);
+  if (s.gives(1) || s.gives(2)) {
+    const std::string& x = s.in(0);
+    const auto rank = static_cast<int64_t>(CUPEL_TRY(s.shape(x)).size());
+    std::vector<int64_t> axes;
+    for (int64_t d = CUPEL_TRY(normalize_axis(attr_int(attributes, "axis", -1), rank)); d < rank; ++d)
+      axes.push_back(d);
+    const std::string over = s.list("axes", axes);
+    if (s.gives(1)) CUPEL_TRY(s.give(1, "ReduceMean", {x, over}));
+    if (s.gives(2)) {
+      const std::string mean = CUPEL_TRY(s.add("ReduceMean", "mean", {x, over}));
+      const std::string centred = CUPEL_TRY(s.add("Sub", "centred", {x, mean}));
+      const std::string square = CUPEL_TRY(s.add("Mul", "square", {centred, centred}));
+      const std::string variance = CUPEL_TRY(s.add("ReduceMean", "variance", {square, over}));
+      const std::string epsilon = s.real_like(x, "epsilon", attr_real(attributes, "epsilon", 1e-5f));
+      const std::string root =
+          CUPEL_TRY(s.add("Sqrt", "deviation", {CUPEL_TRY(s.add("Add", "shifted", {variance, epsilon}))}));
+      CUPEL_TRY(s.give(2, "Reciprocal", {root}));
+    }
   }
-  node.op = "Add";
-  std::string sum = node.inputs[0];
-  for (size_t i = 1; i + 1 < node.inputs.size(); ++i)
-    sum = CUPEL_TRY(importer.add_part("Add", node, std::to_string(i), {sum, node.inputs[i]}));
-  node.inputs = {sum, node.inputs.back()};
-  return {};
-}
-
-// x · sigmoid(alpha · x); Swish of opset 24 and QuickGelu of ONNX Runtime.
-Status upgrade_swish(Importer& importer, NodeDraft& node, float default_alpha) {
-  if (node.inputs.size() != 1)
-    return bad_input("", fmt::format("{} operands, expected 1", node.inputs.size()), kExportAgain);
-  const float alpha = attr_real(node.attributes, "alpha", default_alpha);
-  node.attributes.erase("alpha");
-  if (alpha == 1.0f) {
-    node.op = "Silu";
-    return {};
-  }
-  const std::string x = node.inputs[0];
-  const std::string factor = importer.add_constant(node.name + "_alpha", Tensor::scalar<float>(alpha));
-  const std::string scaled = CUPEL_TRY(importer.add_part("Mul", node, "scaled", {x, factor}));
-  const std::string gate = CUPEL_TRY(importer.add_part("Sigmoid", node, "sigmoid", {scaled}));
-  node.op = "Mul";
-  node.inputs = {x, gate};
-  return {};
-}
-Status upgrade_onnx_swish(Importer& importer, NodeDraft& node) { return upgrade_swish(importer, node, 1.0f); }
-Status upgrade_quick_gelu(Importer& importer, NodeDraft& node) { return upgrade_swish(importer, node, 1.702f); }
-
-Status upgrade_gelu(Importer&, NodeDraft& node) {
-  node.op = "Gelu";
-  return {};
-}
-
-Status upgrade_fast_gelu(Importer& importer, NodeDraft& node) {
-  if (node.has_input(1))
-    node.inputs = {CUPEL_TRY(importer.add_part("Add", node, "bias", {node.inputs[0], node.inputs[1]}))};
-  node.op = "Gelu";
-  node.attributes["approximate"] = std::string("tanh");
-  return {};
+  return s.finish("LayerNormalization", node.inputs, attributes);
 }
 
 Status rename_quantize(Importer& importer, NodeDraft& node) {
@@ -231,27 +210,24 @@ constexpr Row kRows[] = {
     {"Clip", 11, upgrade_clip},
     {"DequantizeLinear", INT_MAX, upgrade_quantization},
     {"Dropout", INT_MAX, upgrade_dropout},
+    {"LayerNormalization", INT_MAX, upgrade_layer_normalization},
     {"LogSoftmax", 13, upgrade_softmax},
     {"Pad", 11, upgrade_pad},
     {"QuantizeLinear", INT_MAX, upgrade_quantization},
     {"ReduceMax", 18, axes_to_input},
     {"ReduceMean", 18, axes_to_input},
     {"ReduceMin", 18, axes_to_input},
+    {"ReduceProd", 18, axes_to_input},
     {"ReduceSum", 13, axes_to_input},
     {"Resize", INT_MAX, upgrade_resize},
     {"Slice", 10, upgrade_slice},
     {"Softmax", 13, upgrade_softmax},
     {"Split", INT_MAX, upgrade_split},
     {"Squeeze", 13, axes_to_input},
-    {"Sum", INT_MAX, upgrade_sum},
-    {"Swish", INT_MAX, upgrade_onnx_swish},
     {"Unsqueeze", 13, axes_to_input},
     {"Upsample", INT_MAX, upgrade_upsample},
     {"com.microsoft.DequantizeLinear", INT_MAX, rename_dequantize},
-    {"com.microsoft.FastGelu", INT_MAX, upgrade_fast_gelu},
-    {"com.microsoft.Gelu", INT_MAX, upgrade_gelu},
     {"com.microsoft.QuantizeLinear", INT_MAX, rename_quantize},
-    {"com.microsoft.QuickGelu", INT_MAX, upgrade_quick_gelu},
 };
 
 const Row* find_row(std::string_view op) {
@@ -262,10 +238,14 @@ const Row* find_row(std::string_view op) {
 }  // namespace
 
 Status upgrade(Importer& importer, NodeDraft& node) {
+  CUPEL_TRY(upgrade_first_opsets(importer, node));
+  if (const SpelledOp* spelled = find_spelled_op(node.op)) return spell_in_others(*spelled, importer, node);
   const Row* row = find_row(node.op);
   return row && importer.opset() < row->below_opset ? row->run(importer, node) : Status{};
 }
 
-bool is_upgraded_away(std::string_view op) { return find_row(op) != nullptr && find_op(op) == nullptr; }
+bool is_upgraded_away(std::string_view op) {
+  return find_spelled_op(op) != nullptr || (find_row(op) != nullptr && find_op(op) == nullptr);
+}
 
 }  // namespace cupel
