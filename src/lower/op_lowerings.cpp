@@ -31,6 +31,12 @@ bool has_one_index(const Graph& graph, const Node& node) {
   return graph.type(node.inputs[1]).shape.empty() && graph.value(node.inputs[1]).contents;
 }
 
+// Of an elementwise op: operands of 64 bits, or a result of 16 that is only chosen.
+bool has_wide_elements(const Graph& graph, const Node& node) {
+  const DType last = graph.type(node.inputs.back()).dtype, result = graph.type(node.outputs[0]).dtype;
+  return dtype_bits(last) == 64 || (dtype_bits(result) == 16 && is(node, ops::kWhere));
+}
+
 // A Cast between binary16 and binary32, which reading and writing does.
 bool converts_reals(const Graph& graph, const Node& node) {
   const auto is_real = [&](ValueId v) {
@@ -45,6 +51,7 @@ bool keeps_type(const Graph& graph, const Node& node) {
 constexpr std::string_view kNotYet = "no kernel computes it";
 const std::vector<Way> kCall = {{.lower = lower_routine}};
 const std::vector<Way> kMap = {{.lower = lower_map}};
+const std::vector<Way> kMapOrWide = {{.lower = lower_wide, .applies = has_wide_elements}, {.lower = lower_map}};
 
 // In the order of op_table.def.
 const std::vector<OpLowering>& rows() {
@@ -68,21 +75,21 @@ const std::vector<OpLowering>& rows() {
        .ways = {{.lower = lower_identity, .applies = keeps_type}, {.lower = lower_map}},
        .expression = express_as_codes},
 
-      {.op = &ops::kAdd, .ways = kMap, .expression = express_add},
-      {.op = &ops::kSub, .ways = kMap, .expression = express_sub},
-      {.op = &ops::kMul, .ways = kMap, .expression = express_mul},
+      {.op = &ops::kAdd, .ways = kMapOrWide, .expression = express_add, .wide = wide_add},
+      {.op = &ops::kSub, .ways = kMapOrWide, .expression = express_sub, .wide = wide_sub},
+      {.op = &ops::kMul, .ways = kMapOrWide, .expression = express_mul, .wide = wide_mul},
       {.op = &ops::kDiv, .ways = kMap, .expression = express_div},
       {.op = &ops::kPow, .gap = kNotYet},
       {.op = &ops::kMod, .gap = kNotYet},
-      {.op = &ops::kMax, .ways = kMap, .expression = express_max},
-      {.op = &ops::kMin, .ways = kMap, .expression = express_min},
-      {.op = &ops::kEqual, .ways = kMap, .expression = express_equal},
-      {.op = &ops::kGreater, .ways = kMap, .expression = express_greater},
-      {.op = &ops::kLess, .ways = kMap, .expression = express_less},
+      {.op = &ops::kMax, .ways = kMapOrWide, .expression = express_max, .wide = wide_max},
+      {.op = &ops::kMin, .ways = kMapOrWide, .expression = express_min, .wide = wide_min},
+      {.op = &ops::kEqual, .ways = kMapOrWide, .expression = express_equal, .wide = wide_equal},
+      {.op = &ops::kGreater, .ways = kMapOrWide, .expression = express_greater, .wide = wide_greater},
+      {.op = &ops::kLess, .ways = kMapOrWide, .expression = express_less, .wide = wide_less},
       {.op = &ops::kNot, .ways = kMap, .expression = express_not},
       {.op = &ops::kAnd, .ways = kMap, .expression = express_and},
       {.op = &ops::kOr, .ways = kMap, .expression = express_or},
-      {.op = &ops::kWhere, .ways = kMap, .expression = express_where},
+      {.op = &ops::kWhere, .ways = kMapOrWide, .expression = express_where, .wide = wide_where},
 
 #define CUPEL_UNARY(name, ...) {.op = &ops::k##name, .ways = kMap, .expression = express_unary},
 #include "ops/unary_functions.def"
