@@ -15,7 +15,12 @@ bool Absorption::keeps_items(const Node& node) const {
 std::string Absorption::refusal(const Node& node, const std::set<ValueId>& inside) {
   if (!is_elementwise(*node.op) && !keeps_items(node)) return fmt::format("{} is not elementwise", node.op->name);
   if (!facts_.same_items(node.outputs[0], *inside.begin())) return "it broadcasts the kernel's result";
-  for (ValueId operand : node.inputs) {
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const ValueId operand = node.inputs[i];
+    if (operand.valid() && inside.contains(operand) && static_cast<int>(i) >= node.op->parameters_from)
+      return "its parameters are the kernel's result";
+    if (operand.valid() && inside.contains(operand) && dtype_bits(stored_type(graph_.type(operand).dtype)) == 16)
+      return "its operand is rounded when it is stored";
     if (!operand.valid() || inside.contains(operand) || graph_.value(operand).constant || places_.has(operand))
       continue;
     return "another operand is computed later; it joins that kernel";

@@ -45,7 +45,7 @@ inline const Tensor* constant_operand(const Graph& graph, const Node& node, size
                                                                       : nullptr;
 }
 
-// unsupported unless the node is a convolution over images with constant weights.
+// unsupported unless the node is a convolution over images.
 Status expect_convolution(const Graph& graph, const Node& node);
 // [output channels][taps · channels of a group] of a convolution's weights.
 Tensor rows_of_weights(const Tensor& weights);
@@ -66,5 +66,12 @@ Status finish_contraction(Lowering& l, NodeId id, Contraction c);
 // that are several parts add the outermost loop over them, which reads the same elements of the other operand again.
 int64_t pack_weights(Lowering& l, const Tensor& rows, const TensorType& type, int64_t run, ContractSpec& spec,
                      std::vector<WeightSum>& sums, int64_t groups);
+
+// The same for weights [columns, channels of a group, height, width] and a bias [columns] that are computed at run time
+// (numbers): buffers in the arena which maps fill, and what `spec` or `start` (over a space of that rank) reads of
+// them.
+Result<int64_t> pack_computed_weights(Lowering& l, const Node& node, ContractSpec& spec, int64_t groups);
+Result<int64_t> pack_computed_taps(Lowering& l, const Node& node, WindowSpec& spec);  // one channel for each column
+Result<int64_t> computed_starts(Lowering& l, const Node& node, Access& start, size_t rank, int64_t groups);
 
 }  // namespace cupel

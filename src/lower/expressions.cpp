@@ -9,6 +9,12 @@
 
 namespace cupel {
 
+bool is_read_as_number(DType type) {
+  const DType stored = stored_type(type);
+  return stored == DType::f32 || stored == DType::u8 || stored == DType::s8 || stored == DType::s32 ||
+         stored == DType::f16;
+}
+
 Scalar Draft::add_operand(Access access, int64_t buffer) {
   const DType type = access.dtype;
   operands.push_back(std::move(access));
@@ -147,7 +153,7 @@ bool broadcasts_to(const Dims& dims, const Dims& item) {
 Result<Scalar> Expressions::operand(Draft& draft, ValueId value, const Walk& walk) {
   if (const auto& constant = graph_.value(value).constant) {
     const DType type = stored_type(constant->dtype());
-    if (type != DType::f32 && type != DType::u8 && type != DType::s8 && type != DType::s32 && type != DType::f16)
+    if (!is_read_as_number(type))
       return not_compiled("", fmt::format("a constant operand of type {}", dtype_name(type)));
     if (constant->size() == 1 && type != DType::f16)
       return type == DType::f32 ? Scalar(constant->data<float>()[0])
@@ -163,7 +169,7 @@ Result<Scalar> Expressions::operand(Draft& draft, ValueId value, const Walk& wal
       graph_.type(value).shape.size() != walk.dims.size())
     return not_compiled("", "an operand of fewer dimensions");
   const Placed place = CUPEL_TRY(places_.operand(value, walk));
-  if (const DType type = place.layout.dtype; dtype_bits(type) != 8 && dtype_bits(type) != 32 && type != DType::f16)
+  if (const DType type = place.layout.dtype; !is_read_as_number(type))
     return not_compiled("", fmt::format("an operand of type {}", dtype_name(type)));
   return draft.add_operand(places_.access(place, walk), place.layout.buffer);
 }
@@ -174,6 +180,19 @@ Scalar Expressions::dimension_constant(Draft& draft, const std::vector<float>& v
   SpreadConstant spread = spread_constant(Tensor::of<float>(dims, std::span<const float>(values)), walk);
   return draft.add_operand({.dtype = DType::f32, .constant = true, .strides = std::move(spread.strides)},
                            steps_.add_constant(spread.values));
+}
+
+Result<Scalar> Expressions::dimension_operand(Draft& draft, ValueId value, int dim, const Walk& walk) {
+  const TensorType& type = graph_.type(value);
+  if (type.dtype != DType::f32 || type.shape.size() != 1 || facts_.is_batched(value) || dim < 0)
+    return not_compiled("", "parameters for each batch item");
+  const Dims dims = CUPEL_TRY(facts_.item_dims(value));
+  const bool blocks = walk.whole_blocks && walk.item_dim.back() == dim;
+  const Placed place =
+      CUPEL_TRY(places_.operand(value, {.space = dims, .item_dim = {0}, .dims = dims, .whole_blocks = blocks}));
+  Access access = steps_.first_element(place.layout);
+  for (int d : walk.item_dim) access.strides.push_back(d == dim && dims[0] != 1 ? place.layout.strides[0] : 0);
+  return draft.add_operand(std::move(access), place.layout.buffer);
 }
 
 }  // namespace cupel

@@ -30,6 +30,9 @@ struct Draft {
   std::vector<int64_t> buffers(std::vector<int64_t> first) const;
 };
 
+// Whether a kernel's expressions read elements of that type; others are moved as bytes alone.
+bool is_read_as_number(DType type);
+
 // The requantization of a code of type `from` to one of type `to`, both of 8 bits per tensor.
 Scalar requantized(Scalar code, const TensorType& from, const TensorType& to);
 
@@ -53,6 +56,8 @@ class Expressions {
   Result<Scalar> operand(Draft& draft, ValueId value, const Walk& walk);
   // A constant of one number for each index of item dimension `dim`, at the result's coordinates.
   Scalar dimension_constant(Draft& draft, const std::vector<float>& values, int dim, const Walk& walk);
+  // The same for numbers of f32 that a value of one dimension holds.
+  Result<Scalar> dimension_operand(Draft& draft, ValueId value, int dim, const Walk& walk);
   // One number for each index of the last dimension of the space, padded to whole blocks of 16.
   Scalar column_constant(Draft& draft, std::vector<float> values, size_t rank);
   // An access to such numbers, and their buffer.

@@ -1,4 +1,5 @@
 // Concat: kernels write their results at once into slices of its result, where they can; other operands are copied.
+#include "lower/finish.h"
 #include "lower/op_lowerings.h"
 
 namespace cupel {
@@ -25,6 +26,12 @@ std::optional<Placed> joined_operands(const Graph& graph, const Node& node, size
 Status copy_operand(Lowering& l, const Node& node, ValueId operand, const Placed& slice, const Placed* place) {
   const ValueId result = node.outputs[0];
   const Walk walk = l.places.walk_of(result, slice.layout.dims);
+  if (!is_read_as_number(l.graph.type(result).dtype)) {
+    const Placed from = CUPEL_TRY(l.places.at(operand));
+    add_copy(l, node, walk.space, l.places.access(from, walk), l.places.access(slice, walk),
+             {slice.layout.buffer, from.layout.buffer}, place);
+    return {};
+  }
   Draft draft;
   draft.origins = origins_of(node);
   Scalar value = CUPEL_TRY(l.expressions.operand(draft, operand, walk));

@@ -118,15 +118,17 @@ Status finish_contraction(Lowering& l, NodeId id, Contraction c) {
   const size_t rank = c.walk.space.size();
   c.walk.whole_blocks = true;
   const Tensor* bias = constant_operand(l.graph, node, 2);
-  if (has_operand(node, 2) && (!bias || (bias->size() != c.columns && bias->size() != 1) ||
-                               (bias->size() == c.columns && bias->dims().back() != c.columns)))
-    return no_compiled_form("a bias that is not one constant for each output channel");
   const Absorbed nodes = l.absorption.behind(id, node.outputs[0]);
   Draft draft;
   const auto padded = static_cast<size_t>(round_up(c.columns, 16));
   int64_t start_buffer = 0;
   Scalar x = 0.0f;
-  if (!tx.quant) {
+  if (has_operand(node, 2) && !bias) {
+    if (tx.quant) return no_compiled_form("a bias of codes that is computed at run time");
+    start_buffer = CUPEL_TRY(computed_starts(l, node, c.spec.start, rank, 1));
+    x = draft.expr.accumulator(0, ScalarType::f32);
+    if (c.padded) x = x + 0.0f;
+  } else if (!tx.quant) {
     const std::vector<float> values = bias ? floats(*bias, c.columns) : std::vector<float>();
     std::vector<float> start = c.scales ? std::vector<float>() : values;
     start.resize(padded, 0.0f);
@@ -153,7 +155,6 @@ Status finish_contraction(Lowering& l, NodeId id, Contraction c) {
 Status expect_convolution(const Graph& graph, const Node& node) {
   if (graph.type(node.inputs[0]).shape.size() != 4)
     return no_compiled_form("a convolution over other than one or two dimensions has no compiled form");
-  if (!graph.value(node.inputs[1]).constant) return no_compiled_form("weights computed at run time");
   return {};
 }
 
@@ -166,7 +167,7 @@ Status lower_conv(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   CUPEL_TRY(expect_convolution(l.graph, node));
   const TensorType &tx = l.graph.type(node.inputs[0]), &tw = l.graph.type(node.inputs[1]);
-  const Tensor& weights = *l.graph.value(node.inputs[1]).constant;
+  const Tensor* weights = constant_operand(l.graph, node, 1);
   const Window window = window_of(l.graph, node);
   const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(l.facts.item_dims(node.outputs[0]));
@@ -182,11 +183,12 @@ Status lower_conv(Lowering& l, NodeId id) {
   c.spec.loops = window_taps(x, window);
   if (whole_row) c.spec.loops.pop_back();
   c.spec.run = whole_row ? window.w.kernel * channels : channels;
-  if (all_finite(weights)) {
+  if (weights && all_finite(*weights)) {
     c.spec.rows = border_of(tx, window.h, x.layout.dims[2]);
     if (whole_row) c.spec.columns = border_of(tx, window.w, x.layout.dims[3]);
   }
-  c.b_buffer = pack_weights(l, rows_of_weights(weights), tw, c.spec.run, c.spec, c.weight_sums, 1);
+  c.b_buffer = weights ? pack_weights(l, rows_of_weights(*weights), tw, c.spec.run, c.spec, c.weight_sums, 1)
+                       : CUPEL_TRY(pack_computed_weights(l, node, c.spec, 1));
   return finish_contraction(l, id, std::move(c));
 }
 

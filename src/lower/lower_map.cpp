@@ -37,11 +37,25 @@ Status lower_map(Lowering& l, NodeId id) {
   return finish_map(l, draft, value, l.absorption.take(id, behind, own, draft), walk);
 }
 
+namespace {
+
+// The result of an Expand whose elements are moved alone.
+Status copy_spread(Lowering& l, const Node& node, const Walk& walk) {
+  const Placed from = CUPEL_TRY(l.places.at(node.inputs[0])), place = CUPEL_TRY(l.places.fresh(node.outputs[0], false));
+  add_copy(l, node, walk.space, l.places.access(from, walk), l.places.access(place, walk),
+           {place.layout.buffer, from.layout.buffer}, &place);
+  l.places.set(node.outputs[0], place);
+  return {};
+}
+
+}  // namespace
+
 // Expand and its kind: the operand at the result's coordinates; what else they read says nothing but a shape.
 Status lower_repeat(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const ValueId own = node.outputs[0];
   const Walk walk = l.places.walk_of(own, CUPEL_TRY(l.facts.item_dims(own)));
+  if (!is_read_as_number(l.graph.type(own).dtype)) return copy_spread(l, node, walk);
   const Absorbed behind = l.absorption.behind(id, own);
   Draft draft;
   const Scalar x = CUPEL_TRY(l.expressions.operand(draft, node.inputs[0], walk));

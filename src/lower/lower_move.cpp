@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 
 #include "lower/finish.h"
 #include "lower/op_lowerings.h"
@@ -112,30 +114,44 @@ Result<std::vector<std::vector<Piece>>> padded_dimensions(const GraphFacts& fact
   return along;
 }
 
-// What a Pad writes everywhere before the pieces of its operand.
-Status fill_place(Lowering& l, const Node& node, const Placed& place) {
-  const TensorType& type = l.graph.type(node.outputs[0]);
-  float real = 0;
-  std::optional<int32_t> code;
-  if (node.inputs.size() > 2 && node.inputs[2].valid()) {
-    const auto& constant = l.graph.value(node.inputs[2]).constant;
-    if (!constant) return no_compiled_form("padding with a value computed at run time has no compiled form yet");
-    if (constant->dtype() == DType::f32) {
-      real = constant->data<float>()[0];
-    } else {
-      code = static_cast<int32_t>(constant->int_at(0));
-    }
+// The element that a Pad adds, as it lies in memory.
+Result<uint64_t> padding_bits(const Graph& graph, const Node& node) {
+  const TensorType& type = graph.type(node.outputs[0]);
+  const bool given = node.inputs.size() > 2 && node.inputs[2].valid();
+  const auto& constant = given ? graph.value(node.inputs[2]).constant : std::nullopt;
+  if (given && !constant) return no_compiled_form("padding with a value computed at run time has no compiled form yet");
+  if (type.quant && (!given || constant->dtype() == DType::f32)) {
+    const float real = given ? constant->data<float>()[0] : 0.0f;
+    const int32_t code = ops::to_code(real * ops::inverse_scale(type.quant->scale[0]),
+                                      ops::CodeRange(type.dtype, type.quant->zero_point[0]));
+    return static_cast<uint64_t>(code);
   }
-  if (type.quant && !code)
-    code = ops::to_code(real * ops::inverse_scale(type.quant->scale[0]),
-                        ops::CodeRange(type.dtype, type.quant->zero_point[0]));
+  uint64_t bits = 0;
+  if (given) std::memcpy(&bits, constant->bytes().data(), constant->bytes().size());
+  return bits;
+}
+
+// What a Pad writes everywhere before the pieces of its operand: elements of 16 and 64 bits as two of half their width.
+Status fill_place(Lowering& l, const Node& node, const Placed& place) {
+  const uint64_t bits = CUPEL_TRY(padding_bits(l.graph, node));
+  const DType type = place.layout.dtype;
+  const int width = dtype_bits(type), parts = is_read_as_number(type) || width == 32 ? 1 : 2;
   const Walk walk = l.places.walk_of(node.outputs[0], place.layout.dims);
-  MapSpec fill;
-  fill.space = walk.space;
-  ExprBuilder b;
-  fill.value = b.finish(type.dtype == DType::f32 ? Scalar(real) : Scalar(code.value_or(0)));
-  fill.out = l.places.access(place, walk);
-  l.steps.add_unnamed({std::move(fill), MapSchedule{}}, {place.layout.buffer}, origins_of(node));
+  for (int part = 0; part < parts; ++part) {
+    MapSpec fill;
+    fill.space = walk.space;
+    fill.out = l.places.access(place, walk);
+    fill.out.dtype = parts == 1 ? type == DType::u32 ? DType::s32 : type : width == 64 ? DType::s32 : DType::u8;
+    fill.out.offset += part * width / 16;
+    ExprBuilder b;
+    const auto word = static_cast<uint32_t>(bits >> (part * width / 2));
+    fill.value = b.finish(type == DType::f32   ? Scalar(std::bit_cast<float>(word))
+                          : type == DType::f16 ? Scalar(f16_to_f32(static_cast<uint16_t>(word)))
+                          : type == DType::s8  ? Scalar(static_cast<int32_t>(static_cast<int8_t>(word)))
+                          : type == DType::u8 || fill.out.dtype == DType::u8 ? Scalar(word & 255u)
+                                                                             : Scalar(word));
+    l.steps.add_unnamed({std::move(fill), MapSchedule{}}, {place.layout.buffer}, origins_of(node));
+  }
   return {};
 }
 

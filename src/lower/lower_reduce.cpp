@@ -59,7 +59,9 @@ Result<ReducedItem> reduced_item(const GraphFacts& facts, const Node& node) {
 }
 
 // Greatest becomes least of negated elements, there and back.
-Scalar negated(Scalar x, bool codes) { return codes ? Scalar(255) - x : -x; }
+Scalar negated(Scalar x, DType type) {
+  return type == DType::f32 ? -x : type == DType::u8 ? Scalar(255) - x : Scalar(-1) - x;
+}
 
 // The operand with channels side by side and room for blocks of 16, negated for a minimum.
 ValueLayout copy_channels(Lowering& l, const Node& node, const ReducedItem& r, const ValueLayout& from, bool least) {
@@ -94,7 +96,7 @@ ValueLayout copy_channels(Lowering& l, const Node& node, const ReducedItem& r, c
   copy.operands = {std::move(read)};
   ExprBuilder b;
   const Scalar v = b.operand(0, from.dtype);
-  copy.value = b.finish(least ? negated(v, l.graph.type(node.inputs[0]).quant.has_value()) : v);
+  copy.value = b.finish(least ? negated(v, from.dtype) : v);
   l.steps.add_unnamed({std::move(copy), MapSchedule{}}, {to.buffer, from.buffer}, origins_of(node));
   return to;
 }
@@ -144,9 +146,9 @@ Scalar mean_of(Scalar sum, int64_t count, const TensorType& from, const TensorTy
 Status lower_reduce(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   const TensorType& type = l.graph.type(node.inputs[0]);
-  const bool codes = type.quant.has_value(), mean = node.op->quant_rule == QuantRule::average,
-             sum = mean || is(node, ops::kReduceSum), least = is(node, ops::kReduceMin);
-  if (type.dtype != DType::f32 && type.dtype != DType::u8)
+  const bool mean = node.op->quant_rule == QuantRule::average, sum = mean || is(node, ops::kReduceSum),
+             least = is(node, ops::kReduceMin);
+  if (type.dtype != DType::f32 && type.dtype != DType::u8 && (type.dtype != DType::s8 || sum))
     return no_compiled_form(fmt::format("{} of {} has no compiled form yet", node.op->name, dtype_name(type.dtype)));
   const ReducedItem r = CUPEL_TRY(reduced_item(l.facts, node));
   ValueLayout x = CUPEL_TRY(l.places.at(node.inputs[0])).layout;
@@ -157,8 +159,8 @@ Status lower_reduce(Lowering& l, NodeId id) {
   WindowSpec spec = reduction_window(l.steps, r, x, walk);
   spec.kind = sum ? WindowKind::sum : WindowKind::max;
   Draft draft;
-  Scalar value = draft.expr.accumulator(0, codes ? ScalarType::s32 : ScalarType::f32);
-  if (least) value = negated(value, codes);
+  Scalar value = draft.expr.accumulator(0, scalar_type_of(type.dtype));
+  if (least) value = negated(value, type.dtype);
   if (mean) value = mean_of(value, r.count, type, l.graph.type(node.outputs[0]));
   return finish_window(l, id, std::move(spec), draft, value, walk, {x.buffer});
 }

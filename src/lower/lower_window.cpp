@@ -47,8 +47,9 @@ Status lower_depthwise(Lowering& l, NodeId id) {
                    &ty = l.graph.type(node.outputs[0]);
   const auto& weights = l.graph.value(node.inputs[1]).constant;
   const Tensor* bias = constant_operand(l.graph, node, 2);
-  if (tx.shape.size() != 4 || !weights || (has_operand(node, 2) && !bias))
-    return no_compiled_form("this depthwise convolution has no compiled form yet");
+  CUPEL_TRY(expect_convolution(l.graph, node));
+  if (tx.quant && (!weights || (has_operand(node, 2) && !bias)))
+    return no_compiled_form("codes of weights computed at run time");
   const Window window = window_of(l.graph, node);
   const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, HaloFill::zero));
   const Dims out_dims = CUPEL_TRY(l.facts.item_dims(node.outputs[0]));
@@ -62,12 +63,21 @@ Status lower_depthwise(Lowering& l, NodeId id) {
   Draft draft;
   int64_t start_buffer = 0;
   if (!tx.quant) {
-    const int64_t buffer = l.steps.add_constant(packed_numbers(*weights, channels, padded, taps));
-    spec.weights = {.dtype = DType::f32, .constant = true, .strides = std::vector<int64_t>(rank, 0)};
-    spec.weights.strides.back() = 4;
-    spec.weights_tap_stride = padded * 4;
-    const std::vector<float> start = starts_of(bias, channels, padded);
-    spec.start = l.expressions.column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
+    int64_t buffer = -1;
+    if (weights) {
+      buffer = l.steps.add_constant(packed_numbers(*weights, channels, padded, taps));
+      spec.weights = {.dtype = DType::f32, .constant = true, .strides = std::vector<int64_t>(rank, 0)};
+      spec.weights.strides.back() = 4;
+      spec.weights_tap_stride = padded * 4;
+    } else {
+      buffer = CUPEL_TRY(pack_computed_taps(l, node, spec));
+    }
+    if (has_operand(node, 2) && !bias) {
+      start_buffer = CUPEL_TRY(computed_starts(l, node, spec.start, rank, 1));
+    } else {
+      const std::vector<float> start = starts_of(bias, channels, padded);
+      spec.start = l.expressions.column_access(std::as_bytes(std::span(start)), DType::f32, rank, start_buffer);
+    }
     Scalar sum = draft.expr.accumulator(0, ScalarType::f32);
     if (!window.halo.empty()) sum = sum + 0.0f;
     return finish_window(l, id, std::move(spec), draft, sum, walk, {x.layout.buffer, buffer, start_buffer});

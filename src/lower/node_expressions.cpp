@@ -82,11 +82,16 @@ Result<Scalar> dequantize_by_axis(const OperandsOfNode& n) {
   return to_f32(n.operands[0] - zero) * scale;
 }
 
+// unsupported unless the node's first operand is of f32 or s32.
+Status expect_plain_numbers(const OperandsOfNode& n) {
+  return n.in().dtype == DType::s32 && !n.in().quant ? Status() : expect_numbers(n);
+}
+
 // Whether both operands are codes, or both numbers; unsupported otherwise.
 Result<bool> both_are_codes(const OperandsOfNode& n) {
   const bool first = n.in(0).quant.has_value(), second = n.in(1).quant.has_value();
   if (first && second) return true;
-  if (!first && n.in(0).dtype == DType::f32) return false;
+  if (!first && (n.in(0).dtype == DType::f32 || n.in(0).dtype == DType::s32)) return false;
   return no_compiled_form("operands of mixed types");
 }
 
@@ -252,7 +257,7 @@ Result<Scalar> express_pow(const OperandsOfNode& n) {
 }
 
 Result<Scalar> express_sub(const OperandsOfNode& n) {
-  CUPEL_TRY(expect_numbers(n));
+  CUPEL_TRY(expect_plain_numbers(n));
   return n.operands[0] - n.operands[1];
 }
 
@@ -289,24 +294,30 @@ Result<Scalar> express_clip(const OperandsOfNode& n) {
 
 Result<Scalar> express_batch_normalization(const OperandsOfNode& n) {
   CUPEL_TRY(expect_numbers(n));
+  const Scalar x = n.operands[0];
+  if (n.walk.dims.empty()) return fma(x, x, x);  // only asked whether there is an expression
+  const int channel = walked_dim(n, 1);
+  const float epsilon = attr_real(n.node.attributes, "epsilon", 1e-5f);
   std::vector<const float*> p;
   int64_t channels = 0;
   for (size_t i = 1; i < 5; ++i) {
     const auto& c = n.graph().value(n.node.inputs[i]).constant;
-    if (!c || c->dtype() != DType::f32)
-      return no_compiled_form("a BatchNormalization with parameters computed at run time");
+    if (!c || c->dtype() != DType::f32) break;
     p.push_back(c->data<float>().data());
     channels = c->size();
   }
-  const float epsilon = attr_real(n.node.attributes, "epsilon", 1e-5f);
+  if (p.size() < 4) {
+    std::vector<Scalar> q;
+    for (size_t i = 1; i < 5; ++i)
+      q.push_back(CUPEL_TRY(n.expressions.dimension_operand(n.draft, n.node.inputs[i], channel, n.walk)));
+    const Scalar a = q[0] / sqrt(q[3] + Scalar(epsilon));
+    return fma(x, a, fma(-q[2], a, q[1]));
+  }
   std::vector<float> a, b;
   for (int64_t c = 0; c < channels; ++c) {
     a.push_back(p[0][c] / std::sqrt(p[3][c] + epsilon));
     b.push_back(__builtin_fmaf(-p[2][c], a.back(), p[1][c]));
   }
-  const Scalar x = n.operands[0];
-  if (n.walk.dims.empty()) return fma(x, x, x);  // only asked whether there is an expression
-  const int channel = walked_dim(n, 1);
   return fma(x, n.expressions.dimension_constant(n.draft, a, channel, n.walk),
              n.expressions.dimension_constant(n.draft, b, channel, n.walk));
 }

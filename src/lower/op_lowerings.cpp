@@ -31,6 +31,12 @@ bool has_one_index(const Graph& graph, const Node& node) {
   return graph.type(node.inputs[1]).shape.empty() && graph.value(node.inputs[1]).contents;
 }
 
+// Of an elementwise op: operands of 64 bits, or a result of 16 that is only chosen.
+bool has_wide_elements(const Graph& graph, const Node& node) {
+  const DType last = graph.type(node.inputs.back()).dtype, result = graph.type(node.outputs[0]).dtype;
+  return dtype_bits(last) == 64 || (dtype_bits(result) == 16 && is(node, ops::kWhere));
+}
+
 // A Cast that no element can fail: between numbers, from integers of at most 32 bits to wider types, from and to bool.
 bool always_converts(const Graph& graph, const Node& node) {
   const DType from = graph.type(node.inputs[0]).dtype, to = graph.type(node.outputs[0]).dtype;
@@ -49,6 +55,7 @@ constexpr std::string_view kNotYet = "no kernel computes it";
 constexpr std::string_view kFormless = "kernel_forms writes it in others, but where sizes are not known";
 const std::vector<Way> kCall = {{.lower = lower_routine}};
 const std::vector<Way> kMap = {{.lower = lower_map}};
+const std::vector<Way> kMapOrWide = {{.lower = lower_wide, .applies = has_wide_elements}, {.lower = lower_map}};
 
 // In the order of op_table.def.
 const std::vector<OpLowering>& rows() {
@@ -72,24 +79,24 @@ const std::vector<OpLowering>& rows() {
        .ways = {{.lower = lower_identity, .applies = keeps_type}, {.lower = lower_map}},
        .expression = express_as_codes},
 
-      {.op = &ops::kAdd, .ways = kMap, .expression = express_add},
-      {.op = &ops::kSub, .ways = kMap, .expression = express_sub},
-      {.op = &ops::kMul, .ways = kMap, .expression = express_mul},
+      {.op = &ops::kAdd, .ways = kMapOrWide, .expression = express_add, .wide = wide_add},
+      {.op = &ops::kSub, .ways = kMapOrWide, .expression = express_sub, .wide = wide_sub},
+      {.op = &ops::kMul, .ways = kMapOrWide, .expression = express_mul, .wide = wide_mul},
       {.op = &ops::kDiv, .ways = kMap, .expression = express_div},
       {.op = &ops::kPow, .ways = kMap, .expression = express_pow},
       {.op = &ops::kMod, .gap = kNotYet},
-      {.op = &ops::kMax, .ways = kMap, .expression = express_max},
-      {.op = &ops::kMin, .ways = kMap, .expression = express_min},
-      {.op = &ops::kEqual, .ways = kMap, .expression = express_equal},
-      {.op = &ops::kGreater, .ways = kMap, .expression = express_greater},
-      {.op = &ops::kLess, .ways = kMap, .expression = express_less},
+      {.op = &ops::kMax, .ways = kMapOrWide, .expression = express_max, .wide = wide_max},
+      {.op = &ops::kMin, .ways = kMapOrWide, .expression = express_min, .wide = wide_min},
+      {.op = &ops::kEqual, .ways = kMapOrWide, .expression = express_equal, .wide = wide_equal},
+      {.op = &ops::kGreater, .ways = kMapOrWide, .expression = express_greater, .wide = wide_greater},
+      {.op = &ops::kLess, .ways = kMapOrWide, .expression = express_less, .wide = wide_less},
       {.op = &ops::kGreaterOrEqual, .ways = kMap, .expression = express_greater_or_equal},
       {.op = &ops::kLessOrEqual, .ways = kMap, .expression = express_less_or_equal},
       {.op = &ops::kNot, .ways = kMap, .expression = express_not},
       {.op = &ops::kAnd, .ways = kMap, .expression = express_and},
       {.op = &ops::kOr, .ways = kMap, .expression = express_or},
       {.op = &ops::kXor, .ways = kMap, .expression = express_xor},
-      {.op = &ops::kWhere, .ways = kMap, .expression = express_where},
+      {.op = &ops::kWhere, .ways = kMapOrWide, .expression = express_where, .wide = wide_where},
       {.op = &ops::kPRelu, .ways = kMap, .expression = express_prelu},
 
 #define CUPEL_UNARY(name, ...) {.op = &ops::k##name, .ways = kMap, .expression = express_unary},

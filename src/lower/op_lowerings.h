@@ -1,6 +1,7 @@
 // What has a compiled form: one row for each op, and the functions that rows name.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,12 @@ struct OperandsOfNode {
 };
 using NodeExpression = Result<Scalar> (*)(const OperandsOfNode&);
 
+// An element of 64 bits, as its low and its high half. Comparisons give 0 or 1 in the low one.
+struct WideScalar {
+  Scalar low = 0, high = 0;
+};
+using WideExpression = WideScalar (*)(std::span<const WideScalar>);
+
 // How the rank-4 values of an op lie.
 enum class ImageRule {
   alike,  // all in one order, whichever that is
@@ -43,6 +50,7 @@ struct OpLowering {
   const OpDef* op = nullptr;
   std::vector<Way> ways = {};           // the first that applies is taken
   NodeExpression expression = nullptr;  // of an elementwise op, inside any kernel
+  WideExpression wide = nullptr;        // the same of elements of 64 bits (lower_wide)
   ImageRule images = ImageRule::alike;
   // Why there is no way. Ops that no graph has when it is lowered have neither a way nor a gap.
   std::string_view gap = {};
@@ -68,6 +76,7 @@ Status lower_softmax(Lowering& l, NodeId id);
 Status lower_layer_normalization(Lowering& l, NodeId id);
 Status lower_rms_normalization(Lowering& l, NodeId id);
 Status lower_map(Lowering& l, NodeId id);
+Status lower_wide(Lowering& l, NodeId id);
 Status lower_identity(Lowering& l, NodeId id);  // the result lies where the operand does
 Status lower_repeat(Lowering& l, NodeId id);
 Status lower_transpose(Lowering& l, NodeId id);
@@ -112,5 +121,15 @@ Result<Scalar> express_identity(const OperandsOfNode& n);
 Result<Scalar> express_cast(const OperandsOfNode& n);      // where it is exact or rounds, and cannot fail
 Result<Scalar> express_as_codes(const OperandsOfNode& n);  // s8 or u8 given as numbers, taken for codes
 Result<Scalar> express_unary(const OperandsOfNode& n);
+
+WideScalar wide_add(std::span<const WideScalar> x);
+WideScalar wide_sub(std::span<const WideScalar> x);
+WideScalar wide_mul(std::span<const WideScalar> x);
+WideScalar wide_max(std::span<const WideScalar> x);
+WideScalar wide_min(std::span<const WideScalar> x);
+WideScalar wide_equal(std::span<const WideScalar> x);
+WideScalar wide_greater(std::span<const WideScalar> x);
+WideScalar wide_less(std::span<const WideScalar> x);
+WideScalar wide_where(std::span<const WideScalar> x);
 
 }  // namespace cupel

@@ -23,6 +23,8 @@ struct Remark {
 struct PassContext {
   ThreadPool& threads;
   std::vector<Remark>* remarks = nullptr;  // may be null
+  // What the constants that one pass computes may take together, where the graph's own do not take more.
+  int64_t most_folded_bytes = int64_t{1} << 30;
 };
 
 struct Pass {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <tuple>
 
 #include "base/same_bytes.h"
 #include "driver/compile.h"
@@ -304,6 +305,68 @@ TEST(StaticShapes, GemmOfAnyOperands) {
                     (added.empty() ? "" : ", %c") + ") {transA=" + turns + ", transB=" + turns + factors +
                     "}\n%y = Relu(%g)\noutput %y");
       }
+}
+
+TEST(Integers, OfSixtyFourBits) {
+  for (const char* op : {"Add", "Sub", "Mul", "Max", "Min", "Equal", "Greater", "Less"})
+    expect_same(
+        "input %x : s64[batch,3,5]\nconstant %k : s64[5] = [-1, 4294967296, -9223372036854775808, "
+        "4294967295, 6148914691236517205]\nconstant %l : s64[3,1] = [9223372036854775807, -4294967297, 2]\n%a = "
+        "Sub(%x, %k)\n%b = Mul(%a, %l)\n%y = " +
+        std::string(op) + "(%b, %k)\noutput %b\noutput %y");
+}
+
+TEST(Integers, AreChosenAndMoved) {
+  for (const char* type : {"s64", "s32", "u8", "s8", "bool", "f64", "u16", "f16"}) {
+    const std::string t = type;
+    expect_same("input %c : bool[3,1]\ninput %x : " + t + "[3,4]\ninput %y : " + t +
+                "[4]\nconstant %shape : s64[3] = " +
+                "[2, 3, 4]\nconstant %first : s64[1] = [0]\n%w = Where(%c, %x, %y)\n%e = Expand(%x, %shape)\n" +
+                "%u = Unsqueeze(%w, %first)\n%j = Concat(%e, %u) {axis=0}\n%t = Transpose(%j) {perm=[2,0,1]}\n" +
+                "output %w\noutput %t");
+  }
+  expect_same(R"(input %x : s32[3,4]
+  input %y : s32[4]
+  %a = Add(%x, %y)
+  %b = Sub(%a, %x)
+  %c = Mul(%b, %a)
+  output %c)");
+}
+
+TEST(Integers, ArePadded) {
+  for (const auto& [type, pad] : std::vector<std::pair<std::string, std::string>>{
+           {"s64", "-6148914691236517206"}, {"s32", "-7"}, {"u8", "200"}, {"s8", "-3"}, {"f64", "0.3"}, {"f32", "0.3"}})
+    expect_same("input %x : " + type + "[3,4]\nconstant %p : s64[4] = [1, 0, 2, 1]\nconstant %v : " + type + "[] = [" +
+                pad + "]\n%y = Pad(%x, %p, %v)\noutput %y");
+}
+
+TEST(Integers, AreSelected) {
+  for (const char* type : {"u8", "s8"})
+    for (const char* op : {"ReduceMax", "ReduceMin"})
+      expect_same("input %x : " + std::string(type) + "[3,4,5]\nconstant %a : s64[2] = [0, 2]\n%y = " + op +
+                  "(%x, %a)\noutput %y");
+}
+
+TEST(Parameters, OfABatchNormalizationAtRunTime) {
+  for (const char* x : {"3,17,2", "batch,17", "batch,17,3,2"})
+    expect_same("input %x : f32[" + std::string(x) + R"(]
+  input %s : f32[17]
+  input %b : f32[17]
+  input %m : f32[17]
+  input %v : f32[17]
+  %r = Abs(%v)
+  %y = BatchNormalization(%x, %s, %b, %m, %r)
+  output %y)");
+}
+
+TEST(Parameters, OfAConvolutionAtRunTime) {
+  for (const char* leading : {"batch", "2"})
+    for (const char* bias : {"", ", %b"})
+      for (const auto& [w, m, group] : std::vector<std::tuple<std::string, std::string, std::string>>{
+               {"18,4,3,2", "18", "1"}, {"6,2,3,2", "6", "2"}, {"32,2,3,2", "32", "2"}, {"4,1,3,2", "4", "4"}})
+        expect_same("input %x : f32[" + std::string(leading) + ",4,7,6]\ninput %w : f32[" + w + "]\ninput %b : f32[" +
+                    m + "]\n%c = Conv(%x, %w" + bias + ") {group=" + group +
+                    ", pads=[1,0,1,1], strides=[2,1]}\n%y = Relu(%c)\noutput %y\noutput %b");
 }
 
 TEST(StaticShapes, ScalarsAndManyDimensions) {

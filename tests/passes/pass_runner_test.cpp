@@ -46,6 +46,24 @@ class PassRunner : public testing::Test {
   ThreadPool threads_{1};
 };
 
+// Few bytes of file may stand for many in memory: folding ends where its results take more than is allowed for all of
+// them, or than the file's own constants.
+TEST_F(PassRunner, FoldingHasALimitForTheWholeModel) {
+  const Graph g = networks::network(
+      "constant %one : f32[1] = [2]\nconstant %shape : s64[1] = [1000]\ninput %x : f32[batch,1000]\n"
+      "%a = Expand(%one, %shape)\n%b = Sqrt(%a)\n%c = Exp(%b)\n%y = Add(%x, %c)\noutput %y",
+      Stage::imported);
+  const auto nodes_after = [&](int64_t most) {
+    const auto folded = find_pass("fold_constants")->run(g, {.threads = threads_, .most_folded_bytes = most});
+    EXPECT_TRUE(folded.has_value()) << folded.error().message();
+    return folded ? folded->nodes().size() : 0;
+  };
+  EXPECT_EQ(nodes_after(12000), 1u);
+  EXPECT_EQ(nodes_after(11999), 2u);
+  EXPECT_EQ(nodes_after(4000), 3u);
+  EXPECT_EQ(nodes_after(0), 4u);
+}
+
 TEST_F(PassRunner, DumpsAreNumberedThroughAndComeBack) {
   const Graph g = networks::network(
       "input %x : f32[batch,5]\nweights %w [5,5] 1\n%t = Transpose(%w)\n%i = Identity(%x)\n%y = MatMul(%i, %t)\noutput "

@@ -173,12 +173,15 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   auto outputs = run_array(model, arrays, common.batch, work.progress());
   work.finish();
   if (!outputs) return std::unexpected(std::move(outputs).error());
+  // ONNX allows NaN; one that comes of numbers is worth a look.
+  std::vector<std::string> warnings;
   for (size_t i = 0; i < outputs->size() && !inputs.has_nan; ++i)
     if (const auto nan = first_nan((*outputs)[i]))
-      return bad_input(fmt::format("{}: output {}", printable(flags.model), printable(model.outputs[i].name)),
-                       fmt::format("element {} of {} is NaN", *nan, to_text((*outputs)[i].dims())),
-                       "look for a node that divides by 0 or takes the root or logarithm of a negative number, or for "
-                       "broken inputs");
+      warnings.push_back(
+          fmt::format("{}: output {}: element {} of {} is NaN; look for a node that divides by 0 or takes "
+                      "the root or logarithm of a negative number, or for broken inputs",
+                      printable(flags.model), printable(model.outputs[i].name), *nan, to_text((*outputs)[i].dims())));
+  print_warnings(warnings);
   CUPEL_TRY(write_outputs(flags, common, model, *outputs));
   return 0;
 }
