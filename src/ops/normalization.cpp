@@ -230,7 +230,7 @@ const OpDef kLayerNormalization{.name = "LayerNormalization",
 
 const OpDef kRMSNormalization{.name = "RMSNormalization",
                               .since_opset = 23,
-                              .operand_types = same_type(kFloatTypes),
+                              .operand_types = {{kFloatTypes}},
                               .min_inputs = 2,
                               .max_inputs = 2,
                               .attributes = {{"axis", AttributeKind::integer},
