@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/scalar_math.h"
+#include "base/more_scalar_math.h"
 #include "runtime/floating_point.h"
 
 namespace {
@@ -76,6 +76,24 @@ double true_hard_sigmoid(double x) {
 }
 double true_hard_swish(double x) { return std::isnan(x) ? x : x * std::fmax(0.0, std::fmin(1.0, x / 6.0 + 0.5)); }
 double true_round(double x) { return std::nearbyint(x); }
+// Beyond 2^20 the sequences give NaN.
+double circular(double x, double value) { return std::fabs(x) <= 0x1p20 ? value : std::nan(""); }
+double true_sin(double x) { return circular(x, std::sin(x)); }
+double true_cos(double x) { return circular(x, std::cos(x)); }
+double true_tan(double x) { return circular(x, std::tan(x)); }
+double true_asin(double x) { return std::asin(x); }
+double true_acos(double x) { return std::acos(x); }
+double true_atan(double x) { return std::atan(x); }
+double true_sinh(double x) { return std::sinh(x); }
+double true_cosh(double x) { return std::cosh(x); }
+double true_asinh(double x) { return std::asinh(x); }
+double true_acosh(double x) { return std::acosh(x); }
+double true_atanh(double x) { return std::atanh(x); }
+double true_expm1(double x) { return std::expm1(x); }
+double true_mish(double x) {
+  if (x < -150.0) return x == -kInfinity ? std::nan("") : -0.0;
+  return x > 40.0 ? x : x * std::tanh(std::log1p(std::exp(x)));
+}
 double true_floor(double x) { return std::floor(x); }
 double true_ceil(double x) { return std::ceil(x); }
 
@@ -112,6 +130,19 @@ constexpr Row kRows[] = {
     {"gelu_tanh", kNoBound, evaluate<cupel::gelu_tanh_f32>, true_gelu_tanh},
     {"hard_sigmoid", 0.5, evaluate<hard_sigmoid>, true_hard_sigmoid},
     {"hard_swish", kNoBound, evaluate<cupel::hard_swish_f32>, true_hard_swish},
+    {"sin", 2.0, evaluate<cupel::scalar::sin_sequence<float>>, true_sin},
+    {"cos", 2.0, evaluate<cupel::scalar::cos_sequence<float>>, true_cos},
+    {"tan", 3.5, evaluate<cupel::scalar::tan_sequence<float>>, true_tan},
+    {"asin", 2.5, evaluate<cupel::scalar::asin_sequence<float>>, true_asin},
+    {"acos", 2.0, evaluate<cupel::scalar::acos_sequence<float>>, true_acos},
+    {"atan", 2.0, evaluate<cupel::scalar::atan_sequence<float>>, true_atan},
+    {"sinh", 2.0, evaluate<cupel::scalar::sinh_sequence<float>>, true_sinh},
+    {"cosh", 2.0, evaluate<cupel::scalar::cosh_sequence<float>>, true_cosh},
+    {"asinh", 3.0, evaluate<cupel::scalar::asinh_sequence<float>>, true_asinh},
+    {"acosh", 3.0, evaluate<cupel::scalar::acosh_sequence<float>>, true_acosh},
+    {"atanh", 3.0, evaluate<cupel::scalar::atanh_sequence<float>>, true_atanh},
+    {"expm1", 1.5, evaluate<cupel::scalar::expm1_sequence<float>>, true_expm1},
+    {"mish", kNoBound, evaluate<cupel::scalar::mish_sequence<float>>, true_mish},
     {"round_half_even", 0.0, evaluate<cupel::round_half_even_f32>, true_round},
     {"floor", 0.0, evaluate<cupel::floor_f32>, true_floor},
     {"ceil", 0.0, evaluate<cupel::ceil_f32>, true_ceil},

@@ -103,6 +103,7 @@ template <class N>
 struct ExpParts {
   N mantissa;          // exp(r), in [0.70, 1.42]
   BitsOf<N> exponent;  // k
+  N beyond_one;        // exp(r) - 1
 };
 
 // exp(x) = mantissa · 2^exponent for |x| <= 105. Cody and Waite's reduction: k = rint(x · log2 e), by adding and taking
@@ -125,7 +126,7 @@ CUPEL_SCALAR ExpParts<N> exp_parts(N x) {
   p = fused(p, r, 0x1.55553cp-3f);
   p = fused(p, r, 0x1.000000p-1f);
   const N s = fused(r * r, p, r);
-  return {1.0f + s, k};
+  return {1.0f + s, k, s};
 }
 
 // exp(x) for |x| <= 80, where 2^k is a normal number: one exact scaling.

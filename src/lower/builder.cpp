@@ -175,11 +175,25 @@ Scalar shift_signed(Scalar bits, int count) { return bits >> count; }
 Scalar number_of(Scalar bits) { return to_f32(bits); }
 Scalar exceeds_signed(Scalar a, Scalar b) { return CUPEL_WHOLE(is_greater_s32, a, b); }
 Scalar at_least(Scalar a, Scalar b) { return (a > b) | (a == b); }
+Scalar either(Scalar a, Scalar b) { return a | b; }
+Scalar both(Scalar a, Scalar b) { return a & b; }
 Scalar select_bits(Scalar mask, Scalar a, Scalar b) { return select(mask, a, b); }
 Scalar magnitude(Scalar x) { return abs(x); }
 
 Scalar exp(Scalar x) { return scalar::exp_sequence(x); }
 Scalar log(Scalar x) { return scalar::log_sequence(x); }
+
+Scalar power(Scalar x, Scalar y) {
+  if (!y.is_constant()) return scalar::power_sequence(x, y);
+  const auto exponent = std::bit_cast<float>(y.bits_);
+  if (exponent == 2) return x * x;
+  if (exponent == 3) return x * x * x;
+  if (exponent == 0.5f) return sqrt(x);
+  if (exponent == 1) return x;
+  if (exponent == -1) return Scalar(1.0f) / x;
+  if (exponent == 0) return 1.0f;
+  return scalar::general_power(x, y);
+}
 
 std::optional<Scalar> unary_expression(std::string_view name, const Attributes& attributes, Scalar x) {
   std::optional<Scalar> result;

@@ -75,6 +75,7 @@ class Scalar {
   friend Scalar clip(Scalar x, float low, float high);
   friend Scalar exp(Scalar x);
   friend Scalar log(Scalar x);
+  friend Scalar power(Scalar x, Scalar y);
 
   // What base/scalar_math.h asks of a number.
   friend Scalar bits_of(Scalar x);
@@ -84,6 +85,8 @@ class Scalar {
   friend Scalar number_of(Scalar bits);
   friend Scalar exceeds_signed(Scalar a, Scalar b);
   friend Scalar at_least(Scalar a, Scalar b);
+  friend Scalar either(Scalar a, Scalar b);  // masks
+  friend Scalar both(Scalar a, Scalar b);
   friend Scalar select_bits(Scalar mask, Scalar a, Scalar b);
   friend Scalar magnitude(Scalar x);
 

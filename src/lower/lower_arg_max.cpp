@@ -1,8 +1,9 @@
-// ArgMax as a row kernel and two copies: m = greatest of the row, then the index of an element that equals it. As in
-// the meaning, a NaN that comes first stays.
+// ArgMax, and ArgMin of the negated numbers, as a row kernel and two copies: m = greatest of the row, then the index of
+// an element that equals it. As in the meaning, a NaN that comes first stays.
 #include <fmt/format.h>
 
 #include "lower/op_lowerings.h"
+#include "ops/op_table.h"
 
 namespace cupel {
 namespace {
@@ -15,11 +16,12 @@ Result<size_t> searched_dim(const GraphFacts& facts, const Node& node) {
   const TensorType& type = facts.graph.type(node.inputs[0]);
   int64_t axis = attr_int(node.attributes, "axis", 0);
   if (axis < 0) axis += static_cast<int64_t>(type.shape.size());
-  if (facts.is_batch(node.inputs[0], axis)) return no_compiled_form("ArgMax over the batch has no compiled form");
+  if (facts.is_batch(node.inputs[0], axis))
+    return no_compiled_form(fmt::format("{} over the batch has no compiled form", node.op->name));
   if (type.dtype != DType::f32 && type.dtype != DType::u8 && type.dtype != DType::s8)
-    return no_compiled_form(fmt::format("ArgMax of {} has no compiled form yet", dtype_name(type.dtype)));
+    return no_compiled_form(fmt::format("{} of {} has no compiled form yet", node.op->name, dtype_name(type.dtype)));
   if (type.shape[static_cast<size_t>(axis)].factor > kMostIndices)
-    return no_compiled_form("ArgMax over a dimension this long");
+    return no_compiled_form(fmt::format("{} over a dimension this long", node.op->name));
   return static_cast<size_t>(axis);
 }
 
@@ -37,10 +39,11 @@ IndexNumbers index_numbers(int64_t count, bool last) {
 }
 
 // The steps and the value of the kernel over operands x, order, of_nan.
-void write_expressions(RowSpec& spec, DType type, bool last) {
+void write_expressions(RowSpec& spec, DType type, bool least, bool last) {
   const auto number = [&](ExprBuilder& b) {
     const Scalar v = b.operand(0, type);
-    return type == DType::f32 ? v : to_f32(v);
+    const Scalar real = type == DType::f32 ? v : to_f32(v);
+    return least ? -real : real;
   };
   ExprBuilder greatest_value, index_value, result_value;
   spec.steps.push_back({.kind = RowReduction::greatest, .value = greatest_value.finish(number(greatest_value))});
@@ -123,7 +126,7 @@ Status lower_arg_max(Lowering& l, NodeId id) {
   for (const auto& [values, buffer] :
        {std::pair(&numbers.order, &order_buffer), std::pair(&numbers.of_nan, &nan_buffer)})
     spec.operands.push_back(l.expressions.column_access(std::as_bytes(std::span(*values)), DType::f32, rank, *buffer));
-  write_expressions(spec, x.dtype, last);
+  write_expressions(spec, x.dtype, is(node, ops::kArgMin), last);
   l.steps.add_unnamed({std::move(spec), RowSchedule{}}, {found, x.buffer, order_buffer, nan_buffer}, origins_of(node));
 
   const Placed place = CUPEL_TRY(l.places.fresh(node.outputs[0], false));

@@ -1,4 +1,4 @@
-// Softmax and LayerNormalization over the last dimension as row kernels (docs/quantization.md 4).
+// Softmax, LayerNormalization and RMSNormalization over the last dimension as row kernels (docs/quantization.md 4).
 #include <fmt/format.h>
 
 #include "lower/op_lowerings.h"
@@ -89,6 +89,21 @@ Status lower_layer_normalization(Lowering& l, NodeId id) {
   if (node.inputs.size() < 3 || !node.inputs[2].valid()) return finish_row(l, id, r, scaled * scale);
   const Scalar bias = CUPEL_TRY(l.expressions.operand(r.draft, node.inputs[2], r.walk));
   return finish_row(l, id, r, fma(scaled, scale, bias));
+}
+
+Status lower_rms_normalization(Lowering& l, NodeId id) {
+  const Node& node = l.graph.node(id);
+  RowDraft r;
+  CUPEL_TRY(begin_row(l, node, r));
+  const auto n = static_cast<float>(r.walk.dims.back());
+  ExprBuilder value, finish;
+  const Scalar mean = finish.accumulator(0, ScalarType::f32) / Scalar(n);
+  r.spec.steps.push_back(
+      {.kind = RowReduction::squares64,
+       .value = value.finish(RowDraft::x(value)),
+       .finish = finish.finish(Scalar(1.0f) / sqrt(mean + Scalar(attr_real(node.attributes, "epsilon", 1e-5f))))});
+  const Scalar scaled = r.x() * r.draft.expr.accumulator(0, ScalarType::f32);
+  return finish_row(l, id, r, scaled * CUPEL_TRY(l.expressions.operand(r.draft, node.inputs[1], r.walk)));
 }
 
 }  // namespace cupel

@@ -95,6 +95,10 @@ Result<bool> both_are_codes(const OperandsOfNode& n) {
   return no_compiled_form("operands of mixed types");
 }
 
+Scalar as_boolean(Scalar mask) { return select(mask, Scalar(1), Scalar(0)); }
+// Of the byte of a boolean operand, 0 or not.
+Scalar truth(const OperandsOfNode& n, size_t i) { return as_boolean(n.operands[i] > Scalar(0)); }
+
 // The distance of operand i's code from its zero point.
 Scalar centered(const OperandsOfNode& n, size_t i) { return n.operands[i] - Scalar(n.in(i).quant->zero_point[0]); }
 
@@ -118,7 +122,15 @@ Result<Scalar> express_identity(const OperandsOfNode& n) { return n.operands[0];
 
 Result<Scalar> express_cast(const OperandsOfNode& n) {
   const auto is_real = [](DType t) { return t == DType::f32 || t == DType::f16; };
-  if (is_real(n.in().dtype) && is_real(n.out().dtype)) return n.operands[0];
+  const auto is_integer = [](DType t) { return t == DType::u8 || t == DType::s8 || t == DType::s32; };
+  const DType from = n.in().dtype, to = n.out().dtype;
+  if (is_real(from) && is_real(to)) return n.operands[0];
+  if (to == DType::boolean && is_real(from)) return select(n.operands[0] == Scalar(0.0f), Scalar(0), Scalar(1));
+  if (to == DType::boolean && is_integer(from)) return select(n.operands[0] == Scalar(0), Scalar(0), Scalar(1));
+  if (from == DType::boolean && is_real(to)) return to_f32(truth(n, 0));
+  if (from == DType::boolean && is_integer(to)) return truth(n, 0);
+  if (is_integer(from) && to == DType::f32) return to_f32(n.operands[0]);
+  if (from == to || (from != DType::s32 && to == DType::s32 && is_integer(from))) return n.operands[0];
   return no_compiled_form(fmt::format("{} has no compiled form yet", n.node.op->name));
 }
 
@@ -166,12 +178,6 @@ Result<Scalar> express_where(const OperandsOfNode& n) {
   return select(n.operands[0] > Scalar(0), n.operands[1], n.operands[2]);
 }
 
-namespace {
-Scalar as_boolean(Scalar mask) { return select(mask, Scalar(1), Scalar(0)); }
-// Of the byte of a boolean operand, 0 or not.
-Scalar truth(const OperandsOfNode& n, size_t i) { return as_boolean(n.operands[i] > Scalar(0)); }
-}  // namespace
-
 Result<Scalar> express_not(const OperandsOfNode& n) { return truth(n, 0) ^ Scalar(1); }
 Result<Scalar> express_and(const OperandsOfNode& n) {
   const Scalar a = truth(n, 0), b = truth(n, 1);
@@ -182,17 +188,72 @@ Result<Scalar> express_or(const OperandsOfNode& n) {
   return a | b;
 }
 
+Result<Scalar> express_xor(const OperandsOfNode& n) {
+  const Scalar a = truth(n, 0), b = truth(n, 1);
+  return a ^ b;
+}
+
+namespace {
+// unsupported unless kernels read the operands as they are: f32, s32 and 8-bit integers.
+Status expect_comparable(const OperandsOfNode& n) {
+  const DType type = n.in().dtype;
+  if (type == DType::f32 || type == DType::s32 || type == DType::u8 || type == DType::s8) return {};
+  return no_compiled_form(fmt::format("{} on {}", n.node.op->name, dtype_name(type)));
+}
+}  // namespace
+
 Result<Scalar> express_equal(const OperandsOfNode& n) {
-  CUPEL_TRY(expect_numbers(n));
+  if (n.in().dtype == DType::boolean) {
+    const Scalar a = truth(n, 0), b = truth(n, 1);
+    return a ^ b ^ Scalar(1);
+  }
+  CUPEL_TRY(expect_comparable(n));
   return as_boolean(n.operands[0] == n.operands[1]);
 }
 Result<Scalar> express_greater(const OperandsOfNode& n) {
-  CUPEL_TRY(expect_numbers(n));
+  CUPEL_TRY(expect_comparable(n));
   return as_boolean(n.operands[0] > n.operands[1]);
 }
 Result<Scalar> express_less(const OperandsOfNode& n) {
-  CUPEL_TRY(expect_numbers(n));
+  CUPEL_TRY(expect_comparable(n));
   return as_boolean(n.operands[0] < n.operands[1]);
+}
+
+Result<Scalar> express_greater_or_equal(const OperandsOfNode& n) {
+  CUPEL_TRY(expect_comparable(n));
+  return as_boolean((n.operands[0] > n.operands[1]) | (n.operands[0] == n.operands[1]));
+}
+Result<Scalar> express_less_or_equal(const OperandsOfNode& n) {
+  CUPEL_TRY(expect_comparable(n));
+  return as_boolean((n.operands[0] < n.operands[1]) | (n.operands[0] == n.operands[1]));
+}
+
+Result<Scalar> express_is_nan(const OperandsOfNode& n) {
+  CUPEL_TRY(expect_numbers(n));
+  return select(n.operands[0] == n.operands[0], Scalar(0), Scalar(1));
+}
+
+Result<Scalar> express_is_inf(const OperandsOfNode& n) {
+  CUPEL_TRY(expect_numbers(n));
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const bool positive = attr_int(n.node.attributes, "detect_positive", 1) != 0,
+             negative = attr_int(n.node.attributes, "detect_negative", 1) != 0;
+  const Scalar x = n.operands[0];
+  if (!positive && !negative) return Scalar(0);
+  if (positive && negative) return as_boolean(abs(x) == Scalar(kInfinity));
+  return as_boolean(x == Scalar(positive ? kInfinity : -kInfinity));
+}
+
+Result<Scalar> express_prelu(const OperandsOfNode& n) {
+  CUPEL_TRY(expect_numbers(n));
+  return select(n.operands[0] < Scalar(0.0f), n.operands[1] * n.operands[0], n.operands[0]);
+}
+
+Result<Scalar> express_pow(const OperandsOfNode& n) {
+  CUPEL_TRY(expect_numbers(n));
+  if (n.in(1).dtype != DType::f32)
+    return no_compiled_form(fmt::format("Pow with an exponent of {}", dtype_name(n.in(1).dtype)));
+  return power(n.operands[0], n.operands[1]);
 }
 
 Result<Scalar> express_sub(const OperandsOfNode& n) {
@@ -205,23 +266,18 @@ Result<Scalar> express_div(const OperandsOfNode& n) {
   return n.operands[0] / n.operands[1];
 }
 
-namespace {
-// Max and Min of two operands.
-Status expect_two_numbers(const OperandsOfNode& n) {
-  CUPEL_TRY(expect_numbers(n));
-  if (n.operands.size() == 2) return {};
-  return no_compiled_form(fmt::format("{} has no compiled form yet", n.node.op->name));
-}
-}  // namespace
-
 Result<Scalar> express_max(const OperandsOfNode& n) {
-  CUPEL_TRY(expect_two_numbers(n));
-  return greater(n.operands[0], n.operands[1]);
+  CUPEL_TRY(expect_numbers(n));
+  Scalar value = n.operands[0];
+  for (size_t i = 1; i < n.operands.size(); ++i) value = greater(value, n.operands[i]);
+  return value;
 }
 
 Result<Scalar> express_min(const OperandsOfNode& n) {
-  CUPEL_TRY(expect_two_numbers(n));
-  return less(n.operands[0], n.operands[1]);
+  CUPEL_TRY(expect_numbers(n));
+  Scalar value = n.operands[0];
+  for (size_t i = 1; i < n.operands.size(); ++i) value = less(value, n.operands[i]);
+  return value;
 }
 
 Result<Scalar> express_clip(const OperandsOfNode& n) {

@@ -37,12 +37,15 @@ bool has_wide_elements(const Graph& graph, const Node& node) {
   return dtype_bits(last) == 64 || (dtype_bits(result) == 16 && is(node, ops::kWhere));
 }
 
-// A Cast between binary16 and binary32, which reading and writing does.
-bool converts_reals(const Graph& graph, const Node& node) {
-  const auto is_real = [&](ValueId v) {
-    return graph.type(v).dtype == DType::f32 || graph.type(v).dtype == DType::f16;
-  };
-  return is_real(node.inputs[0]) && is_real(node.outputs[0]);
+// A Cast that no element can fail: between numbers, from integers of at most 32 bits to wider types, from and to bool.
+bool always_converts(const Graph& graph, const Node& node) {
+  const DType from = graph.type(node.inputs[0]).dtype, to = graph.type(node.outputs[0]).dtype;
+  const auto is_real = [](DType t) { return t == DType::f32 || t == DType::f16; };
+  const auto is_integer = [](DType t) { return t == DType::u8 || t == DType::s8 || t == DType::s32; };
+  const auto is_known = [&](DType t) { return is_real(t) || is_integer(t) || t == DType::boolean; };
+  if (!is_known(from) || !is_known(to)) return false;
+  return from == to || to == DType::boolean || from == DType::boolean || (is_real(from) && is_real(to)) ||
+         (is_integer(from) && (to == DType::f32 || to == DType::s32));
 }
 bool keeps_type(const Graph& graph, const Node& node) {
   return graph.type(node.inputs[0]).dtype == graph.type(node.outputs[0]).dtype;
@@ -79,21 +82,27 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kSub, .ways = kMapOrWide, .expression = express_sub, .wide = wide_sub},
       {.op = &ops::kMul, .ways = kMapOrWide, .expression = express_mul, .wide = wide_mul},
       {.op = &ops::kDiv, .ways = kMap, .expression = express_div},
-      {.op = &ops::kPow, .gap = kNotYet},
+      {.op = &ops::kPow, .ways = kMap, .expression = express_pow},
       {.op = &ops::kMod, .gap = kNotYet},
       {.op = &ops::kMax, .ways = kMapOrWide, .expression = express_max, .wide = wide_max},
       {.op = &ops::kMin, .ways = kMapOrWide, .expression = express_min, .wide = wide_min},
       {.op = &ops::kEqual, .ways = kMapOrWide, .expression = express_equal, .wide = wide_equal},
       {.op = &ops::kGreater, .ways = kMapOrWide, .expression = express_greater, .wide = wide_greater},
       {.op = &ops::kLess, .ways = kMapOrWide, .expression = express_less, .wide = wide_less},
+      {.op = &ops::kGreaterOrEqual, .ways = kMapOrWide, .expression = express_greater_or_equal, .wide = wide_greater_or_equal},
+      {.op = &ops::kLessOrEqual, .ways = kMapOrWide, .expression = express_less_or_equal, .wide = wide_less_or_equal},
       {.op = &ops::kNot, .ways = kMap, .expression = express_not},
       {.op = &ops::kAnd, .ways = kMap, .expression = express_and},
       {.op = &ops::kOr, .ways = kMap, .expression = express_or},
+      {.op = &ops::kXor, .ways = kMap, .expression = express_xor},
       {.op = &ops::kWhere, .ways = kMapOrWide, .expression = express_where, .wide = wide_where},
+      {.op = &ops::kPRelu, .ways = kMap, .expression = express_prelu},
 
 #define CUPEL_UNARY(name, ...) {.op = &ops::k##name, .ways = kMap, .expression = express_unary},
 #include "ops/unary_functions.def"
 #undef CUPEL_UNARY
+      {.op = &ops::kIsNaN, .ways = kMap, .expression = express_is_nan},
+      {.op = &ops::kIsInf, .ways = kMap, .expression = express_is_inf},
       {.op = &ops::kClip, .ways = kMap, .expression = express_clip},
       {.op = &ops::kGelu, .ways = kMap, .expression = express_unary},
 
@@ -105,10 +114,15 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kReduceSum, .ways = {{.lower = lower_reduce}}},
       {.op = &ops::kReduceMax, .ways = {{.lower = lower_reduce}}},
       {.op = &ops::kReduceMin, .ways = {{.lower = lower_reduce}}},
+      {.op = &ops::kReduceProd, .gap = kNotYet},
       {.op = &ops::kArgMax, .ways = {{.lower = lower_arg_max}}},
+      {.op = &ops::kArgMin, .ways = {{.lower = lower_arg_max}}},
       {.op = &ops::kSoftmax, .ways = {{.lower = lower_softmax}}, .images = ImageRule::none},
       {.op = &ops::kLogSoftmax, .ways = {{.lower = lower_softmax}}, .images = ImageRule::none},
       {.op = &ops::kLayerNormalization, .ways = {{.lower = lower_layer_normalization}}, .images = ImageRule::none},
+      {.op = &ops::kRMSNormalization, .ways = {{.lower = lower_rms_normalization}}, .images = ImageRule::none},
+      {.op = &ops::kInstanceNormalization},
+      {.op = &ops::kLRN},
       {.op = &ops::kBatchNormalization, .ways = kMap, .expression = express_batch_normalization},
 
       {.op = &ops::kReshape, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},
@@ -125,14 +139,14 @@ const std::vector<OpLowering>& rows() {
                 {.lower = lower_gather}}},
       {.op = &ops::kPad, .ways = {{.lower = lower_pad}}},
       {.op = &ops::kExpand, .ways = {{.lower = lower_repeat}}},
-      {.op = &ops::kTile, .gap = kNotYet},
+      {.op = &ops::kTile, .gap = "kernel_forms leaves it as it is where it repeats the batch"},
       {.op = &ops::kExpandBatch, .ways = {{.lower = lower_repeat}}},
       {.op = &ops::kResize, .ways = kCall, .images = ImageRule::none},
       {.op = &ops::kResizeNearest, .ways = {{.lower = lower_enlarge, .applies = repeats_elements}, kCall[0]}},
 
       {.op = &ops::kIdentity, .ways = {{.lower = lower_identity}}, .expression = express_identity},
       {.op = &ops::kDropout},
-      {.op = &ops::kCast, .ways = {{.lower = lower_map, .applies = converts_reals}}, .expression = express_cast},
+      {.op = &ops::kCast, .ways = {{.lower = lower_map, .applies = always_converts}}, .expression = express_cast},
       {.op = &ops::kConstant},
       {.op = &ops::kConstantOfShape},
       {.op = &ops::kRange},

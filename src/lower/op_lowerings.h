@@ -74,6 +74,7 @@ Status lower_reduce(Lowering& l, NodeId id);
 Status lower_arg_max(Lowering& l, NodeId id);
 Status lower_softmax(Lowering& l, NodeId id);
 Status lower_layer_normalization(Lowering& l, NodeId id);
+Status lower_rms_normalization(Lowering& l, NodeId id);
 Status lower_map(Lowering& l, NodeId id);
 Status lower_wide(Lowering& l, NodeId id);
 Status lower_identity(Lowering& l, NodeId id);  // the result lies where the operand does
@@ -98,19 +99,26 @@ Result<Scalar> express_add(const OperandsOfNode& n);
 Result<Scalar> express_mul(const OperandsOfNode& n);
 Result<Scalar> express_sub(const OperandsOfNode& n);
 Result<Scalar> express_div(const OperandsOfNode& n);
+Result<Scalar> express_pow(const OperandsOfNode& n);
+Result<Scalar> express_prelu(const OperandsOfNode& n);
 Result<Scalar> express_max(const OperandsOfNode& n);
 Result<Scalar> express_min(const OperandsOfNode& n);
 Result<Scalar> express_equal(const OperandsOfNode& n);
 Result<Scalar> express_greater(const OperandsOfNode& n);
 Result<Scalar> express_less(const OperandsOfNode& n);
+Result<Scalar> express_greater_or_equal(const OperandsOfNode& n);
+Result<Scalar> express_less_or_equal(const OperandsOfNode& n);
+Result<Scalar> express_is_nan(const OperandsOfNode& n);
+Result<Scalar> express_is_inf(const OperandsOfNode& n);
 Result<Scalar> express_not(const OperandsOfNode& n);
 Result<Scalar> express_and(const OperandsOfNode& n);
 Result<Scalar> express_or(const OperandsOfNode& n);
+Result<Scalar> express_xor(const OperandsOfNode& n);
 Result<Scalar> express_where(const OperandsOfNode& n);
 Result<Scalar> express_clip(const OperandsOfNode& n);
 Result<Scalar> express_batch_normalization(const OperandsOfNode& n);
 Result<Scalar> express_identity(const OperandsOfNode& n);
-Result<Scalar> express_cast(const OperandsOfNode& n);      // between binary16 and binary32
+Result<Scalar> express_cast(const OperandsOfNode& n);      // where it is exact or rounds, and cannot fail
 Result<Scalar> express_as_codes(const OperandsOfNode& n);  // s8 or u8 given as numbers, taken for codes
 Result<Scalar> express_unary(const OperandsOfNode& n);
 
@@ -122,6 +130,8 @@ WideScalar wide_min(std::span<const WideScalar> x);
 WideScalar wide_equal(std::span<const WideScalar> x);
 WideScalar wide_greater(std::span<const WideScalar> x);
 WideScalar wide_less(std::span<const WideScalar> x);
+WideScalar wide_greater_or_equal(std::span<const WideScalar> x);
+WideScalar wide_less_or_equal(std::span<const WideScalar> x);
 WideScalar wide_where(std::span<const WideScalar> x);
 
 }  // namespace cupel

@@ -237,6 +237,17 @@ const Tensor* Importer::constant(const std::string& name) const {
   return found == constants_.end() ? nullptr : &found->second.tensor;
 }
 
+Result<Shape> Importer::shape_of(const std::string& name) {
+  if (const Tensor* t = constant(name)) return to_shape(t->dims());
+  return graph_.type(CUPEL_TRY(value(name))).shape;
+}
+
+Result<DType> Importer::file_type(const std::string& name) {
+  if (const auto narrow = narrow_type(name)) return *narrow;
+  if (const Tensor* t = constant(name)) return t->dtype();
+  return graph_.type(CUPEL_TRY(value(name))).dtype;
+}
+
 ValueId Importer::quantized_constant(const std::string& name, const QuantParams& params) {
   return use(constants_.at(name), name, params);
 }
@@ -250,6 +261,12 @@ std::string Importer::fresh(const std::string& wanted) {
 std::string Importer::add_constant(const std::string& wanted, Tensor tensor) {
   std::string name = fresh(wanted);
   constants_.emplace(name, Constant{std::move(tensor), {}});
+  return name;
+}
+
+std::string Importer::add_constant_like(const std::string& like, const std::string& wanted, Tensor reals) {
+  std::string name = add_constant(wanted, std::move(reals));
+  if (const auto type = narrow_type(like)) narrow_.insert_or_assign(name, *type);
   return name;
 }
 

@@ -37,6 +37,10 @@ class Importer {
   Result<ValueId> value(const std::string& name);
   // The constant of that name; null when the value is computed.
   const Tensor* constant(const std::string& name) const;
+  // Shape and element type of a value that is defined before; the type is the file's, which the graph widens where it
+  // is narrow.
+  Result<Shape> shape_of(const std::string& name);
+  Result<DType> file_type(const std::string& name);
   // The constant as codes with these parameters; one value for each distinct pair.
   ValueId quantized_constant(const std::string& name, const QuantParams& params);
   // Whether a node reads the value or the graph gives it out.
@@ -45,6 +49,8 @@ class Importer {
   std::string fresh(const std::string& wanted);
   // A new constant under a fresh name, which is returned.
   std::string add_constant(const std::string& wanted, Tensor tensor);
+  // The same of reals of the width that the value `like` has in the file.
+  std::string add_constant_like(const std::string& like, const std::string& wanted, Tensor reals);
   // Adds a node in canonical form. `origin` is the name of the file's node.
   Status add(NodeDraft node, const std::string& origin);
   // Adds a node with one result under a fresh name, which is returned.

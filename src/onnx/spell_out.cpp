@@ -91,6 +91,35 @@ Status spell_layer_normalization(Exporter& e, const Node& node, NodeDraft& d) {
   return {};
 }
 
+// x · tanh(softplus(x))
+Status spell_mish(Exporter& e, const Node&, NodeDraft& d) {
+  const std::string x = d.inputs[0];
+  finish(d, "Mul", {x, e.add_part("Tanh", d, "gate", {e.add_part("Softplus", d, "softplus", {x})})});
+  return {};
+}
+
+// x / √(mean(x²) + epsilon) · scale, the mean over the dimensions from axis on
+Status spell_rms_normalization(Exporter& e, const Node& node, NodeDraft& d) {
+  const auto rank = static_cast<int64_t>(e.graph().type(node.inputs[0]).shape.size());
+  const int64_t axis = CUPEL_TRY(normalize_axis(attr_int(node.attributes, "axis", -1), rank));
+  std::vector<int64_t> axes(static_cast<size_t>(rank - axis));
+  std::iota(axes.begin(), axes.end(), axis);
+  const std::string x = d.inputs[0], scale = d.inputs[1];
+  std::vector<std::string> operands = {e.add_part("Mul", d, "square", {x, x})};
+  Attributes reduction = {{"keepdims", int64_t{1}}};
+  if (e.opset() < 18) {
+    reduction["axes"] = axes;
+  } else {
+    const Dims dims = {static_cast<int64_t>(axes.size())};
+    operands.push_back(e.add_constant(d.name + "_axes", Tensor::of<int64_t>(dims, std::span<const int64_t>(axes))));
+  }
+  const std::string mean = e.add_part("ReduceMean", d, "mean", std::move(operands), reduction);
+  const std::string epsilon = scalar(e, d, "epsilon", attr_real(node.attributes, "epsilon", 1e-5f));
+  const std::string root = e.add_part("Sqrt", d, "root", {e.add_part("Add", d, "shifted", {mean, epsilon})});
+  finish(d, "Mul", {e.add_part("Div", d, "normal", {x, root}), scale});
+  return {};
+}
+
 // x repeated to [dimension 0 of like, the other dimensions of x]
 Status spell_expand_batch(Exporter& e, const Node& node, NodeDraft& d) {
   const Shape& x = e.graph().type(node.inputs[0]).shape;
@@ -124,6 +153,8 @@ constexpr Row kRows[] = {
     {"Gelu", spell_gelu},
     {"HardSwish", spell_hard_swish},
     {"LayerNormalization", spell_layer_normalization},  // below opset 17, where axes of ReduceMean are an attribute
+    {"Mish", spell_mish},
+    {"RMSNormalization", spell_rms_normalization},
     {"ResizeNearest", spell_resize_nearest},
     {"Silu", spell_silu},
 };

@@ -6,6 +6,7 @@
 #include <climits>
 
 #include "base/file.h"
+#include "onnx/spelling.h"
 
 namespace cupel {
 namespace {
@@ -125,55 +126,6 @@ Status upgrade_batch_normalization(Importer&, NodeDraft& node) {
   return {};
 }
 
-// Sum of any number of operands, one Add after the other.
-Status upgrade_sum(Importer& importer, NodeDraft& node) {
-  if (node.inputs.empty()) return bad_input("", "0 operands, expected at least 1", kExportAgain);
-  if (node.inputs.size() == 1) {
-    node.op = "Identity";
-    return {};
-  }
-  node.op = "Add";
-  std::string sum = node.inputs[0];
-  for (size_t i = 1; i + 1 < node.inputs.size(); ++i)
-    sum = CUPEL_TRY(importer.add_part("Add", node, std::to_string(i), {sum, node.inputs[i]}));
-  node.inputs = {sum, node.inputs.back()};
-  return {};
-}
-
-// x · sigmoid(alpha · x); Swish of opset 24 and QuickGelu of ONNX Runtime.
-Status upgrade_swish(Importer& importer, NodeDraft& node, float default_alpha) {
-  if (node.inputs.size() != 1)
-    return bad_input("", fmt::format("{} operands, expected 1", node.inputs.size()), kExportAgain);
-  const float alpha = attr_real(node.attributes, "alpha", default_alpha);
-  node.attributes.erase("alpha");
-  if (alpha == 1.0f) {
-    node.op = "Silu";
-    return {};
-  }
-  const std::string x = node.inputs[0];
-  const std::string factor = importer.add_constant(node.name + "_alpha", Tensor::scalar<float>(alpha));
-  const std::string scaled = CUPEL_TRY(importer.add_part("Mul", node, "scaled", {x, factor}));
-  const std::string gate = CUPEL_TRY(importer.add_part("Sigmoid", node, "sigmoid", {scaled}));
-  node.op = "Mul";
-  node.inputs = {x, gate};
-  return {};
-}
-Status upgrade_onnx_swish(Importer& importer, NodeDraft& node) { return upgrade_swish(importer, node, 1.0f); }
-Status upgrade_quick_gelu(Importer& importer, NodeDraft& node) { return upgrade_swish(importer, node, 1.702f); }
-
-Status upgrade_gelu(Importer&, NodeDraft& node) {
-  node.op = "Gelu";
-  return {};
-}
-
-Status upgrade_fast_gelu(Importer& importer, NodeDraft& node) {
-  if (node.has_input(1))
-    node.inputs = {CUPEL_TRY(importer.add_part("Add", node, "bias", {node.inputs[0], node.inputs[1]}))};
-  node.op = "Gelu";
-  node.attributes["approximate"] = std::string("tanh");
-  return {};
-}
-
 Status rename_quantize(Importer& importer, NodeDraft& node) {
   node.op = "QuantizeLinear";
   return upgrade_quantization(importer, node);
@@ -243,15 +195,10 @@ constexpr Row kRows[] = {
     {"Softmax", 13, upgrade_softmax},
     {"Split", INT_MAX, upgrade_split},
     {"Squeeze", 13, axes_to_input},
-    {"Sum", INT_MAX, upgrade_sum},
-    {"Swish", INT_MAX, upgrade_onnx_swish},
     {"Unsqueeze", 13, axes_to_input},
     {"Upsample", INT_MAX, upgrade_upsample},
     {"com.microsoft.DequantizeLinear", INT_MAX, rename_dequantize},
-    {"com.microsoft.FastGelu", INT_MAX, upgrade_fast_gelu},
-    {"com.microsoft.Gelu", INT_MAX, upgrade_gelu},
     {"com.microsoft.QuantizeLinear", INT_MAX, rename_quantize},
-    {"com.microsoft.QuickGelu", INT_MAX, upgrade_quick_gelu},
 };
 
 const Row* find_row(std::string_view op) {
@@ -262,10 +209,13 @@ const Row* find_row(std::string_view op) {
 }  // namespace
 
 Status upgrade(Importer& importer, NodeDraft& node) {
+  if (const SpelledOp* spelled = find_spelled_op(node.op)) return spell_in_others(*spelled, importer, node);
   const Row* row = find_row(node.op);
   return row && importer.opset() < row->below_opset ? row->run(importer, node) : Status{};
 }
 
-bool is_upgraded_away(std::string_view op) { return find_row(op) != nullptr && find_op(op) == nullptr; }
+bool is_upgraded_away(std::string_view op) {
+  return find_spelled_op(op) != nullptr || (find_row(op) != nullptr && find_op(op) == nullptr);
+}
 
 }  // namespace cupel

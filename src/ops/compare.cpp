@@ -1,5 +1,5 @@
-// Equal, Greater, Less, Not, And, Or, Where: comparisons and choices with broadcasting. A bool is true when its byte is
-// not 0.
+// Equal, Greater, Less, GreaterOrEqual, LessOrEqual, Not, And, Or, Xor, Where: comparisons and choices with
+// broadcasting. A bool is true when its byte is not 0.
 #include <fmt/format.h>
 
 #include "ir/graph.h"
@@ -34,11 +34,27 @@ struct LessThan {
     return a < b;
   }
 };
+struct AtLeast {
+  template <class T>
+  [[gnu::always_inline]] bool operator()(T a, T b) const {
+    return a >= b;
+  }
+};
+struct AtMost {
+  template <class T>
+  [[gnu::always_inline]] bool operator()(T a, T b) const {
+    return a <= b;
+  }
+};
 struct Both {
   [[gnu::always_inline]] bool operator()(uint8_t a, uint8_t b) const { return (a != 0) & (b != 0); }
 };
 struct Either {
   [[gnu::always_inline]] bool operator()(uint8_t a, uint8_t b) const { return (a | b) != 0; }
+};
+
+struct OnlyOne {
+  [[gnu::always_inline]] bool operator()(uint8_t a, uint8_t b) const { return (a != 0) != (b != 0); }
 };
 
 template <class T, class F>
@@ -210,7 +226,8 @@ std::optional<int> order_of(const Dim& a, const Dim& b) {
   return std::nullopt;
 }
 
-template <int kOrder>
+// Whether the order is one of these.
+template <int... kOrders>
 Folded fold_compare(const InferContext& c) {
   const auto rows = aligned_contents(c);
   if (!rows) return std::nullopt;
@@ -218,7 +235,7 @@ Folded fold_compare(const InferContext& c) {
   for (const auto& row : *rows) {
     const auto order = order_of(row[0], row[1]);
     if (!order) return std::nullopt;
-    results.emplace_back(*order == kOrder ? 1 : 0);
+    results.emplace_back(((*order == kOrders) || ...) ? 1 : 0);
   }
   return std::optional(std::move(results));
 }
@@ -244,15 +261,14 @@ Folded fold_not(const InferContext& c) {
   return std::optional(std::move(results));
 }
 
-template <bool kAll>
+template <class F>
 Folded fold_logic(const InferContext& c) {
   const auto rows = aligned_contents(c);
   if (!rows) return std::nullopt;
   std::vector<Dim> results;
   for (const auto& row : *rows) {
     if (!row[0].is_constant() || !row[1].is_constant()) return std::nullopt;
-    const bool a = row[0].factor != 0, b = row[1].factor != 0;
-    results.emplace_back((kAll ? a && b : a || b) ? 1 : 0);
+    results.emplace_back(F{}(row[0].factor != 0, row[1].factor != 0) ? 1 : 0);
   }
   return std::optional(std::move(results));
 }
@@ -327,6 +343,50 @@ const OpDef kLess{.name = "Less",
   output %y
 })"}};
 
+const OpDef kGreaterOrEqual{.name = "GreaterOrEqual",
+                            .since_opset = 12,
+                            .operand_types = same_type(kNumberTypes),
+                            .min_inputs = 2,
+                            .max_inputs = 2,
+                            .elements = Elements::elementwise,
+                            .infer = infer_compare<true>,
+                            .fold_contents = fold_compare<0, 1>,
+                            .reference = reference_compare<AtLeast>,
+                            .samples = {R"(graph "greater_or_equal" stage imported opset 17 {
+  input %a : f32[batch,3,7]
+  input %b : f32[batch,1,7]
+  %y = GreaterOrEqual(%a, %b)
+  output %y
+})",
+                                        R"(graph "greater_or_equal_integers" stage imported opset 17 {
+  input %a : s64[batch,5]
+  input %b : s64[5]
+  %y = GreaterOrEqual(%a, %b)
+  output %y
+})"}};
+
+const OpDef kLessOrEqual{.name = "LessOrEqual",
+                         .since_opset = 12,
+                         .operand_types = same_type(kNumberTypes),
+                         .min_inputs = 2,
+                         .max_inputs = 2,
+                         .elements = Elements::elementwise,
+                         .infer = infer_compare<true>,
+                         .fold_contents = fold_compare<-1, 0>,
+                         .reference = reference_compare<AtMost>,
+                         .samples = {R"(graph "less_or_equal" stage imported opset 17 {
+  input %a : f32[batch,3,7]
+  input %b : f32[batch,1,7]
+  %y = LessOrEqual(%a, %b)
+  output %y
+})",
+                                     R"(graph "less_or_equal_integers" stage imported opset 17 {
+  input %a : s64[batch,5]
+  input %b : s64[5]
+  %y = LessOrEqual(%a, %b)
+  output %y
+})"}};
+
 const OpDef kNot{.name = "Not",
                  .since_opset = 1,
                  .operand_types = {{DType::boolean}},
@@ -352,7 +412,7 @@ const OpDef kAnd{.name = "And",
                  .max_inputs = 2,
                  .elements = Elements::elementwise,
                  .infer = infer_logic,
-                 .fold_contents = fold_logic<true>,
+                 .fold_contents = fold_logic<Both>,
                  .reference = reference_logic<Both>,
                  .samples = {R"(graph "and" stage imported opset 17 {
   input %a : bool[batch,3,7]
@@ -374,7 +434,7 @@ const OpDef kOr{.name = "Or",
                 .max_inputs = 2,
                 .elements = Elements::elementwise,
                 .infer = infer_logic,
-                .fold_contents = fold_logic<false>,
+                .fold_contents = fold_logic<Either>,
                 .reference = reference_logic<Either>,
                 .samples = {R"(graph "or" stage imported opset 17 {
   input %a : bool[batch,3,7]
@@ -386,6 +446,28 @@ const OpDef kOr{.name = "Or",
   input %a : bool[batch,5]
   input %b : bool[batch,5]
   %y = Or(%a, %b)
+  output %y
+})"}};
+
+const OpDef kXor{.name = "Xor",
+                 .since_opset = 7,
+                 .operand_types = {{DType::boolean}},
+                 .min_inputs = 2,
+                 .max_inputs = 2,
+                 .elements = Elements::elementwise,
+                 .infer = infer_logic,
+                 .fold_contents = fold_logic<OnlyOne>,
+                 .reference = reference_logic<OnlyOne>,
+                 .samples = {R"(graph "xor" stage imported opset 17 {
+  input %a : bool[batch,3,7]
+  input %b : bool[7]
+  %y = Xor(%a, %b)
+  output %y
+})",
+                             R"(graph "xor_same" stage imported opset 17 {
+  input %a : bool[batch,5]
+  input %b : bool[batch,5]
+  %y = Xor(%a, %b)
   output %y
 })"}};
 

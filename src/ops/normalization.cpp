@@ -1,4 +1,4 @@
-// LayerNormalization and BatchNormalization in their inference forms (docs/quantization.md 4).
+// LayerNormalization, RMSNormalization and BatchNormalization in their inference forms (docs/quantization.md 4).
 #include <fmt/format.h>
 
 #include <vector>
@@ -103,6 +103,33 @@ Cost cost_layer_normalization(const Attributes&, std::span<const TensorType* con
   return {0, 5 * elements_per_item(*inputs[0])};
 }
 
+// ---- RMSNormalization
+// --------------------------------------------------------------------------------------------------
+
+CUPEL_CLONES void scale_row(const float* __restrict x, int64_t n, float epsilon, const float* __restrict scale,
+                            float* __restrict out) {
+  const float r = 1.0f / __builtin_sqrtf(sum64(x, n, SquareSum{}) / static_cast<float>(n) + epsilon);
+  for (int64_t i = 0; i < n; ++i) out[i] = (x[i] * r) * scale[i];
+}
+
+Status reference_rms_normalization(const EvalContext& c) {
+  const Dims& dims = c.in(0).dims();
+  const int64_t axis = CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", -1), c.in(0).rank()));
+  if (c.in(0).empty()) return {};
+  const Dims normalized(dims.begin() + axis, dims.end());
+  const int64_t n = element_count(normalized);
+  const std::vector<float> scale = expanded(c.in(1), normalized);
+  const float epsilon = attr_real(c.attributes, "epsilon", 1e-5f);
+  const float* x = c.in(0).data<float>().data();
+  float* out = c.out().mutable_data<float>().data();
+  c.threads.parallel_for(c.in(0).size() / n, std::max<int64_t>(1, kPartOperations / n),
+                         [&](int64_t begin, int64_t end) {
+                           for (int64_t r = begin; r < end; ++r)
+                             scale_row(x + r * n, n, epsilon, scale.data(), out + r * n);
+                         });
+  return {};
+}
+
 // ---- BatchNormalization
 // ------------------------------------------------------------------------------------------------
 
@@ -198,6 +225,31 @@ const OpDef kLayerNormalization{.name = "LayerNormalization",
   input %s : f32[5,7]
   input %b : f32[7]
   %y = LayerNormalization(%x, %s, %b) {axis=2}
+  output %y
+})"}};
+
+const OpDef kRMSNormalization{.name = "RMSNormalization",
+                              .since_opset = 23,
+                              .operand_types = same_type(kFloatTypes),
+                              .min_inputs = 2,
+                              .max_inputs = 2,
+                              .attributes = {{"axis", AttributeKind::integer},
+                                             {"epsilon", AttributeKind::real},
+                                             {"stash_type", AttributeKind::integer}},
+                              .infer = infer_layer_normalization,
+                              .reference = reference_rms_normalization,
+                              .cost = cost_layer_normalization,
+                              .spelled_by = "reduce-mean form",
+                              .samples = {R"(graph "rms_normalization" stage imported opset 23 {
+  input %x : f32[batch,5,70]
+  input %s : f32[70]
+  %y = RMSNormalization(%x, %s) {epsilon=1e-06}
+  output %y
+})",
+                                          R"(graph "rms_normalization_two_axes" stage imported opset 23 {
+  input %x : f32[batch,3,5,7]
+  input %s : f32[5,7]
+  %y = RMSNormalization(%x, %s) {axis=2}
   output %y
 })"}};
 

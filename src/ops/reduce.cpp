@@ -1,7 +1,9 @@
-// ReduceMean, ReduceSum, ReduceMax, ReduceMin over the axes in operand 1 (all when absent), and ArgMax.
+// ReduceMean, ReduceSum, ReduceMax, ReduceMin, ReduceProd over the axes in operand 1 (all when absent), ArgMax and
+// ArgMin.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "ir/graph.h"
 #include "ops/op_table.h"
@@ -117,6 +119,31 @@ Status reference_sum(const EvalContext& c) {
   return {};
 }
 
+struct ProductOf {
+  [[gnu::always_inline]] float operator()(float product, float x) const { return product * x; }
+  template <class T>
+  [[gnu::always_inline]] T operator()(T product, T x) const {  // integers wrap around
+    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(product) * static_cast<std::make_unsigned_t<T>>(x));
+  }
+};
+
+template <class T>
+void product(const EvalContext& c, const std::vector<bool>& reduces) {
+  T* out = c.out().mutable_data<T>().data();
+  reduce<T>(ReductionLayout(c.in(0).dims(), reduces), c.in(0).data<T>().data(), T{1}, ProductOf{}, c.threads,
+            [&](int64_t at, const T* products, int64_t n) { std::copy_n(products, n, out + at); });
+}
+
+Status reference_product(const EvalContext& c) {
+  const std::vector<bool> reduces = CUPEL_TRY(reduced_dims(c));
+  switch (c.in(0).dtype()) {
+    case DType::f32: product<float>(c, reduces); break;
+    case DType::s32: product<int32_t>(c, reduces); break;
+    default: product<int64_t>(c, reduces); break;
+  }
+  return {};
+}
+
 Status reference_mean(const EvalContext& c) { return reduce_mean(c, CUPEL_TRY(reduced_dims(c))); }
 Status reference_max(const EvalContext& c) { return reduce_greatest(c, CUPEL_TRY(reduced_dims(c))); }
 Status reference_min(const EvalContext& c) { return reduce_least(c, CUPEL_TRY(reduced_dims(c))); }
@@ -125,7 +152,7 @@ Cost cost(const Attributes&, std::span<const TensorType* const> inputs, std::spa
   return {0, elements_per_item(*inputs[0])};
 }
 
-// ---- ArgMax
+// ---- ArgMax, ArgMin
 // ------------------------------------------------------------------------------------------------------------
 
 Result<Types> infer_arg_max(const InferContext& c) {
@@ -144,8 +171,8 @@ Result<Types> infer_arg_max(const InferContext& c) {
   return Types{plain(DType::s64, reduced_shape(x.shape, reduces, keep))};
 }
 
-template <class T>
-void arg_max(const EvalContext& c, int64_t n, int64_t inner) {
+template <class T, class Better>
+void arg_best(const EvalContext& c, int64_t n, int64_t inner, Better better) {
   const T* x = c.in(0).data<T>().data();
   int64_t* out = c.out().mutable_data<int64_t>().data();
   const bool last = attr_int(c.attributes, "select_last_index", 0) != 0;
@@ -154,15 +181,16 @@ void arg_max(const EvalContext& c, int64_t n, int64_t inner) {
       const T* from = x + r / inner * n * inner + r % inner;
       int64_t best = 0;
       for (int64_t i = 1; i < n; ++i) {
-        const T value = from[i * inner], greatest = from[best * inner];
-        if (value > greatest || (last && value == greatest)) best = i;
+        const T value = from[i * inner], chosen = from[best * inner];
+        if (better(value, chosen) || (last && value == chosen)) best = i;
       }
       out[r] = best;
     }
   });
 }
 
-Status reference_arg_max(const EvalContext& c) {
+template <class Better>
+Status reference_arg(const EvalContext& c) {
   const Dims& dims = c.in(0).dims();
   const auto axis = static_cast<size_t>(CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), c.in(0).rank())));
   if (c.out().empty()) return {};
@@ -170,11 +198,11 @@ Status reference_arg_max(const EvalContext& c) {
   if (n == 0)
     return bad_input("", fmt::format("axis {} of shape {} is empty", axis, to_text(dims)), "give at least one element");
   switch (c.in(0).dtype()) {
-    case DType::f32: arg_max<float>(c, n, inner); break;
-    case DType::s32: arg_max<int32_t>(c, n, inner); break;
-    case DType::u8: arg_max<uint8_t>(c, n, inner); break;
-    case DType::s8: arg_max<int8_t>(c, n, inner); break;
-    default: arg_max<int64_t>(c, n, inner); break;
+    case DType::f32: arg_best<float>(c, n, inner, Better{}); break;
+    case DType::s32: arg_best<int32_t>(c, n, inner, Better{}); break;
+    case DType::u8: arg_best<uint8_t>(c, n, inner, Better{}); break;
+    case DType::s8: arg_best<int8_t>(c, n, inner, Better{}); break;
+    default: arg_best<int64_t>(c, n, inner, Better{}); break;
   }
   return {};
 }
@@ -321,6 +349,29 @@ const OpDef kReduceMin{.name = "ReduceMin",
   output %y
 })"}};
 
+const OpDef kReduceProd{.name = "ReduceProd",
+                        .since_opset = 1,
+                        .operand_types = {{kFloatTypes | kWideIntegerTypes}, {kIndexTypes}},
+                        .min_inputs = 1,
+                        .max_inputs = 2,
+                        .attributes = reduce_attributes(),
+                        .parameters_from = 1,
+                        .infer = infer_sum,
+                        .reference = reference_product,
+                        .cost = cost,
+                        .samples = {R"(graph "reduce_prod" stage imported opset 18 {
+  input %x : f32[batch,3,7]
+  constant %axes : s64[1] = [1]
+  %y = ReduceProd(%x, %axes)
+  output %y
+})",
+                                    R"(graph "reduce_prod_integers" stage imported opset 18 {
+  input %x : s64[batch,3,7]
+  constant %axes : s64[2] = [-1, 1]
+  %y = ReduceProd(%x, %axes) {keepdims=0}
+  output %y
+})"}};
+
 const OpDef kArgMax{.name = "ArgMax",
                     .since_opset = 1,
                     .operand_types = {{kNumberTypes}},
@@ -328,7 +379,7 @@ const OpDef kArgMax{.name = "ArgMax",
                                    {"keepdims", AttributeKind::integer},
                                    {"select_last_index", AttributeKind::integer}},
                     .infer = infer_arg_max,
-                    .reference = reference_arg_max,
+                    .reference = reference_arg<std::greater<>>,
                     .cost = cost,
                     .samples = {R"(graph "arg_max" stage imported opset 18 {
   input %x : f32[batch,11]
@@ -343,6 +394,31 @@ const OpDef kArgMax{.name = "ArgMax",
                                 R"(graph "arg_max_middle_last_index" stage imported opset 18 {
   input %x : s64[batch,5,3]
   %y = ArgMax(%x) {axis=1, select_last_index=1}
+  output %y
+})"}};
+
+const OpDef kArgMin{.name = "ArgMin",
+                    .since_opset = 1,
+                    .operand_types = {{kNumberTypes}},
+                    .attributes = {{"axis", AttributeKind::integer},
+                                   {"keepdims", AttributeKind::integer},
+                                   {"select_last_index", AttributeKind::integer}},
+                    .infer = infer_arg_max,
+                    .reference = reference_arg<std::less<>>,
+                    .cost = cost,
+                    .samples = {R"(graph "arg_min" stage imported opset 18 {
+  input %x : f32[batch,11]
+  %y = ArgMin(%x) {axis=-1, keepdims=0}
+  output %y
+})",
+                                R"(graph "arg_min_bytes" stage imported opset 18 {
+  input %x : u8[batch,3,17]
+  %y = ArgMin(%x) {axis=1, select_last_index=1}
+  output %y
+})",
+                                R"(graph "arg_min_middle_last_index" stage imported opset 18 {
+  input %x : s64[batch,5,3]
+  %y = ArgMin(%x) {axis=1, select_last_index=1}
   output %y
 })"}};
 

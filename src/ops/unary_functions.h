@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/scalar_math.h"
+#include "base/more_scalar_math.h"
 #include "ir/attribute.h"
 
 namespace cupel::ops {

@@ -5,6 +5,11 @@
 //   windows over one dimension              over two, of which the first has extent 1
 //   Softmax, LogSoftmax along an axis before the last    along the last of a transposed value
 //   LayerNormalization of several dimensions             of one, which joins them
+//   RMSNormalization likewise
+//   InstanceNormalization                   LayerNormalization of each channel, scaled and shifted behind
+//   LRN                                     an AveragePool of squares along the channels, and what follows
+//   Tile                                    Expand of new dimensions of extent 1
+//   Pow by constant integers                by the same numbers
 //   Gather by a Cast of s32 or s64 to the other          by what is cast
 //   %y = MaxPool(%x) {kernel_shape=[3]} : f32[batch,4,7]     ->     %w = MaxPool(%x_flat) {kernel_shape=[1,3]} :
 //   f32[batch,4,1,7]; %y = Reshape(%w)
@@ -110,8 +115,16 @@ class Forms {
         window();
       } else if (is(*node_, ops::kSoftmax) || is(*node_, ops::kLogSoftmax)) {
         softmax();
-      } else if (is(*node_, ops::kLayerNormalization)) {
+      } else if (is(*node_, ops::kLayerNormalization) || is(*node_, ops::kRMSNormalization)) {
         layer_normalization();
+      } else if (is(*node_, ops::kInstanceNormalization)) {
+        instance_normalization();
+      } else if (is(*node_, ops::kLRN)) {
+        lrn();
+      } else if (is(*node_, ops::kTile)) {
+        tile();
+      } else if (is(*node_, ops::kPow)) {
+        power();
       } else if (is(*node_, ops::kGather)) {
         gather();
       }
@@ -209,8 +222,100 @@ class Forms {
                                 repeated(*graph_.value(inputs[i]).constant, static_dims(tail)).reshaped({joined}));
     Attributes attributes = node_->attributes;
     attributes.insert_or_assign("axis", int64_t{-1});
-    give(reshaped(patch_.add(ops::kLayerNormalization, name("row"), std::move(inputs), std::move(attributes)),
-                  shape(out()), "back"));
+    give(reshaped(patch_.add(*node_->op, name("row"), std::move(inputs), std::move(attributes)), shape(out()), "back"));
+  }
+
+  ValueId number(std::string_view what, float value) {
+    return patch_.add_constant(name(what), Tensor::scalar<float>(value));
+  }
+
+  void instance_normalization() {
+    const std::vector<ValueId> inputs = node_->inputs;
+    const Shape whole = shape(inputs[0]);
+    const auto pixels = shape_elements({whole.begin() + 2, whole.end()});
+    if (!pixels) return;
+    claim();
+    const ValueId rows = reshaped(inputs[0], {whole[0], whole[1], *pixels}, "channels");
+    const ValueId one = patch_.add_constant(name("one"), Tensor::of<float>({1}, {1.0f}));
+    const ValueId normal =
+        patch_.add(ops::kLayerNormalization, name("normal"), {rows, one},
+                   {{"axis", int64_t{-1}}, {"epsilon", attr_real(node_->attributes, "epsilon", 1e-5f)}});
+    const Shape along = {whole[1], 1};
+    const ValueId scaled = patch_.add(ops::kMul, name("scaled"), {normal, column(inputs[1], along, "scale")});
+    const ValueId shifted = patch_.add(ops::kAdd, name("shifted"), {scaled, column(inputs[2], along, "bias")});
+    give(reshaped(shifted, shape(out()), "pixels"));
+  }
+  ValueId column(ValueId x, const Shape& to, std::string_view what) {
+    const Value& v = graph_.value(x);
+    return v.constant ? patch_.add_constant(name(what), v.constant->reshaped(static_dims(to))) : reshaped(x, to, what);
+  }
+
+  void lrn() {
+    const ValueId x = node_->inputs[0];
+    const Shape whole = shape(x);
+    const auto pixels = shape_elements({whole.begin() + 2, whole.end()});
+    if (!pixels) return;
+    const int64_t size = attr_int(node_->attributes, "size", 1);
+    claim();
+    const ValueId square = patch_.add(ops::kMul, name("square"), {x, x});
+    // Pixels as the channels of an image whose lines are the channels: so they lie already.
+    const Attributes turn = {{"perm", std::vector<int64_t>{0, 2, 1}}};
+    const ValueId flat = reshaped(square, {whole[0], whole[1], *pixels}, "flat");
+    const ValueId lines = patch_.add(ops::kTranspose, name("lines"), {flat}, turn);
+    const int64_t before = (size - 1) / 2;
+    const ValueId mean =
+        patch_.add(ops::kAveragePool, name("mean"), {reshaped(lines, {whole[0], *pixels, whole[1], 1}, "image")},
+                   {{"kernel_shape", std::vector<int64_t>{size, 1}},
+                    {"pads", std::vector<int64_t>{before, 0, size - 1 - before, 0}},
+                    {"count_include_pad", int64_t{1}}});
+    const ValueId means = reshaped(mean, {whole[0], *pixels, whole[1]}, "means");
+    const ValueId back = reshaped(patch_.add(ops::kTranspose, name("turned"), {means}, turn), whole, "back");
+    const ValueId scaled =
+        patch_.add(ops::kMul, name("scaled"), {number("alpha", attr_real(node_->attributes, "alpha", 1e-4f)), back});
+    const ValueId base =
+        patch_.add(ops::kAdd, name("base"), {number("bias", attr_real(node_->attributes, "bias", 1.0f)), scaled});
+    const ValueId divisor =
+        patch_.add(ops::kPow, name("divisor"), {base, number("beta", attr_real(node_->attributes, "beta", 0.75f))});
+    give(patch_.add(ops::kDiv, name("quotient"), {x, divisor}));
+  }
+
+  void tile() {
+    const ValueId x = node_->inputs[0];
+    const auto& repeats = graph_.value(node_->inputs[1]).contents;
+    const Shape whole = shape(x);
+    if (!repeats || repeats->size() != whole.size()) return;
+    Shape apart;
+    std::vector<int64_t> target;
+    for (size_t d = 0; d < whole.size(); ++d) {
+      if (!(*repeats)[d].is_constant()) return;
+      const int64_t times = (*repeats)[d].factor;
+      if (times != 1) {
+        apart.emplace_back(1);
+        target.push_back(times);
+      }
+      apart.push_back(whole[d]);
+      target.push_back(1);
+    }
+    if (static_cast<int64_t>(apart.size()) > kMaxRank || (*repeats)[0] != Dim(1)) return;
+    claim();
+    const ValueId spread = reshaped(x, apart, "apart");
+    const auto extents = Tensor::of<int64_t>({static_cast<int64_t>(target.size())}, std::span<const int64_t>(target));
+    const ValueId wide =
+        patch_.add(ops::kExpand, name("wide"), {spread, patch_.add_constant(name("extents"), extents)});
+    give(reshaped(wide, shape(out()), "tiles"));
+  }
+
+  void power() {
+    const Value& exponent = graph_.value(node_->inputs[1]);
+    if (!exponent.constant || graph_.type(node_->inputs[0]).dtype != DType::f32 ||
+        !is_integer(exponent.constant->dtype()))
+      return;
+    Tensor numbers(DType::f32, exponent.constant->dims());
+    for (int64_t i = 0; i < numbers.size(); ++i)
+      numbers.mutable_data<float>()[static_cast<size_t>(i)] = static_cast<float>(exponent.constant->int_at(i));
+    const ValueId x = node_->inputs[0];
+    claim();
+    give(patch_.add(ops::kPow, name("power"), {x, patch_.add_constant(name("exponent"), std::move(numbers))}));
   }
 
   // Indices are widened anyway. A Cast to s32 refuses what lies beyond it, which is no index of a dimension of s32
