@@ -12,7 +12,7 @@
 namespace cupel {
 
 // Opsets of ai.onnx that are read.
-inline constexpr int kOldestOpset = 7;
+inline constexpr int kOldestOpset = 1;
 inline constexpr int kNewestOpset = 24;
 
 // The graph of an ONNX file, stage imported, every operator in the form of the newest opset (axes, pads, splits and

@@ -85,7 +85,6 @@ const std::vector<SpelledOp>& rows() {
        .attributes = {{"axis", kInt}, {"p", kInt}},
        .spell = spell_lp_normalization},
       {.op = "LpPool",
-       .since_opset = 2,
        .types = kFloatTypes,
        .computed = kRealTypes,
        .attributes = {{"auto_pad", kText},

@@ -126,6 +126,33 @@ Status upgrade_batch_normalization(Importer&, NodeDraft& node) {
   return {};
 }
 
+// Mean and 1 / √(variance + epsilon), where somebody reads them, by nodes of their own.
+Status upgrade_layer_normalization(Importer& importer, NodeDraft& node) {
+  if (node.outputs.size() < 2 || node.inputs.empty()) return {};
+  const Attributes attributes = node.attributes;
+  Spelling s(importer, node);
+  if (s.gives(1) || s.gives(2)) {
+    const std::string& x = s.in(0);
+    const auto rank = static_cast<int64_t>(CUPEL_TRY(s.shape(x)).size());
+    std::vector<int64_t> axes;
+    for (int64_t d = CUPEL_TRY(normalize_axis(attr_int(attributes, "axis", -1), rank)); d < rank; ++d)
+      axes.push_back(d);
+    const std::string over = s.list("axes", axes);
+    if (s.gives(1)) CUPEL_TRY(s.give(1, "ReduceMean", {x, over}));
+    if (s.gives(2)) {
+      const std::string mean = CUPEL_TRY(s.add("ReduceMean", "mean", {x, over}));
+      const std::string centred = CUPEL_TRY(s.add("Sub", "centred", {x, mean}));
+      const std::string square = CUPEL_TRY(s.add("Mul", "square", {centred, centred}));
+      const std::string variance = CUPEL_TRY(s.add("ReduceMean", "variance", {square, over}));
+      const std::string epsilon = s.real_like(x, "epsilon", attr_real(attributes, "epsilon", 1e-5f));
+      const std::string root =
+          CUPEL_TRY(s.add("Sqrt", "deviation", {CUPEL_TRY(s.add("Add", "shifted", {variance, epsilon}))}));
+      CUPEL_TRY(s.give(2, "Reciprocal", {root}));
+    }
+  }
+  return s.finish("LayerNormalization", node.inputs, attributes);
+}
+
 Status rename_quantize(Importer& importer, NodeDraft& node) {
   node.op = "QuantizeLinear";
   return upgrade_quantization(importer, node);
@@ -183,6 +210,7 @@ constexpr Row kRows[] = {
     {"Clip", 11, upgrade_clip},
     {"DequantizeLinear", INT_MAX, upgrade_quantization},
     {"Dropout", INT_MAX, upgrade_dropout},
+    {"LayerNormalization", INT_MAX, upgrade_layer_normalization},
     {"LogSoftmax", 13, upgrade_softmax},
     {"Pad", 11, upgrade_pad},
     {"QuantizeLinear", INT_MAX, upgrade_quantization},
@@ -209,6 +237,7 @@ const Row* find_row(std::string_view op) {
 }  // namespace
 
 Status upgrade(Importer& importer, NodeDraft& node) {
+  CUPEL_TRY(upgrade_first_opsets(importer, node));
   if (const SpelledOp* spelled = find_spelled_op(node.op)) return spell_in_others(*spelled, importer, node);
   const Row* row = find_row(node.op);
   return row && importer.opset() < row->below_opset ? row->run(importer, node) : Status{};

@@ -11,6 +11,9 @@ namespace cupel {
 // Errors have an empty place.
 Status upgrade(Importer& importer, NodeDraft& node);
 
+// The part of it that concerns opsets 1 to 6 alone, which comes first.
+Status upgrade_first_opsets(Importer& importer, NodeDraft& node);
+
 // Whether an upgrade turns this operator, which the op table has not, into others. Operators outside ai.onnx are
 // written "domain.name".
 bool is_upgraded_away(std::string_view op);

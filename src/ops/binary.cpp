@@ -1,7 +1,8 @@
-// Add, Sub, Mul, Div, Mod, Max, Min with broadcasting: f32 and integers (docs/quantization.md 4; Mod integers alone),
+// Add, Sub, Mul, Div, Mod, Max, Min with broadcasting: f32 and integers (docs/quantization.md 4),
 // Add and Mul on codes too (section 3). Integers wrap around; their division truncates toward zero.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <type_traits>
 
 #include "base/scalar_math.h"
@@ -53,7 +54,7 @@ struct ModOf {
       const T rest = RestOf{}(a, b);
       return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
     } else {
-      return a;  // infer_mod refuses numbers
+      return a;  // infer_mod refuses numbers without fmod
     }
   }
   struct RestOf {
@@ -62,7 +63,8 @@ struct ModOf {
       if constexpr (std::is_integral_v<T>) {
         return b == T{-1} ? T{0} : static_cast<T>(a % b);
       } else {
-        return a;
+        // fmodf is exact, but keeps subnormal numbers.
+        return scalar::flushed(std::fmod(scalar::flushed(a), scalar::flushed(b)));
       }
     }
   };
@@ -319,8 +321,9 @@ Status reference_div(const EvalContext& c) {
 }
 
 Result<Types> infer_mod(const InferContext& c) {
-  if (c.type(0).dtype == DType::f32)
-    return unsupported("", "operand 0 is f32, expected s32 or s64", "write the remainder with other ops");
+  if (kFloatTypes.has(c.type(0).dtype) && attr_int(c.attributes, "fmod", 0) != 1)
+    return bad_input("", fmt::format("operand 0 is {}, for which fmod must be 1", dtype_name(c.type(0).dtype)),
+                     "correct the attribute");
   return infer_numbers(c);
 }
 
@@ -346,7 +349,7 @@ Status reference_variadic(const EvalContext& c) {
 namespace ops {
 
 const OpDef kAdd{.name = "Add",
-                 .since_opset = 7,
+                 .since_opset = 1,
                  .operand_types = same_type(kNumberTypes),
                  .min_inputs = 2,
                  .max_inputs = 2,
@@ -393,7 +396,7 @@ const OpDef kAdd{.name = "Add",
 })"}};
 
 const OpDef kSub{.name = "Sub",
-                 .since_opset = 7,
+                 .since_opset = 1,
                  .operand_types = same_type(kNumberTypes),
                  .min_inputs = 2,
                  .max_inputs = 2,
@@ -415,7 +418,7 @@ const OpDef kSub{.name = "Sub",
 })"}};
 
 const OpDef kMul{.name = "Mul",
-                 .since_opset = 7,
+                 .since_opset = 1,
                  .operand_types = same_type(kNumberTypes),
                  .min_inputs = 2,
                  .max_inputs = 2,
@@ -444,7 +447,7 @@ const OpDef kMul{.name = "Mul",
 })"}};
 
 const OpDef kDiv{.name = "Div",
-                 .since_opset = 7,
+                 .since_opset = 1,
                  .operand_types = same_type(kNumberTypes),
                  .min_inputs = 2,
                  .max_inputs = 2,
@@ -486,10 +489,16 @@ const OpDef kMod{.name = "Mod",
   constant %b : s32[3] = [3, -4, 7]
   %y = Mod(%a, %b) {fmod=1}
   output %y
+})",
+                             R"(graph "mod_numbers" stage imported opset 17 {
+  input %a : f32[batch,3]
+  constant %b : f32[3] = [1.5, -0.75, 0.3]
+  %y = Mod(%a, %b) {fmod=1}
+  output %y
 })"}};
 
 const OpDef kMax{.name = "Max",
-                 .since_opset = 8,
+                 .since_opset = 1,
                  .operand_types = same_type(kNumberTypes),
                  .min_inputs = 1,
                  .max_inputs = -1,
@@ -517,7 +526,7 @@ const OpDef kMax{.name = "Max",
 })"}};
 
 const OpDef kMin{.name = "Min",
-                 .since_opset = 8,
+                 .since_opset = 1,
                  .operand_types = same_type(kNumberTypes),
                  .min_inputs = 1,
                  .max_inputs = -1,

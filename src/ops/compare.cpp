@@ -278,7 +278,7 @@ Folded fold_logic(const InferContext& c) {
 namespace ops {
 
 const OpDef kEqual{.name = "Equal",
-                   .since_opset = 7,
+                   .since_opset = 1,
                    .operand_types = same_type(kNumberTypes | DType::boolean),
                    .min_inputs = 2,
                    .max_inputs = 2,
@@ -300,7 +300,7 @@ const OpDef kEqual{.name = "Equal",
 })"}};
 
 const OpDef kGreater{.name = "Greater",
-                     .since_opset = 7,
+                     .since_opset = 1,
                      .operand_types = same_type(kNumberTypes),
                      .min_inputs = 2,
                      .max_inputs = 2,
@@ -322,7 +322,7 @@ const OpDef kGreater{.name = "Greater",
 })"}};
 
 const OpDef kLess{.name = "Less",
-                  .since_opset = 7,
+                  .since_opset = 1,
                   .operand_types = same_type(kNumberTypes),
                   .min_inputs = 2,
                   .max_inputs = 2,
@@ -406,7 +406,7 @@ const OpDef kNot{.name = "Not",
 })"}};
 
 const OpDef kAnd{.name = "And",
-                 .since_opset = 7,
+                 .since_opset = 1,
                  .operand_types = {{DType::boolean}},
                  .min_inputs = 2,
                  .max_inputs = 2,
@@ -428,7 +428,7 @@ const OpDef kAnd{.name = "And",
 })"}};
 
 const OpDef kOr{.name = "Or",
-                .since_opset = 7,
+                .since_opset = 1,
                 .operand_types = {{DType::boolean}},
                 .min_inputs = 2,
                 .max_inputs = 2,
@@ -450,7 +450,7 @@ const OpDef kOr{.name = "Or",
 })"}};
 
 const OpDef kXor{.name = "Xor",
-                 .since_opset = 7,
+                 .since_opset = 1,
                  .operand_types = {{DType::boolean}},
                  .min_inputs = 2,
                  .max_inputs = 2,

@@ -71,7 +71,7 @@ Cost cost(const Attributes&, std::span<const TensorType* const> inputs, std::spa
 namespace ops {
 
 const OpDef kInstanceNormalization{.name = "InstanceNormalization",
-                                   .since_opset = 6,
+                                   .since_opset = 1,
                                    .operand_types = same_type(kFloatTypes),
                                    .min_inputs = 3,
                                    .max_inputs = 3,

@@ -134,7 +134,7 @@ Status reference_pow(const EvalContext& c) {
 namespace ops {
 
 const OpDef kPow{.name = "Pow",
-                 .since_opset = 7,
+                 .since_opset = 1,
                  .operand_types = {{kFloatTypes | DType::s32 | DType::s64}, {kNumberTypes}},
                  .min_inputs = 2,
                  .max_inputs = 2,

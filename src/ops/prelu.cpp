@@ -50,7 +50,7 @@ Status reference_prelu(const EvalContext& c) {
 namespace ops {
 
 const OpDef kPRelu{.name = "PRelu",
-                   .since_opset = 7,
+                   .since_opset = 1,
                    .operand_types = same_type(kFloatTypes | kWideIntegerTypes),
                    .min_inputs = 2,
                    .max_inputs = 2,

@@ -157,7 +157,7 @@ const OpDef kGelu{.name = "Gelu",
 })"}};
 
 const OpDef kClip{.name = "Clip",
-                  .since_opset = 6,
+                  .since_opset = 1,
                   .operand_types = same_type(kNumberTypes),
                   .min_inputs = 1,
                   .max_inputs = 3,

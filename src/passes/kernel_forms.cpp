@@ -210,16 +210,18 @@ class Forms {
     if (!is_static(tail)) return;
     const int64_t joined = element_count(static_dims(tail));
     for (size_t i = 1; i < inputs.size(); ++i)
-      if (inputs[i].valid() && !graph_.value(inputs[i]).constant) return;
+      if (inputs[i].valid() && !graph_.value(inputs[i]).constant && shape(inputs[i]) != tail) return;
     claim();
     Shape rows(shape(x).begin(), shape(x).begin() + axis);
     rows.emplace_back(joined);
     inputs[0] = reshaped(x, rows, "rows");
-    for (size_t i = 1; i < inputs.size(); ++i)
-      if (inputs[i].valid())
-        inputs[i] =
-            patch_.add_constant(graph_.value(inputs[i]).name + "_row",
-                                repeated(*graph_.value(inputs[i]).constant, static_dims(tail)).reshaped({joined}));
+    for (size_t i = 1; i < inputs.size(); ++i) {
+      if (!inputs[i].valid()) continue;
+      const Value& v = graph_.value(inputs[i]);
+      inputs[i] =
+          v.constant ? patch_.add_constant(v.name + "_row", repeated(*v.constant, static_dims(tail)).reshaped({joined}))
+                     : reshaped(inputs[i], {joined}, i == 1 ? "scale" : "bias");
+    }
     Attributes attributes = node_->attributes;
     attributes.insert_or_assign("axis", int64_t{-1});
     give(reshaped(patch_.add(*node_->op, name("row"), std::move(inputs), std::move(attributes)), shape(out()), "back"));
@@ -283,7 +285,7 @@ class Forms {
     const ValueId x = node_->inputs[0];
     const auto& repeats = graph_.value(node_->inputs[1]).contents;
     const Shape whole = shape(x);
-    if (!repeats || repeats->size() != whole.size()) return;
+    if (!repeats || repeats->size() != whole.size() || whole.empty()) return;
     Shape apart;
     std::vector<int64_t> target;
     for (size_t d = 0; d < whole.size(); ++d) {
@@ -296,7 +298,8 @@ class Forms {
       apart.push_back(whole[d]);
       target.push_back(1);
     }
-    if (static_cast<int64_t>(apart.size()) > kMaxRank || (*repeats)[0] != Dim(1)) return;
+    const bool repeats_batch = !whole[0].is_constant() && (*repeats)[0] != Dim(1);
+    if (static_cast<int64_t>(apart.size()) > kMaxRank || repeats_batch) return;
     claim();
     const ValueId spread = reshaped(x, apart, "apart");
     const auto extents = Tensor::of<int64_t>({static_cast<int64_t>(target.size())}, std::span<const int64_t>(target));

@@ -10,7 +10,7 @@ namespace cupel {
 namespace {
 
 using namespace cupel::testing;
-using ops::kAdd, ops::kDiv, ops::kMax, ops::kMin, ops::kMul, ops::kPow, ops::kSub;
+using ops::kAdd, ops::kDiv, ops::kMax, ops::kMin, ops::kMod, ops::kMul, ops::kPow, ops::kSub;
 
 // The element of `t` that stands at position `at` of a result of dimensions `out`.
 int64_t broadcast_index(const Dims& dims, const Dims& out, int64_t at) {
@@ -146,13 +146,48 @@ TEST(BinaryOps, PowKnowsItsExponents) {
   EXPECT_EQ(power(0.5f)[2], 0.5f);
   EXPECT_EQ(power(0.5f)[3], std::sqrt(1.1f));
   EXPECT_EQ(run(kPow, {x, constant(Tensor::of<int64_t>({1, 1}, {2}))}).dims(), (Dims{1, 4}));
-  EXPECT_EQ(message_of(run_op(kPow, {x, constant(Tensor::scalar(2.5f))})),
-            "unsupported; the exponent is 2.5, expected 2, 3, 0.5, 1, -1 or 0\n  write the power with other ops");
-  EXPECT_EQ(message_of(run_op(kPow, {x, x})),
-            "unsupported; the exponent (operand 1) is computed at run time\n  use a constant exponent of one element");
-  EXPECT_EQ(message_of(run_op(kPow, {x, constant(x)})),
-            "unsupported; the exponent (operand 1) has shape [4], expected one element\n  use a constant exponent of "
-            "one element");
+}
+
+TEST(BinaryOps, PowTakesAnyExponents) {
+  const Tensor x = random_reals({2, 3, 5}, 3, 0.1f, 4), e = random_reals({3, 1}, 4, -3, 3);
+  const Tensor y = run(kPow, {x, e});
+  ASSERT_EQ(y.dims(), (Dims{2, 3, 5}));
+  for (int64_t i = 0; i < y.size(); ++i) {
+    const double truth = std::pow(x.at(i), e.at(i / 5 % 3));
+    EXPECT_NEAR(y.at(i), truth, 4e-7 * truth);
+  }
+  // One exponent among several has its own form.
+  const Tensor forms = Tensor::of<float>({6}, {2, 3, 0.5f, 1, -1, 0}), base = Tensor::scalar(1.1f);
+  EXPECT_EQ(elements<float>(run(kPow, {base, forms})),
+            (std::vector<float>{1.1f * 1.1f, 1.1f * 1.1f * 1.1f, std::sqrt(1.1f), 1.1f, 1.0f / 1.1f, 1}));
+  EXPECT_EQ(elements<float>(run(kPow, {Tensor::of<float>({2}, {2, -2}), Tensor::of<int32_t>({2}, {10, 3})})),
+            (std::vector<float>{1024, -8}));
+}
+
+TEST(BinaryOps, PowOfIntegersIsExact) {
+  const Tensor x = Tensor::of<int64_t>({6}, {3, -3, 2, 1, -1, 0});
+  EXPECT_EQ(elements<int64_t>(run(kPow, {x, Tensor::of<int64_t>({6}, {39, 3, 62, -5, -3, 0})})),
+            (std::vector<int64_t>{4052555153018976267, -27, int64_t{1} << 62, 1, -1, 1}));
+  EXPECT_EQ(elements<int64_t>(run(kPow, {x, Tensor::of<float>({6}, {4, 2, 0.5f, 7, 1, 2})})),
+            (std::vector<int64_t>{81, 9, 1, 1, -1, 0}));
+  EXPECT_EQ(elements<int32_t>(run(kPow, {Tensor::of<int32_t>({2}, {10, 65536}), Tensor::of<int64_t>({2}, {9, 2})})),
+            (std::vector<int32_t>{1000000000, 0}));
+  EXPECT_EQ(message_of(run_op(kPow, {Tensor::scalar(1.0f), Tensor(DType::u8, {2})})),
+            "unsupported; the exponent (operand 1) is u8[2], expected f32, s32 or s64\n  convert the operand");
+}
+
+TEST(BinaryOps, ModHasTheSignOfEither) {
+  const Tensor a = Tensor::of<int64_t>({4}, {7, -7, 7, -7}), b = Tensor::of<int64_t>({4}, {3, 3, -3, -3});
+  const Attributes c_form = {{"fmod", int64_t{1}}};
+  EXPECT_EQ(elements<int64_t>(run(kMod, {a, b})), (std::vector<int64_t>{1, 2, -2, -1}));
+  EXPECT_EQ(elements<int64_t>(run(kMod, {a, b}, c_form)), (std::vector<int64_t>{1, -1, 1, -1}));
+  const Tensor x = Tensor::of<float>({4}, {5.5f, -5.5f, 1e8f, 0x1p-126f});
+  EXPECT_EQ(elements<float>(run(kMod, {x, Tensor::of<float>({4}, {2, 2, 3, 0x1.8p-126f})}, c_form)),
+            (std::vector<float>{1.5f, -1.5f, 1, 0x1p-126f}));
+  EXPECT_EQ(elements<float>(run(kMod, {Tensor::scalar(0x1.8p-126f), Tensor::scalar(0x1p-126f)}, c_form)),
+            (std::vector<float>{0}));  // 2^-127 is a zero
+  EXPECT_EQ(message_of(run_op(kMod, {x, x})),
+            "bad input; operand 0 is f32, for which fmod must be 1\n  correct the attribute");
 }
 
 TEST(BinaryOps, TypesKeepSymbolsAndRefuseMixtures) {

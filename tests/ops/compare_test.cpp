@@ -1,4 +1,4 @@
-// Equal, Greater, Less, Not, And, Or, Where.
+// Equal, Greater, Less, GreaterOrEqual, LessOrEqual, Not, And, Or, Xor, Where, IsNaN, IsInf.
 #include <limits>
 
 #include "ops/op_table.h"
@@ -8,7 +8,8 @@ namespace cupel {
 namespace {
 
 using namespace cupel::testing;
-using ops::kAnd, ops::kEqual, ops::kGreater, ops::kLess, ops::kNot, ops::kOr, ops::kWhere;
+using ops::kAnd, ops::kEqual, ops::kGreater, ops::kGreaterOrEqual, ops::kIsInf, ops::kIsNaN, ops::kLess,
+    ops::kLessOrEqual, ops::kNot, ops::kOr, ops::kWhere, ops::kXor;
 using Truth = std::vector<bool>;
 
 Tensor truth(Dims dims, std::initializer_list<bool> values) { return Tensor::of<bool>(std::move(dims), values); }
@@ -19,6 +20,8 @@ TEST(CompareOps, ComparesNumbers) {
   EXPECT_EQ(elements<bool>(run(kEqual, {a, b})), (Truth{false, true, false, false, true}));
   EXPECT_EQ(elements<bool>(run(kGreater, {a, b})), (Truth{false, false, true, false, false}));
   EXPECT_EQ(elements<bool>(run(kLess, {a, b})), (Truth{true, false, false, false, false}));
+  EXPECT_EQ(elements<bool>(run(kGreaterOrEqual, {a, b})), (Truth{false, true, true, false, true}));
+  EXPECT_EQ(elements<bool>(run(kLessOrEqual, {a, b})), (Truth{true, true, false, false, true}));
   const Tensor p = Tensor::of<int64_t>({2, 1}, {-5, int64_t{1} << 40}), q = Tensor::of<int64_t>({2}, {-5, 0});
   const Tensor less = run(kLess, {p, q});
   EXPECT_EQ(less.dims(), (Dims{2, 2}));
@@ -38,6 +41,22 @@ TEST(CompareOps, CombinesTruth) {
   EXPECT_EQ(elements<bool>(run(kOr, {b, a})), (Truth{false, true, true, true}));
   EXPECT_EQ(elements<bool>(run(kEqual, {a, b})), (Truth{true, false, false, true}));
   EXPECT_EQ(elements<bool>(run(kNot, {a})), (Truth{true, true, false, false}));
+  EXPECT_EQ(elements<bool>(run(kXor, {a, b})), (Truth{false, true, true, false}));
+}
+
+TEST(CompareOps, ClassifiesNumbers) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  const Tensor x = Tensor::of<float>({5}, {nan, infinity, -infinity, 0, -3e38f});
+  EXPECT_EQ(elements<bool>(run(kIsNaN, {x})), (Truth{true, false, false, false, false}));
+  EXPECT_EQ(elements<bool>(run(kIsInf, {x})), (Truth{false, true, true, false, false}));
+  EXPECT_EQ(elements<bool>(run(kIsInf, {x}, {{"detect_negative", int64_t{0}}})),
+            (Truth{false, true, false, false, false}));
+  EXPECT_EQ(elements<bool>(run(kIsInf, {x}, {{"detect_positive", int64_t{0}}})),
+            (Truth{false, false, true, false, false}));
+  EXPECT_EQ(elements<bool>(run(kIsInf, {x}, {{"detect_positive", int64_t{0}}, {"detect_negative", int64_t{0}}})),
+            Truth(5, false));
+  EXPECT_EQ(message_of(run_op(kIsNaN, {Tensor(DType::s32, {2})})),
+            "bad input; operand 0 is s32, ONNX allows f32, f64, f16, bf16, f8e4m3, f8e5m2\n  convert the operand");
 }
 
 TEST(CompareOps, AnyByteButZeroIsTrue) {
@@ -48,6 +67,7 @@ TEST(CompareOps, AnyByteButZeroIsTrue) {
   EXPECT_EQ(run(kAnd, {a, b}), truth({3}, {false, true, true}));
   EXPECT_EQ(run(kEqual, {a, b}), truth({3}, {false, true, true}));
   EXPECT_EQ(run(kOr, {a, truth({}, {false})}), truth({3}, {false, true, true}));
+  EXPECT_EQ(run(kXor, {a, b}), truth({3}, {true, false, false}));
   EXPECT_EQ(run(kNot, {a}), truth({3}, {true, false, false}));
   EXPECT_EQ(elements<float>(run(kWhere, {a, Tensor::scalar(1.0f), Tensor::scalar(2.0f)})),
             (std::vector<float>{2, 1, 1}));

@@ -9,7 +9,7 @@ namespace cupel {
 namespace {
 
 using namespace cupel::testing;
-using ops::kArgMax, ops::kReduceMax, ops::kReduceMean, ops::kReduceMin, ops::kReduceSum;
+using ops::kArgMax, ops::kArgMin, ops::kReduceMax, ops::kReduceMean, ops::kReduceMin, ops::kReduceProd, ops::kReduceSum;
 using Ints = std::vector<int64_t>;
 
 Operand axes(std::initializer_list<int64_t> values) {
@@ -119,7 +119,11 @@ TEST(ReduceOps, IntegersAndEmptySets) {
   EXPECT_EQ(elements<int64_t>(run(kReduceMax, {x, axes({0})})), (Ints{INT64_MAX, 2}));
   EXPECT_EQ(elements<int64_t>(run(kReduceMin, {x, axes({0})})), (Ints{-5, 1}));
   EXPECT_EQ(elements<int32_t>(run(kReduceMin, {Tensor::of<int32_t>({3}, {4, -2, 9})})), (std::vector<int32_t>{-2}));
+  EXPECT_EQ(elements<int64_t>(run(kReduceProd, {x, axes({1})})), (Ints{INT64_MAX, -10}));
+  EXPECT_EQ(elements<int32_t>(run(kReduceProd, {Tensor::of<int32_t>({3}, {65536, 65536, 3})})),
+            (std::vector<int32_t>{0}));
   const Tensor none(DType::f32, {2, 0});
+  EXPECT_EQ(elements<float>(run(kReduceProd, {none, axes({1})})), (std::vector<float>{1, 1}));
   EXPECT_EQ(elements<float>(run(kReduceSum, {none, axes({1})})), (std::vector<float>{0, 0}));
   EXPECT_TRUE(std::isnan(run(kReduceMean, {none, axes({1})}).at(0)));
   EXPECT_EQ(run(kReduceMax, {none, axes({1})}).at(0), -INFINITY);
@@ -127,6 +131,17 @@ TEST(ReduceOps, IntegersAndEmptySets) {
       run(kReduceMean, {codes(Tensor(DType::u8, {2, 0}), 0.5f, 3), axes({1})}, {}, {codes_type(DType::u8, {}, 0.5f, 7)})
           .int_at(1),
       7);
+}
+
+TEST(ReduceOps, ProductsAscend) {
+  const Tensor x = random_reals({3, 7, 5}, 8, 0.5f, 1.75f);
+  const Tensor y = run(kReduceProd, {x, axes({1})}, {{"keepdims", int64_t{0}}});
+  ASSERT_EQ(y.dims(), (Dims{3, 5}));
+  for (int64_t r = 0; r < y.size(); ++r) {
+    float product = 1;
+    for (int64_t i = 0; i < 7; ++i) product *= x.data<float>()[static_cast<size_t>((r / 5 * 7 + i) * 5 + r % 5)];
+    ASSERT_EQ(y.data<float>()[static_cast<size_t>(r)], product);
+  }
 }
 
 TEST(ReduceOps, TypesAreChecked) {
@@ -154,6 +169,15 @@ TEST(ReduceOps, TypesAreChecked) {
       message_of(infer_op(kReduceMean, {codes_type(DType::u8, {batch, 16777216}, 0.5f, 0)}, {},
                           {codes_type(DType::u8, {}, 0.5f, 0)})),
       "unsupported; a sum of 16777216 codes could leave 32 bits; at most 8388607 are summed\n  keep this op in float");
+}
+
+TEST(ReduceOps, ArgMinFindsFirstOrLast) {
+  const Tensor x = Tensor::of<float>({2, 4}, {1, 0, 7, 0, 2, 5, 5, 2});
+  EXPECT_EQ(elements<int64_t>(run(kArgMin, {x}, {{"axis", int64_t{-1}}, {"keepdims", int64_t{0}}})), (Ints{1, 0}));
+  EXPECT_EQ(elements<int64_t>(run(kArgMin, {x}, {{"axis", int64_t{1}}, {"select_last_index", int64_t{1}}})),
+            (Ints{3, 3}));
+  EXPECT_EQ(elements<int64_t>(run(kArgMin, {Tensor::of<int64_t>({3}, {INT64_MAX, INT64_MIN, -1})})), (Ints{1}));
+  EXPECT_EQ(elements<int64_t>(run(kArgMin, {codes(Tensor::of<uint8_t>({3}, {9, 200, 3}), 0.25f, 3)})), (Ints{2}));
 }
 
 TEST(ReduceOps, ArgMaxFindsFirstOrLast) {

@@ -92,7 +92,6 @@ def make_models():
                                [helper.make_tensor_value_info("b", TensorProto.FLOAT, None)])
     model(layers(relu=helper.make_node("If", ["flag"], ["r"], "choice", then_branch=branch, else_branch=branch)),
           weights() | {"flag": np.bool_(True)}, "branches.onnx")
-    model(layers(), weights(), "old.onnx", opset=6)
     model(layers(), weights(), "future.onnx", opset=99)
     pathlib.Path("no_graph.onnx").write_bytes(onnx.ModelProto(ir_version=8).SerializeToString())
     model(layers(), weights(), "no_shape.onnx", input_shape=None)

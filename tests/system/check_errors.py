@@ -30,7 +30,7 @@ CASES = [
     *(f"inspect {name}" for name in (
         "nowhere.onnx", "folder.onnx", "empty.onnx", "truncated.onnx", "random.onnx", "text.onnx", "no_graph.onnx",
         "unknown_op.onnx", "unknown_domain.onnx", "branches.onnx", "mixed_types.onnx", "mixed_shapes.onnx",
-        "wrong_matrix.onnx", "cycle.onnx", "undefined.onnx", "zero_stride.onnx", "old.onnx", "future.onnx",
+        "wrong_matrix.onnx", "cycle.onnx", "undefined.onnx", "zero_stride.onnx", "future.onnx",
         "no_shape.onnx", "wrong_output.onnx", "two_sizes.onnx", "nan_weight.onnx", "short_payload.onnx",
         "zero_scale.onnx", "infinite_scale.onnx", "nan_scale.onnx")),
     # constants in other files
