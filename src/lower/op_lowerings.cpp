@@ -52,6 +52,7 @@ bool keeps_type(const Graph& graph, const Node& node) {
 }
 
 constexpr std::string_view kNotYet = "no kernel computes it";
+constexpr std::string_view kFormless = "kernel_forms writes it in others, but where sizes are not known";
 const std::vector<Way> kCall = {{.lower = lower_routine}};
 const std::vector<Way> kMap = {{.lower = lower_map}};
 const std::vector<Way> kMapOrWide = {{.lower = lower_wide, .applies = has_wide_elements}, {.lower = lower_map}};
@@ -121,8 +122,8 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kLogSoftmax, .ways = {{.lower = lower_softmax}}, .images = ImageRule::none},
       {.op = &ops::kLayerNormalization, .ways = {{.lower = lower_layer_normalization}}, .images = ImageRule::none},
       {.op = &ops::kRMSNormalization, .ways = {{.lower = lower_rms_normalization}}, .images = ImageRule::none},
-      {.op = &ops::kInstanceNormalization},
-      {.op = &ops::kLRN},
+      {.op = &ops::kInstanceNormalization, .gap = kFormless},
+      {.op = &ops::kLRN, .gap = kFormless},
       {.op = &ops::kBatchNormalization, .ways = kMap, .expression = express_batch_normalization},
 
       {.op = &ops::kReshape, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},
@@ -139,7 +140,7 @@ const std::vector<OpLowering>& rows() {
                 {.lower = lower_gather}}},
       {.op = &ops::kPad, .ways = {{.lower = lower_pad}}},
       {.op = &ops::kExpand, .ways = {{.lower = lower_repeat}}},
-      {.op = &ops::kTile, .gap = "kernel_forms leaves it as it is where it repeats the batch"},
+      {.op = &ops::kTile, .gap = kFormless},
       {.op = &ops::kExpandBatch, .ways = {{.lower = lower_repeat}}},
       {.op = &ops::kResize, .ways = kCall, .images = ImageRule::none},
       {.op = &ops::kResizeNearest, .ways = {{.lower = lower_enlarge, .applies = repeats_elements}, kCall[0]}},

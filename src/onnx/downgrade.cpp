@@ -57,7 +57,8 @@ int needed_by_form(const Graph& graph, const Node& node) {
     const int bits = dtype_bits(graph.type(node.inputs[0]).dtype);
     need(op == "DequantizeLinear" && (bits == 4 || bits == 16), 21);
   }
-  if (op == "ReduceMean" || op == "ReduceMax" || op == "ReduceMin") need(!is_constant_where_given(graph, node, 1), 18);
+  if (op == "ReduceMean" || op == "ReduceMax" || op == "ReduceMin" || op == "ReduceProd")
+    need(!is_constant_where_given(graph, node, 1), 18);
   if (op == "Pad") {
     need(!is_constant_where_given(graph, node, 3) || (has_operand(node, 3) && !is_constant(graph, node, 1)), 18);
     need(attr_text(a, "mode", "constant") == "wrap", 19);
@@ -155,8 +156,8 @@ struct Row {
 
 constexpr Row kRows[] = {
     {"AveragePool", 19, drop_dilations},   {"Pad", INT_MAX, downgrade_pad},      {"ReduceMax", 18, axes_to_attribute},
-    {"ReduceMean", 18, axes_to_attribute}, {"ReduceMin", 18, axes_to_attribute}, {"Reshape", 14, drop_allowzero},
-    {"Split", 18, spell_split_sizes},
+    {"ReduceMean", 18, axes_to_attribute}, {"ReduceMin", 18, axes_to_attribute}, {"ReduceProd", 18, axes_to_attribute},
+    {"Reshape", 14, drop_allowzero},       {"Split", 18, spell_split_sizes},
 };
 
 }  // namespace

@@ -18,6 +18,13 @@ Result<int64_t> only_integer(const Spelling& s, size_t i, std::string_view what)
                    "export the model again");
 }
 
+// One number, whole or not.
+Result<int64_t> only_number(const Spelling& s, size_t i, std::string_view what) {
+  const Tensor* t = s.constant_operand(i);
+  if (!t || t->size() != 1 || !is_float(t->dtype()) || dtype_bits(t->dtype()) < 32) return only_integer(s, i, what);
+  return static_cast<int64_t>(std::clamp(t->at(0), -0x1p40, 0x1p40));
+}
+
 Attributes cast_to(DType type) { return {{"to", onnx_dtype(type)}}; }
 
 // Channels, height and width behind a batch, and the block size.
@@ -157,7 +164,7 @@ Status spell_eye_like(Spelling& s) {
 // the end; others beyond the depth are nowhere.
 Status spell_one_hot(Spelling& s) {
   const Shape shape = CUPEL_TRY(s.shape(s.in(0)));
-  const int64_t depth = CUPEL_TRY(only_integer(s, 1, "the depth"));
+  const int64_t depth = CUPEL_TRY(only_number(s, 1, "the depth"));
   if (depth < 1 || depth > kMaxElements)
     return bad_input("", fmt::format("the depth is {}", depth), "export the model again");
   const auto rank = static_cast<int64_t>(shape.size()) + 1;

@@ -56,6 +56,8 @@ class Spelling {
   Result<DType> file_type(const std::string& value) const;
   // Dimensions of a value; unsupported unless all are known.
   Result<Dims> dims(const std::string& value) const;
+  // Operand i where it is a constant; null otherwise.
+  const Tensor* constant_operand(size_t i) const { return importer_.constant(in(i)); }
   // The elements of operand i, a constant of integers; unsupported where they are computed at run time.
   Result<std::vector<int64_t>> integers(size_t i, std::string_view what) const;
 

@@ -217,6 +217,7 @@ constexpr Row kRows[] = {
     {"ReduceMax", 18, axes_to_input},
     {"ReduceMean", 18, axes_to_input},
     {"ReduceMin", 18, axes_to_input},
+    {"ReduceProd", 18, axes_to_input},
     {"ReduceSum", 13, axes_to_input},
     {"Resize", INT_MAX, upgrade_resize},
     {"Slice", 10, upgrade_slice},

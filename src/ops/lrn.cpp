@@ -79,9 +79,9 @@ const OpDef kLRN{.name = "LRN",
   %y = LRN(%x) {alpha=0.001, beta=0.5, bias=2.0, size=5}
   output %y
 })",
-                             R"(graph "lrn_even" stage imported opset 17 {
+                             R"(graph "lrn_line" stage imported opset 17 {
   input %x : f32[batch,6,4]
-  %y = LRN(%x) {size=4}
+  %y = LRN(%x) {size=3}
   output %y
 })"}};
 

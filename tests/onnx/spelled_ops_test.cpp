@@ -273,8 +273,7 @@ TEST(SpelledOps, CropsPadsHotAndReversed) {
   EXPECT_EQ(result({"OneHot", {Tensor::of<int64_t>({3}, {0, -1, 5}), Tensor::scalar<int64_t>(3), values}}),
             (Tensor::of<float>({3, 3}, {9, -1, -1, -1, -1, 9, -1, -1, -1})));
   EXPECT_EQ(
-      result(
-          {"OneHot", {Tensor::of<float>({2}, {1, 0}), Tensor::of<int64_t>({1}, {3}), values}, {{"axis", int64_t{0}}}}),
+      result({"OneHot", {Tensor::of<float>({2}, {1, 0}), Tensor::of<float>({1}, {3}), values}, {{"axis", int64_t{0}}}}),
       (Tensor::of<float>({3, 2}, {-1, 9, 9, -1, -1, -1})));
   const Tensor lens = Tensor::of<int64_t>({2}, {3, 1});
   EXPECT_EQ(result({"ReverseSequence", {x, lens}, {{"batch_axis", int64_t{0}}, {"time_axis", int64_t{1}}}}),

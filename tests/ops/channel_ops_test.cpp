@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "ops/more_scalar_math.h"
+#include "base/more_scalar_math.h"
 #include "ops/op_table.h"
 #include "ops/run_op.h"
 

@@ -15,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include "ops/more_scalar_math.h"
 #include "runtime/floating_point.h"
 
 namespace cupel {
