@@ -3,11 +3,11 @@
 
 #include <bit>
 
+#include "base/scalar_math.h"
 #include "ir/graph.h"
 #include "ops/elementwise.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
-#include "base/scalar_math.h"
 
 namespace cupel {
 namespace {

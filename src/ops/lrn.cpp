@@ -3,9 +3,9 @@
 
 #include <vector>
 
+#include "base/more_scalar_math.h"
 #include "ir/graph.h"
 #include "ops/elementwise.h"
-#include "base/more_scalar_math.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
 

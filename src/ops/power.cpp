@@ -4,10 +4,10 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/more_scalar_math.h"
 #include "ir/graph.h"
 #include "ops/clones.h"
 #include "ops/elementwise.h"
-#include "base/more_scalar_math.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
 

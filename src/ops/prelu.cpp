@@ -1,12 +1,12 @@
 // PRelu: slope · x below 0, with slopes that broadcast to x.
 #include <fmt/format.h>
 
+#include "base/scalar_math.h"
 #include "ir/graph.h"
 #include "ops/clones.h"
 #include "ops/elementwise.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
-#include "base/scalar_math.h"
 
 namespace cupel {
 namespace {

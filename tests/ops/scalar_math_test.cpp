@@ -1,7 +1,5 @@
 // The written float sequences: special values exactly, random inputs against double precision, and one result whatever
 // the compiler makes of a loop. All 2^32 inputs are measured by scripts/check_scalar_math.
-#include "base/more_scalar_math.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/more_scalar_math.h"
 #include "runtime/floating_point.h"
 
 namespace cupel {
