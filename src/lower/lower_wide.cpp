@@ -84,6 +84,12 @@ WideScalar wide_min(std::span<const WideScalar> x) {
 WideScalar wide_equal(std::span<const WideScalar> x) { return boolean(is_equal(x[0], x[1])); }
 WideScalar wide_greater(std::span<const WideScalar> x) { return boolean(is_greater(x[0], x[1])); }
 WideScalar wide_less(std::span<const WideScalar> x) { return boolean(is_greater(x[1], x[0])); }
+WideScalar wide_greater_or_equal(std::span<const WideScalar> x) {
+  return boolean(is_greater(x[0], x[1]) | is_equal(x[0], x[1]));
+}
+WideScalar wide_less_or_equal(std::span<const WideScalar> x) {
+  return boolean(is_greater(x[1], x[0]) | is_equal(x[0], x[1]));
+}
 WideScalar wide_where(std::span<const WideScalar> x) { return choice(x[0].low > Scalar(0), x[1], x[2]); }
 
 Status lower_wide(Lowering& l, NodeId id) {

@@ -130,6 +130,8 @@ WideScalar wide_min(std::span<const WideScalar> x);
 WideScalar wide_equal(std::span<const WideScalar> x);
 WideScalar wide_greater(std::span<const WideScalar> x);
 WideScalar wide_less(std::span<const WideScalar> x);
+WideScalar wide_greater_or_equal(std::span<const WideScalar> x);
+WideScalar wide_less_or_equal(std::span<const WideScalar> x);
 WideScalar wide_where(std::span<const WideScalar> x);
 
 }  // namespace cupel
