@@ -17,8 +17,10 @@ struct Source {
   int64_t buffer = -1;
 };
 
-Result<Source> source_of(Lowering& l, ValueId v) {
-  const ValueLayout layout = CUPEL_TRY(l.places.at(v)).layout;
+// `own_dims`: if it is a constant, none of its dimensions are the batch.
+Result<Source> source_of(Lowering& l, ValueId v, bool own_dims) {
+  const ValueLayout layout =
+      (own_dims && l.graph.value(v).constant ? l.places.constant_at(v) : CUPEL_TRY(l.places.at(v))).layout;
   Source source{.access = l.steps.first_element(layout), .dims = layout.dims, .buffer = layout.buffer};
   source.access.strides = layout.strides;
   return source;
@@ -38,7 +40,8 @@ Result<Gathered> gathered(Lowering& l, const Node& node) {
   if (l.facts.is_batch(data, axis)) return no_compiled_form("a Gather from the batch has no compiled form");
   if (l.facts.is_batched(index) && (l.facts.is_batched(data) || axis != 0))
     return no_compiled_form("a Gather from each item by the indices of all items has no compiled form");
-  return Gathered{CUPEL_TRY(source_of(l, data)), CUPEL_TRY(source_of(l, index)), static_cast<size_t>(axis)};
+  return Gathered{CUPEL_TRY(source_of(l, data, axis == 0)), CUPEL_TRY(source_of(l, index, true)),
+                  static_cast<size_t>(axis)};
 }
 
 // The element type of equal width that a routine moves, where it has one.

@@ -48,13 +48,20 @@ Walk plain_walk(const Dims& dims) {
 
 Result<Placed> Places::at(ValueId value) {
   if (const auto found = places_.find(value); found != places_.end()) return found->second;
-  if (const auto found = constant_places_.find(value); found != constant_places_.end()) return found->second;
+  const std::string name = "value " + printable(graph_.value(value).name);
   const auto& constant = graph_.value(value).constant;
-  if (!constant) return internal_error("value " + printable(graph_.value(value).name), "it is read before it is made");
-  if (dtype_bits(constant->dtype()) < 8 ||
-      (facts_.batch.leads && facts_.batch.size.is_constant() && facts_.batch.size != Dim(1)))
-    return not_compiled("value " + printable(graph_.value(value).name), "a constant operand has no compiled form here");
-  return constant_places_.emplace(value, constant_place(*constant)).first->second;
+  if (!constant) return internal_error(name, "it is read before it is made");
+  const bool has_items = facts_.batch.leads && facts_.batch.size.is_constant() && facts_.batch.size != Dim(1);
+  if (dtype_bits(constant->dtype()) < 8 || has_items)
+    return not_compiled(name, "a constant operand has no compiled form here");
+  return constant_at(value);
+}
+
+const Placed& Places::constant_at(ValueId value) {
+  auto found = constant_places_.find(value);
+  if (found == constant_places_.end())
+    found = constant_places_.emplace(value, constant_place(*graph_.value(value).constant)).first;
+  return found->second;
 }
 
 Placed Places::constant_place(const Tensor& tensor) {

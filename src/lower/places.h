@@ -61,8 +61,10 @@ class Places {
   Places(const GraphFacts& facts, Steps& steps) : facts_(facts), graph_(facts.graph), steps_(steps) {}
 
   bool has(ValueId value) const { return places_.contains(value); }
-  // Where the value lies; a constant among the constants of the program.
+  // Where the value lies; a constant among the constants of the program, unless its dimensions could be items.
   Result<Placed> at(ValueId value);
+  // A constant by its own dimensions, none of which are the batch.
+  const Placed& constant_at(ValueId value);
   void set(ValueId value, Placed place) { places_[value] = std::move(place); }
   // The value is known: among the constants of the program.
   void set_constant(ValueId value, const Tensor& tensor) { places_[value] = constant_place(tensor); }

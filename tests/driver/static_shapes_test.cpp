@@ -124,6 +124,20 @@ TEST(StaticShapes, LookedUp) {
   output %y)");
 }
 
+// A constant size that leads every value stays a batch, whose items look up in one table.
+TEST(StaticShapes, ATableLeavesTheBatch) {
+  const auto graph = parse_graph(R"(graph "g" stage simplified opset 17 {
+  input %x : s64[3,4]
+  constant %t : f32[2,2] = [1, 2, 3, 4]
+  %y = Gather(%t, %x)
+  output %y
+})");
+  ASSERT_TRUE(graph.has_value()) << graph.error().message();
+  const auto lowered = lower_graph(*graph, "g", lower_target(find_emit_target("host").value()));
+  ASSERT_TRUE(lowered.has_value()) << lowered.error().message();
+  EXPECT_EQ(lowered->program.fixed_batch, 3);
+}
+
 // The channels of rows are a dimension of the item.
 TEST(StaticShapes, ChannelsOfRows) {
   for (const char* rows : {"5", "5*batch"})
