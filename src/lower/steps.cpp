@@ -69,7 +69,8 @@ std::optional<ValueLayout> Steps::tapped(ValueId value, const ValueLayout& layou
 
 namespace {
 
-// Elements of types that kernels do not compute with are only copied: in one or two parts of a type that has their bytes.
+// Elements of types that kernels do not compute with are only copied: in one or two parts of a type that has their
+// bytes.
 struct Parts {
   DType type;
   int64_t count;
