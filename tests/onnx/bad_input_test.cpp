@@ -410,6 +410,14 @@ TEST(BadInput, NaNIsANumberButNoScale) {
       "the model again");
 }
 
+TEST(BadInput, ASplitNamesAllItsResults) {
+  ModelBuilder m;
+  m.input("x", {2, 7}).constant<int64_t>("sizes", {3}, {2, 4, 1});
+  m.node("Split", {"x", "sizes"}, {"b", "c"}, {{"axis", int64_t{1}}}).output("b").output("c");
+  EXPECT_EQ(error_of(m),
+            "3: model.onnx: node n (Split): 2 results are named, the node has 3\n  export the model again");
+}
+
 TEST(BadInput, TooManyParts) {
   // Two bytes of file for each empty node: the cap holds before memory runs out.
   std::string nodes;
