@@ -20,9 +20,9 @@ def machine():
     return f"{cpu}{numbers}, {os.cpu_count()} logical CPUs"
 
 
-def commit():
+def commit(folder=ROOT):
     def git(*words):
-        return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True).stdout.strip()
+        return subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True).stdout.strip()
 
     changed = git("status", "--porcelain", "--", ".", ":!bench/results")
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" with changes" if changed else "")

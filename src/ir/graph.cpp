@@ -161,6 +161,9 @@ Result<NodeId> Graph::add_unplaced_node(const OpDef& op, std::string node_name, 
   const InferContext context{attributes, types, contents, constants, declared};
   auto inferred = infer_types(op, context);
   if (!inferred) return std::unexpected(std::move(inferred).error());
+  if (op.max_outputs < 0 && inferred->size() > output_names.size())
+    return bad_input("", fmt::format("{} results are named, the node has {}", output_names.size(), inferred->size()),
+                     "export the model again");
   if (inferred->size() < output_names.size())
     return unsupported(
         "", fmt::format("{} results are asked for, Cupel computes {}", output_names.size(), inferred->size()),

@@ -47,28 +47,59 @@ void sort_and_join(ByteRuns& runs) {
   if (!runs.empty()) runs.resize(kept + 1);
 }
 
+// The runs of joined axes that meet a window, in the order of the axes.
+class RunsWithin {
+ public:
+  RunsWithin(std::span<const ByteAxis> axes, ByteRun within, int64_t& left)
+      : axes_(axes), within_(within), left_(left) {
+    int64_t span = 1;
+    for (const ByteAxis& axis : axes) spans_.push_back(span += axis.stride * (axis.count - 1));
+  }
+
+  // False when they are too many.
+  bool add(int64_t first) { return add(axes_.size() - 1, first); }
+  ByteRuns take() { return std::move(runs_); }
+
+ private:
+  // Steps of axis `a` and those inside of it, from `at` on.
+  bool add(size_t a, int64_t at) {
+    if (a == 0) {
+      const ByteRun run = {std::max(at, within_.begin), std::min(at + spans_[0], within_.end)};
+      if (run.begin >= run.end) return true;
+      if (left_ <= 0) return false;
+      --left_;
+      runs_.push_back(run);
+      return true;
+    }
+    const ByteAxis& axis = axes_[a];
+    const int64_t inner = spans_[a - 1];  // bytes from the first to the last of one step
+    const int64_t behind = within_.begin - at - inner;
+    const int64_t first = behind < 0 ? 0 : behind / axis.stride + 1;
+    const int64_t room = within_.end - 1 - at;
+    const int64_t end = room < 0 ? 0 : std::min(axis.count, room / axis.stride + 1);
+    for (int64_t step = first; step < end; ++step)
+      if (!add(a - 1, at + step * axis.stride)) return false;
+    return true;
+  }
+
+  std::span<const ByteAxis> axes_;
+  std::vector<int64_t> spans_;
+  ByteRun within_;
+  int64_t& left_;
+  ByteRuns runs_;
+};
+
 }  // namespace
 
-std::optional<ByteRuns> runs_of(int64_t first, int64_t bytes, std::span<const ByteAxis> axes, int64_t most) {
-  if (bytes <= 0 || std::any_of(axes.begin(), axes.end(), [](const ByteAxis& axis) { return axis.count <= 0; }))
-    return ByteRuns();
+std::optional<ByteRuns> runs_of(int64_t first, int64_t bytes, std::span<const ByteAxis> axes, ByteRun within,
+                                int64_t& left) {
+  if (bytes <= 0 || std::ranges::any_of(axes, [](const ByteAxis& axis) { return axis.count <= 0; })) return ByteRuns();
   const std::vector<ByteAxis> steps = joined(first, bytes, axes);
-  int64_t count = 1;
-  for (size_t i = 1; i < steps.size(); ++i) {
-    if (steps[i].count > most / count) return std::nullopt;
-    count *= steps[i].count;
-  }
-  ByteRuns runs = {{first, first + steps[0].count}};
-  runs.reserve(static_cast<size_t>(count));
-  for (size_t i = 1; i < steps.size(); ++i) {
-    // Outermost last: the copies of each step follow in order where they do not overlap.
-    const size_t one = runs.size();
-    for (int64_t step = 1; step < steps[i].count; ++step)
-      for (size_t r = 0; r < one; ++r)
-        runs.push_back({runs[r].begin + step * steps[i].stride, runs[r].end + step * steps[i].stride});
-  }
-  sort_and_join(runs);
-  return runs;
+  RunsWithin runs(steps, within, left);
+  if (!runs.add(first)) return std::nullopt;
+  ByteRuns all = runs.take();
+  sort_and_join(all);
+  return all;
 }
 
 std::optional<int64_t> first_missing(const ByteRuns& have, const ByteRuns& wanted) {

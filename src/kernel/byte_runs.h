@@ -20,9 +20,11 @@ struct ByteAxis {
   int64_t stride = 0, count = 1;
 };
 
-// The bytes first + Σ strideᵢ·jᵢ + [0, bytes), 0 ≤ jᵢ < countᵢ. nullopt when they are more than `most` runs, before
-// these are made. The caller has proved that no sum leaves int64.
-std::optional<ByteRuns> runs_of(int64_t first, int64_t bytes, std::span<const ByteAxis> axes, int64_t most);
+// The bytes first + Σ strideᵢ·jᵢ + [0, bytes), 0 ≤ jᵢ < countᵢ, as far as they lie in `within`. They are
+// counted run by run, each taken from `left`; nullopt when that is used up. The caller has proved that no sum leaves
+// int64.
+std::optional<ByteRuns> runs_of(int64_t first, int64_t bytes, std::span<const ByteAxis> axes, ByteRun within,
+                                int64_t& left);
 
 // The first byte of `wanted` that `have` lacks.
 std::optional<int64_t> first_missing(const ByteRuns& have, const ByteRuns& wanted);

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <optional>
 
 #include "base/file.h"
 #include "kernel/byte_runs.h"
@@ -16,19 +16,9 @@ __extension__ using Wide = __int128;
 
 constexpr int64_t kSpare = 64;  // bytes behind every buffer of the arena
 constexpr int64_t kMostBytes = int64_t{1} << 40;
-constexpr int64_t kMostRuns = int64_t{1} << 22;
-
-// Bytes of several items that lie behind one another, as bytes of one.
-ByteRuns of_one_item(const ByteRuns& runs, int64_t item_bytes) {
-  ByteRuns all;
-  for (const ByteRun& run : runs) {
-    if (run.end - run.begin >= item_bytes) return {{0, item_bytes}};
-    const int64_t begin = run.begin % item_bytes, end = begin + run.end - run.begin;
-    all = united(all, {{begin, std::min(end, item_bytes)}});
-    if (end > item_bytes) all = united(all, {{0, end - item_bytes}});
-  }
-  return all;
-}
+// Values are followed through one window of a buffer after another, so that few runs are held at once.
+constexpr int64_t kLeastWindow = int64_t{1} << 20, kGreatestWindow = int64_t{1} << 24, kWindows = 1024;
+constexpr int64_t kWindowCost = 16;  // a window of one access costs about as much as so many runs
 
 bool is_written(TouchKind kind) { return kind == TouchKind::writes || kind == TouchKind::writes_beyond; }
 
@@ -43,7 +33,8 @@ bool writes_in_place(const KernelSpec& spec, size_t operand) {
 
 class Checker {
  public:
-  explicit Checker(const Program& program) : program_(program) {}
+  Checker(const Program& program, int64_t most_runs)
+      : program_(program), most_runs_(most_runs), runs_left_(most_runs) {}
 
   Status run() {
     CUPEL_TRY(check_buffers());
@@ -51,9 +42,7 @@ class Checker {
       if (Status status = check_structure(program_.steps[s]); !status) return at_step(s, std::move(status));
     find_lives();
     CUPEL_TRY(check_arena());
-    written_.resize(program_.buffers.size());
-    for (size_t s = 0; s < program_.steps.size(); ++s)
-      if (Status status = check_step(program_.steps[s]); !status) return at_step(s, std::move(status));
+    CUPEL_TRY(check_values());
     return check_outputs();
   }
 
@@ -95,13 +84,31 @@ class Checker {
     return broken("lies nowhere");
   }
 
-  static Status check_port(const Buffer& b, const std::vector<Port>& ports) {
+  Status check_port(const Buffer& b, const std::vector<Port>& ports) const {
     if (b.index < 0 || b.index >= static_cast<int64_t>(ports.size()))
       return broken(fmt::format("is port {} of {}", b.index, ports.size()));
+    CUPEL_TRY(check_batch(ports[static_cast<size_t>(b.index)]));
     const int64_t bytes = item_bytes(ports[static_cast<size_t>(b.index)]);
     if (b.item_bytes != bytes)
       return broken(fmt::format("has {} bytes for one item, its port {}", b.item_bytes, bytes));
     return {};
+  }
+
+  // A batched port begins with the batch, a fixed one with its size; no other dimension is symbolic. Several items of a
+  // fixed batch share no port.
+  Status check_batch(const Port& port) const {
+    const Shape& shape = port.type.shape;
+    for (size_t d = port.batched ? 1 : 0; d < shape.size(); ++d)
+      if (!shape[d].is_constant()) return broken(fmt::format("has the symbolic shape {}", to_text(shape)));
+    const int64_t fixed = program_.fixed_batch;
+    bool fits = fixed <= 1;
+    if (port.batched) {
+      const Dim lead = shape.empty() ? Dim(0) : shape[0];
+      fits = lead.factor > 0 && fixed == (lead.is_constant() ? lead.factor : 0);
+    }
+    if (fits && fixed >= 0) return {};
+    return broken(fmt::format("has shape {}, of a program whose batch is {}", to_text(shape),
+                              fixed == 0 ? "any" : std::to_string(fixed)));
   }
 
   // A step by itself: its kernel's rules, and buffers that fit its accesses.
@@ -120,7 +127,18 @@ class Checker {
       if (i < accesses.size()) CUPEL_TRY(check_items(*accesses[i], step.buffers[i]));
     }
     for (const Touch& touch : touches_of(step.kernel.spec)) CUPEL_TRY(check_inside(step, touch));
-    return {};
+    if (!step.result) return {};
+    if (step.result->buffer != step.buffers[0] || step.result->dims.size() != step.result->strides.size())
+      return broken("its tap shows something else than its result");
+    return check_inside(step, tap_of(*step.result));
+  }
+
+  // What a tap reads, of the step's result.
+  static Touch tap_of(const ValueLayout& layout) {
+    Touch touch{.first = layout.offset, .bytes = dtype_bits(layout.dtype) / 8, .axes = {}};
+    for (size_t d = 0; d < layout.dims.size(); ++d)
+      touch.axes.push_back({.stride = layout.strides[d], .count = layout.dims[d]});
+    return touch;
   }
 
   // Of a fixed batch, what stands still from item to item may look into all of them.
@@ -214,58 +232,103 @@ class Checker {
                                       name_of(static_cast<int64_t>(a)), name_of(static_cast<int64_t>(b))));
   }
 
-  // The flow of values through one item of each buffer.
-  Status check_step(const Step& step) {
-    const std::vector<Touch> touches = touches_of(step.kernel.spec);
+  // What one step does to one buffer.
+  struct Visit {
+    size_t step;
+    std::vector<Touch> touches;
+    std::optional<Touch> tap;
+  };
+
+  // The flow of values through one item of each buffer that steps compute. Of several faults that of the first step is
+  // told.
+  Status check_values() {
+    std::vector<std::vector<Visit>> visits(program_.buffers.size());
+    for (size_t s = 0; s < program_.steps.size(); ++s) {
+      const Step& step = program_.steps[s];
+      for (Touch& touch : touches_of(step.kernel.spec)) {
+        if (touch.kind == TouchKind::reads_beyond) continue;
+        std::vector<Visit>& of_buffer = visits[static_cast<size_t>(step.buffers[touch.operand])];
+        if (of_buffer.empty() || of_buffer.back().step != s) of_buffer.push_back({.step = s, .touches = {}, .tap = {}});
+        of_buffer.back().touches.push_back(std::move(touch));
+      }
+      if (step.result) visits[static_cast<size_t>(step.buffers[0])].back().tap = tap_of(*step.result);
+    }
+    Status first;
+    size_t first_step = SIZE_MAX;
+    whole_.assign(program_.buffers.size(), true);
+    for (size_t b = 0; b < visits.size(); ++b) {
+      const Buffer& buffer = program_.buffers[b];
+      if (buffer.place != BufferPlace::arena && buffer.place != BufferPlace::output) continue;
+      size_t step = 0;
+      Status status = check_buffer_values(static_cast<int64_t>(b), visits[b], step);
+      if (status || step >= first_step) continue;
+      first_step = step;
+      first = at_step(step, std::move(status));
+    }
+    return first;
+  }
+
+  // `step`: where it fails.
+  Status check_buffer_values(int64_t id, const std::vector<Visit>& visits, size_t& step) {
+    const int64_t bytes = buffer(id).item_bytes, length = std::clamp(bytes / kWindows, kLeastWindow, kGreatestWindow);
+    for (int64_t begin = 0; begin < bytes; begin += length) {
+      const ByteRun window = {.begin = begin, .end = std::min(begin + length, bytes)};
+      ByteRuns written;  // bytes that hold a value
+      for (const Visit& visit : visits) {
+        step = visit.step;
+        CUPEL_TRY(check_visit(id, visit, window, written));
+      }
+      if (first_missing(written, {window})) whole_[static_cast<size_t>(id)] = false;
+    }
+    return {};
+  }
+
+  Status check_visit(int64_t id, const Visit& visit, ByteRun window, ByteRuns& written) {
+    const KernelSpec& spec = program_.steps[visit.step].kernel.spec;
     ByteRuns meant, beyond;
-    for (const Touch& touch : touches) {
-      if (!is_written(touch.kind)) continue;
-      const auto bytes = runs_of(touch.first, touch.bytes, touch.axes, kMostRuns);
-      if (!bytes) finely_written_.insert(step.buffers[0]);
-      ByteRuns& all = touch.kind == TouchKind::writes ? meant : beyond;
-      if (bytes) all = united(all, *bytes);
+    for (const Touch& touch : visit.touches)
+      if (is_written(touch.kind)) {
+        ByteRuns& all = touch.kind == TouchKind::writes ? meant : beyond;
+        all = united(all, CUPEL_TRY(runs_in(touch, window)));
+      }
+    for (const Touch& touch : visit.touches) {
+      if (is_written(touch.kind)) continue;
+      const ByteRuns bytes = CUPEL_TRY(read_in(id, *accesses_of(spec)[touch.operand], touch, window));
+      if (const auto at = first_missing(written, bytes))
+        return broken(fmt::format("byte {} of {} is read, which no step before has left a value in", *at, name_of(id)));
+      if (writes_in_place(spec, touch.operand)) continue;
+      auto at = first_common(meant, bytes);
+      if (!at) at = first_common(beyond, bytes);
+      if (at) return broken(fmt::format("byte {} of {} is read and written", *at, name_of(id)));
     }
-    for (const Touch& touch : touches)
-      if (!is_written(touch.kind)) CUPEL_TRY(check_read(step, touch, meant, beyond));
-    ByteRuns& written = written_[static_cast<size_t>(step.buffers[0])];
     written = united(without(written, beyond), meant);
-    return check_tap(step);
+    if (!visit.tap) return {};
+    if (const auto at = first_missing(written, CUPEL_TRY(runs_in(*visit.tap, window))))
+      return broken(fmt::format("its tap shows byte {} of {}, which is not written", *at, name_of(id)));
+    return {};
   }
 
-  Status check_read(const Step& step, const Touch& touch, const ByteRuns& meant, const ByteRuns& beyond) const {
-    const int64_t id = step.buffers[touch.operand];
-    if (touch.kind == TouchKind::reads_beyond) return {};
-    const BufferPlace place = buffer(id).place;
-    if (place == BufferPlace::input || place == BufferPlace::constant) return {};
-    const auto found = runs_of(touch.first, touch.bytes, touch.axes, kMostRuns);
-    if (!found || finely_written_.contains(id)) {
-      if (id != step.buffers[0] || writes_in_place(step.kernel.spec, touch.operand)) return {};
-      return broken(fmt::format("{} is read and written, in too many places to tell them apart", name_of(id)));
+  Result<ByteRuns> runs_in(const Touch& touch, ByteRun window) {
+    runs_left_ -= kWindowCost;
+    auto runs = runs_of(touch.first, touch.bytes, touch.axes, window, runs_left_);
+    if (!runs)
+      return resource_error("",
+                            fmt::format("the accesses of its kernels fall into more than {} runs of bytes", most_runs_),
+                            "compile a smaller model, or run it with --engine reference");
+    return std::move(*runs);
+  }
+
+  // What is read in that window of one item; of accesses that look into all items of a fixed batch, in any of them.
+  Result<ByteRuns> read_in(int64_t id, const Access& access, const Touch& touch, ByteRun window) {
+    if (!spans_items(access)) return runs_in(touch, window);
+    ByteRuns all;
+    for (int64_t item = 0; item < program_.fixed_batch; ++item) {
+      const int64_t apart = item * buffer(id).item_bytes;
+      ByteRuns runs = CUPEL_TRY(runs_in(touch, {.begin = window.begin + apart, .end = window.end + apart}));
+      for (ByteRun& run : runs) run = {.begin = run.begin - apart, .end = run.end - apart};
+      all = united(all, runs);
     }
-    ByteRuns bytes = *found;
-    if (spans_items(*accesses_of(step.kernel.spec)[touch.operand])) bytes = of_one_item(bytes, buffer(id).item_bytes);
-    if (const auto at = first_missing(written_[static_cast<size_t>(id)], bytes))
-      return broken(fmt::format("byte {} of {} is read, which no step before has left a value in", *at, name_of(id)));
-    if (id != step.buffers[0] || writes_in_place(step.kernel.spec, touch.operand)) return {};
-    auto at = first_common(meant, bytes);
-    if (!at) at = first_common(beyond, bytes);
-    if (at) return broken(fmt::format("byte {} of {} is read and written", *at, name_of(id)));
-    return {};
-  }
-
-  Status check_tap(const Step& step) const {
-    if (!step.result) return {};
-    const ValueLayout& layout = *step.result;
-    if (layout.buffer != step.buffers[0] || layout.dims.size() != layout.strides.size())
-      return broken("its tap shows something else than its result");
-    Touch touch{0, TouchKind::reads, layout.offset, dtype_bits(layout.dtype) / 8, {}};
-    for (size_t d = 0; d < layout.dims.size(); ++d) touch.axes.push_back({layout.strides[d], layout.dims[d]});
-    CUPEL_TRY(check_inside(step, touch));
-    const auto bytes = runs_of(touch.first, touch.bytes, touch.axes, kMostRuns);
-    if (!bytes || finely_written_.contains(layout.buffer)) return {};
-    if (const auto at = first_missing(written_[static_cast<size_t>(layout.buffer)], *bytes))
-      return broken(fmt::format("its tap shows byte {} of {}, which is not written", *at, name_of(layout.buffer)));
-    return {};
+    return all;
   }
 
   Status check_outputs() const {
@@ -273,9 +336,7 @@ class Checker {
     for (size_t b = 0; b < program_.buffers.size(); ++b) {
       const Buffer& buffer = program_.buffers[b];
       if (buffer.place != BufferPlace::output) continue;
-      if (buffer.item_bytes == 0 || finely_written_.contains(static_cast<int64_t>(b)) ||
-          !first_missing(written_[b], {{0, buffer.item_bytes}}))
-        whole[static_cast<size_t>(buffer.index)] = true;
+      if (whole_[b]) whole[static_cast<size_t>(buffer.index)] = true;
     }
     for (size_t i = 0; i < whole.size(); ++i)
       if (!whole[i]) return internal_error("output " + printable(program_.outputs[i].name), "is not written whole");
@@ -284,14 +345,14 @@ class Checker {
 
   const Program& program_;
   std::vector<Life> lives_;
-  std::vector<ByteRuns> written_;     // of one item of each buffer: bytes that hold a value
-  std::set<int64_t> finely_written_;  // buffers whose bytes are too many runs to be followed
+  std::vector<bool> whole_;  // buffers of which every byte holds a value in the end
+  int64_t most_runs_, runs_left_;
 };
 
 }  // namespace
 
-Status check_program(const Program& program) {
-  Status status = Checker(program).run();
+Status check_program(const Program& program, int64_t most_runs) {
+  Status status = Checker(program, most_runs).run();
   if (!status && status.error().kind == ErrorKind::bad_input) {
     // A kernel that the lowering made.
     status = internal_error(std::move(status.error().place), std::move(status.error().cause));

@@ -14,8 +14,8 @@ namespace cupel {
 //   - what a kernel's result depends on was written before, and no whole block of another kernel went over it since;
 //   - caller's inputs and constants are not written; every output is written whole; what a tap shows is whole.
 // That no two units of a kernel write one element is check_kernel's (so results do not depend on threads).
-// internal, with the step and the buffer, for a Program that breaks a rule: it
-// is Cupel's own. resource for accesses that fall into more than 2^22 separate runs of bytes.
-Status check_program(const Program& program);
+// internal, with the step and the buffer, for a Program that breaks a rule: it is Cupel's own. resource for accesses
+// that fall into more than about `most_runs` separate runs of bytes.
+Status check_program(const Program& program, int64_t most_runs = int64_t{1} << 27);
 
 }  // namespace cupel

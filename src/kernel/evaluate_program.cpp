@@ -4,10 +4,39 @@
 
 #include <cstring>
 
+#include "base/file.h"
+#include "ir/type_text.h"
 #include "kernel/check_program.h"
 #include "runtime/routines.h"
 
 namespace cupel {
+
+namespace {
+
+// The size of the batch that the arrays have.
+int64_t items_of(const Program& program, std::span<const Tensor> inputs) {
+  if (program.fixed_batch > 0) return program.fixed_batch;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (program.inputs[i].batched && inputs[i].rank() > 0)
+      return std::max<int64_t>(1, inputs[i].dims()[0] / program.inputs[i].type.shape[0].factor);
+  return 1;
+}
+
+Status expect_types(const Program& program, std::span<const Tensor> inputs, int64_t items) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorType& type = program.inputs[i].type;
+    const Dims dims = CUPEL_TRY(bind_shape(type.shape, items));
+    if (inputs[i].dtype() != type.dtype || inputs[i].dims() != dims)
+      return bad_input("input " + printable(program.inputs[i].name),
+                       fmt::format("the array is {}, expected {}",
+                                   print_type({inputs[i].dtype(), to_shape(inputs[i].dims()), {}}, nullptr),
+                                   print_type({type.dtype, to_shape(dims), {}}, nullptr)),
+                       "give arrays of the program's types");
+  }
+  return {};
+}
+
+}  // namespace
 
 Tensor gather_value(const ValueLayout& layout, const std::byte* buffer, int64_t item_bytes, int64_t items) {
   Dims dims = layout.dims;
@@ -34,10 +63,8 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
         "inputs", fmt::format("{} tensors are given, the program has {} inputs", inputs.size(), program.inputs.size()),
         "give one tensor for each input");
   CUPEL_TRY(check_program(program));
-  int64_t items = program.fixed_batch;
-  for (size_t i = 0; items == 0 && i < inputs.size(); ++i)
-    if (program.inputs[i].batched) items = inputs[i].dims()[0] / program.inputs[i].type.shape[0].factor;
-  if (items == 0) items = 1;
+  const int64_t items = items_of(program, inputs);
+  CUPEL_TRY(expect_types(program, inputs, items));
   std::vector<std::byte> arena(static_cast<size_t>(program.arena_bytes * items + 64));
   std::vector<std::byte> constants = program.constants;
   constants.resize(constants.size() + 64);

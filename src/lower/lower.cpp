@@ -22,6 +22,15 @@ Status refuse_linear_conversions(const Graph& graph) {
   return {};
 }
 
+// Kernels address bytes.
+Status refuse_tensors(const Graph& graph) {
+  for (const Value& v : graph.values())
+    if (!v.constant && dtype_bits(v.type.dtype) < 8)
+      return not_compiled("value " + printable(v.name),
+                          fmt::format("elements of type {} have no compiled form", dtype_name(v.type.dtype)));
+  return {};
+}
+
 // Sizes that code can be made for, before any is.
 Status check_sizes(const Program& program) {
   for (const Buffer& buffer : program.buffers)
@@ -37,6 +46,14 @@ Status check_sizes(const Program& program) {
                                         units_per_item(step.kernel), kMostUnits),
                             "compile a smaller model, or one of smaller inputs");
   for (const Step& step : program.steps) {
+    // A call says itself what it takes.
+    const bool is_call = std::holds_alternative<CallSpec>(step.kernel.spec);
+    for (const Access* access : accesses_of(step.kernel.spec))
+      if (!is_call && !is_computed(access->dtype))
+        return not_compiled(
+            "kernel " + step.name,
+            fmt::format("for node {}: elements of type {} have no compiled form",
+                        printable(fmt::format("{}", fmt::join(step.origins, ", "))), dtype_name(access->dtype)));
     const Status status = check_kernel(step.kernel);
     if (status) continue;
     if (status.error().kind != ErrorKind::resource) return internal_error("kernel " + step.name, status.error().cause);
@@ -157,6 +174,7 @@ Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTa
   PassOptions silent;
   const Graph forms = CUPEL_TRY(run_passes(graph, kForms, {one}, passes ? *passes : silent));
   if (passes && passes->stopped) return Lowered();
+  CUPEL_TRY(refuse_tensors(forms));
   const Batch batch = batch_of(forms);
   auto lowered = lower_items(graph, forms, model, target, options, batch);
   // A constant size that leads every value need not be a batch.

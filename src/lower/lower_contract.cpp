@@ -184,8 +184,8 @@ Status lower_conv(Lowering& l, NodeId id) {
   if (whole_row) c.spec.loops.pop_back();
   c.spec.run = whole_row ? window.w.kernel * channels : channels;
   if (weights && all_finite(*weights)) {
-    c.spec.rows = border_of(tx, window.h, x.layout.dims[2]);
-    if (whole_row) c.spec.columns = border_of(tx, window.w, x.layout.dims[3]);
+    c.spec.rows = border_of(tx, window.h);
+    if (whole_row) c.spec.columns = border_of(tx, window.w);
   }
   c.b_buffer = weights ? pack_weights(l, rows_of_weights(*weights), tw, c.spec.run, c.spec, c.weight_sums, 1)
                        : CUPEL_TRY(pack_computed_weights(l, node, c.spec, 1));

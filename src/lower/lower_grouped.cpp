@@ -46,7 +46,7 @@ GroupedSums float_sums(Lowering& l, Draft& draft, ContractSpec& spec, const Grou
   const Tensor starts = g.tensor<float>(DType::f32, [&](int64_t c) {
     return bias ? bias->data<float>()[static_cast<size_t>(bias->size() == 1 ? 0 : c)] : 0.0f;
   });
-  return {l.steps.add_constant(starts), padded ? sum + 0.0f : sum};
+  return {.start_buffer = l.steps.add_constant(starts), .value = padded ? sum + 0.0f : sum};
 }
 GroupedSums code_sums(Lowering& l, Draft& draft, ContractSpec& spec, const GroupColumns& g, const SumScaling& scaling,
                       const TensorType& result) {
@@ -59,7 +59,7 @@ GroupedSums code_sums(Lowering& l, Draft& draft, ContractSpec& spec, const Group
                multiplier = draft.add_operand(g.access(DType::f32), multipliers);
   Scalar value = to_f32(sum) * multiplier;
   if (result.quant) value = to_code_within(scaling.reach, value, result.dtype, result.quant->zero_point[0]);
-  return {start_buffer, value};
+  return {.start_buffer = start_buffer, .value = value};
 }
 
 // The step, whose result [N, columns, h, w] has these dimensions. `buffers`: of a, b and start.

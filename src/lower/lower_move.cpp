@@ -19,20 +19,20 @@ struct Piece {
 
 // What one axis of the result takes from the operand: `kept` indices from `crop` on between `before` and `after`.
 std::vector<Piece> padded_axis(std::string_view mode, int64_t crop, int64_t kept, int64_t before, int64_t after) {
-  std::vector<Piece> pieces = {{before, kept, crop, 1}};
+  std::vector<Piece> pieces = {{.first = before, .count = kept, .source = crop}};
   if (mode == "edge") {
-    pieces.push_back({0, before, crop, 0});
-    pieces.push_back({before + kept, after, crop + kept - 1, 0});
+    pieces.push_back({.first = 0, .count = before, .source = crop, .step = 0});
+    pieces.push_back({.first = before + kept, .count = after, .source = crop + kept - 1, .step = 0});
   } else if (mode == "reflect") {
-    pieces.push_back({0, before, crop + before, -1});
-    pieces.push_back({before + kept, after, crop + kept - 2, -1});
+    pieces.push_back({.first = 0, .count = before, .source = crop + before, .step = -1});
+    pieces.push_back({.first = before + kept, .count = after, .source = crop + kept - 2, .step = -1});
   } else if (mode == "wrap") {
     for (int64_t end = before; end > 0; end -= kept) {
       const int64_t count = std::min(end, kept);
-      pieces.push_back({end - count, count, crop + kept - count, 1});
+      pieces.push_back({.first = end - count, .count = count, .source = crop + kept - count});
     }
     for (int64_t done = 0; done < after; done += kept)
-      pieces.push_back({before + kept + done, std::min(after - done, kept), crop, 1});
+      pieces.push_back({.first = before + kept + done, .count = std::min(after - done, kept), .source = crop});
   }
   std::erase_if(pieces, [](const Piece& p) { return p.count == 0; });
   return pieces;
@@ -48,7 +48,7 @@ std::vector<Piece> runs(const std::vector<int64_t>& indices) {
       last->step = step;
       ++last->count;
     } else {
-      pieces.push_back({static_cast<int64_t>(i), 1, indices[i], 1});
+      pieces.push_back({.first = static_cast<int64_t>(i), .count = 1, .source = indices[i]});
     }
   }
   return pieces;

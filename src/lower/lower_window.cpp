@@ -100,26 +100,13 @@ Status lower_depthwise(Lowering& l, NodeId id) {
 
 namespace {
 
-// The divisor of an average at each output position: the elements of the image that its window counts, 1 where it
-// counts none. Padding counts with count_include_pad; what a window of ceil_mode has beyond the padding never does.
-std::vector<float> average_counts(const Window& w, int64_t height, int64_t width, const Attributes& attributes) {
+// The divisor of an average at each output position: the elements that its window counts, 1 where it counts none.
+std::vector<float> average_counts(const Window& w, bool include_pad) {
   std::vector<float> counts;
-  const bool include_pad = attr_int(attributes, "count_include_pad", 0) != 0;
-  const std::vector<int64_t> pads = attr_text(attributes, "auto_pad", "NOTSET") == "NOTSET"
-                                        ? attr_ints(attributes, "pads", {0, 0, 0, 0})
-                                        : std::vector<int64_t>{w.h.pad, w.w.pad, w.halo.bottom, w.halo.right};
-  // Taps of window `at` along one axis at or above −pad and below `end`, or from 0 on.
-  const auto along = [&](const WindowAxis& a, int64_t at, int64_t extent, int64_t pad_end) {
-    const int64_t start = at * a.stride - a.pad, end = include_pad ? extent + pad_end : extent;
-    const auto below = [&](int64_t limit) {
-      return start >= limit ? 0 : std::min(a.kernel, (limit - 1 - start) / a.dilation + 1);
-    };
-    return below(end) - (include_pad ? 0 : below(0));
-  };
   for (int64_t y = 0; y < w.h.out; ++y)
     for (int64_t x = 0; x < w.w.out; ++x)
-      counts.push_back(
-          static_cast<float>(std::max<int64_t>(1, along(w.h, y, height, pads[2]) * along(w.w, x, width, pads[3]))));
+      counts.push_back(static_cast<float>(
+          std::max<int64_t>(1, w.h.counted_taps(y, include_pad) * w.w.counted_taps(x, include_pad))));
   return counts;
 }
 
@@ -131,7 +118,6 @@ Status lower_pool(Lowering& l, NodeId id) {
   const bool greatest = window_fill(node) == HaloFill::least;
   if (tx.shape.size() != 4)
     return no_compiled_form("pooling other than over one or two dimensions has no compiled form yet");
-  const Dims in_dims = CUPEL_TRY(l.facts.item_dims(node.inputs[0]));
   const Window window = window_of(l.graph, node);
   const Placed x = CUPEL_TRY(l.places.image(node.inputs[0], window.halo, window_fill(node)));
   const Walk walk = image_walk(CUPEL_TRY(l.facts.item_dims(node.outputs[0])));
@@ -148,7 +134,7 @@ Status lower_pool(Lowering& l, NodeId id) {
   constexpr int64_t kMostPositions = int64_t{1} << 26;
   if (window.h.out > kMostPositions / window.w.out)
     return no_compiled_form(fmt::format("an average at more than {} positions has no compiled form", kMostPositions));
-  std::vector<float> factors = average_counts(window, in_dims[2], in_dims[3], node.attributes);
+  std::vector<float> factors = average_counts(window, attr_int(node.attributes, "count_include_pad", 0) != 0);
   const bool varies = std::any_of(factors.begin(), factors.end(), [&](float n) { return n != factors[0]; });
   if (codes) {
     value = value - Scalar(static_cast<int32_t>(tx.quant->zero_point[0] * window.h.kernel * window.w.kernel));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "lower/builder.h"
 #include "lower/schedule.h"
 
 namespace cupel {
@@ -68,17 +69,33 @@ std::optional<ValueLayout> Steps::tapped(ValueId value, const ValueLayout& layou
 
 namespace {
 
-// Elements that are only copied, as two of half their width where a kernel knows no such element.
-void copy_by_halves(MapSpec& map) {
-  if (map.operands.size() != 1 || map.operands[0].dtype != map.out.dtype) return;
-  const int bits = dtype_bits(map.out.dtype);
-  if (map.out.dtype == DType::u32) map.operands[0].dtype = map.out.dtype = DType::s32;
-  if (bits != 64 && (bits != 16 || map.out.dtype == DType::f16)) return;
-  map.space.push_back(2);
-  for (Access* a : {&map.operands[0], &map.out}) {
-    a->dtype = bits == 64 ? DType::s32 : DType::u8;
-    a->strides.push_back(bits / 16);
+// Elements of types that kernels do not compute with are only copied: in one or two parts of a type that has their
+// bytes.
+struct Parts {
+  DType type;
+  int64_t count;
+};
+std::optional<Parts> parts_of(DType type) {
+  if (is_computed(type) && type != DType::s16) return std::nullopt;
+  switch (dtype_bits(type)) {
+    case 64: return Parts{.type = DType::s32, .count = 2};
+    case 32: return Parts{.type = DType::s32, .count = 1};
+    case 16: return Parts{.type = DType::u8, .count = 2};
+    case 8: return Parts{.type = DType::u8, .count = 1};
+    default: return std::nullopt;
   }
+}
+
+void copy_by_parts(MapSpec& map) {
+  const auto parts = parts_of(map.out.dtype);
+  if (!parts || map.operands.size() != 1 || map.operands[0].dtype != map.out.dtype) return;
+  if (parts->count > 1) map.space.push_back(parts->count);
+  for (Access* a : {&map.operands[0], &map.out}) {
+    a->dtype = parts->type;
+    if (parts->count > 1) a->strides.push_back(dtype_bits(parts->type) / 8);
+  }
+  ExprBuilder b;
+  map.value = b.finish(b.operand(0, parts->type));
 }
 
 bool walks_nothing(const KernelSpec& spec) {
@@ -92,7 +109,7 @@ void Steps::add(Kernel kernel, std::vector<int64_t> buffers, const std::set<std:
   if (walks_nothing(kernel.spec)) return;
   Step step;
   if (auto* map = std::get_if<MapSpec>(&kernel.spec)) {
-    copy_by_halves(*map);
+    copy_by_parts(*map);
     *map = in_written_order(std::move(*map));
     kernel.schedule = start_schedule(*map);
   }

@@ -23,6 +23,11 @@ struct Placed {
   std::optional<TensorType> requantized = {};
 };
 
+// Whether kernels compute with elements of that type in memory; s16 is only written.
+inline bool is_computed(DType type) {
+  return type == DType::u8 || type == DType::s8 || type == DType::s16 || type == DType::s32 || type == DType::f16 ||
+         type == DType::f32;
+}
 // The type of a value's elements in memory: booleans are bytes of 0 and 1.
 inline DType stored_type(DType type) { return type == DType::boolean ? DType::u8 : type; }
 

@@ -2,16 +2,14 @@
 #pragma once
 
 #include "lower/places.h"
+#include "ops/window.h"
 
 namespace cupel {
 
-// One spatial axis of a window, and both with the halo they need.
-struct WindowAxis {
-  int64_t kernel = 1, stride = 1, dilation = 1, pad = 0, out = 1;
-};
+// Both spatial axes of a window, and the halo they need.
 struct Window {
   WindowAxis h, w;
-  Halo halo;
+  Halo halo = {};
 };
 // Of an op whose elements are windowed, over two spatial dimensions.
 Window window_of(const Graph& graph, const Node& node);
@@ -23,6 +21,6 @@ Access window_access(const Steps& steps, const Placed& x, const Window& window, 
 // Its taps over a placed image, rows first.
 std::vector<ReductionLoop> window_taps(const Placed& x, const Window& window);
 // Where its taps along one axis read zeros of the halo only.
-Border border_of(const TensorType& x, const WindowAxis& axis, int64_t lines);
+Border border_of(const TensorType& x, const WindowAxis& axis);
 
 }  // namespace cupel

@@ -80,7 +80,9 @@ Result<Attribute> read_attribute(const AttributeFields& a, const std::filesystem
   if (a.refused)
     return unsupported("", fmt::format("attribute {} holds {}", name, a.refused),
                        "export the model without control flow, sequences and functions");
-  const auto nan = [&] { return bad_input("", fmt::format("attribute {} holds NaN", name), kExportAgain); };
+  const auto nan = [&] {
+    return unsupported("", fmt::format("attribute {} holds NaN", name), "export the model with numbers in attributes");
+  };
   switch (kind_of(a)) {
     case kind::real:
       if (a.f && std::isnan(*a.f)) return nan();

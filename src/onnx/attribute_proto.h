@@ -8,8 +8,8 @@
 
 namespace cupel {
 
-// The value of an attribute; unsupported for subgraphs, lists of strings and the like, bad_input for one without a
-// value or with NaN. Errors have an empty place.
+// The value of an attribute; unsupported for subgraphs, lists of strings, NaN and the like, bad_input for one
+// without a value. Errors have an empty place.
 Result<Attribute> read_attribute(const AttributeFields& fields, const std::filesystem::path& folder);
 
 // Drops attributes that change nothing (momentum; stash_type = 1; …).

@@ -129,22 +129,6 @@ Result<Bytes> read_external(const TensorFields& fields, const std::filesystem::p
   return read_beneath(folder, std::string(location), offset, length);
 }
 
-// Index of the first NaN, or −1.
-int64_t first_nan(const Tensor& t) {
-  if (t.dtype() == DType::f32) {
-    const auto values = t.data<float>();
-    bool any = false;
-    for (const float v : values) any |= v != v;
-    if (!any) return -1;
-  }
-  if (!is_float(t.dtype())) return -1;
-  for (int64_t i = 0; i < t.size(); ++i) {
-    const double v = t.at(i);
-    if (v != v) return i;
-  }
-  return -1;
-}
-
 }  // namespace
 
 Result<Tensor> read_tensor(const TensorFields& fields, const std::filesystem::path& folder) {
@@ -182,8 +166,6 @@ Result<Tensor> read_tensor(const TensorFields& fields, const std::filesystem::pa
   }
   if (*type == DType::boolean)
     for (std::byte& b : tensor.mutable_bytes()) b = b == std::byte{0} ? std::byte{0} : std::byte{1};
-  if (const int64_t index = first_nan(tensor); index >= 0)
-    return bad_input("", fmt::format("element {} of {} is NaN", index, text), "train or export the model again");
   return tensor;
 }
 

@@ -8,6 +8,7 @@
 #include "ops/contract.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
+#include "ops/window.h"
 #include "runtime/thread_pool.h"
 
 namespace cupel {
@@ -15,88 +16,26 @@ namespace {
 
 using namespace ops;
 
-// One spatial dimension of a convolution.
-struct Axis {
-  int64_t in, out, kernel, stride, dilation, pad_begin, pad_end;
-  bool reads_padding() const { return pad_begin > 0 || (out - 1) * stride + (kernel - 1) * dilation - pad_begin >= in; }
-};
-
 struct Geometry {
   int64_t in_channels, out_channels, groups;
-  Axis h, w;  // h is trivial (all ones) for one spatial dimension
+  WindowAxis h, w;  // h is trivial (all ones) for one spatial dimension
 };
 
-Result<Axis> axis_of(const Attributes& attributes, size_t i, size_t spatial, int64_t in, int64_t kernel) {
-  const auto strides = attr_ints(attributes, "strides", std::vector<int64_t>(spatial, 1));
-  const auto dilations = attr_ints(attributes, "dilations", std::vector<int64_t>(spatial, 1));
-  const auto pads = attr_ints(attributes, "pads", std::vector<int64_t>(2 * spatial, 0));
-  const std::string auto_pad = attr_text(attributes, "auto_pad", "NOTSET");
-  if (strides.size() != spatial || dilations.size() != spatial || pads.size() != 2 * spatial)
-    return bad_input("",
-                     fmt::format("strides, dilations and pads have {}, {} and {} entries, expected {}, {} and {}",
-                                 strides.size(), dilations.size(), pads.size(), spatial, spatial, 2 * spatial),
-                     "correct the attributes");
-  Axis a{in, 0, kernel, strides[i], dilations[i], pads[i], pads[i + spatial]};
-  const auto numbers = [&](std::string_view rule) {
-    return fmt::format("kernel {}, stride {}, dilation {}, pads {} and {}: {}", a.kernel, a.stride, a.dilation,
-                       a.pad_begin, a.pad_end, rule);
-  };
-  if (a.kernel < 1 || a.stride < 1 || a.dilation < 1 || a.pad_begin < 0 || a.pad_end < 0)
-    return bad_input("", numbers("kernel, stride and dilation must be at least 1, pads at least 0"),
-                     "correct the attributes");
-  constexpr int64_t kLimit = int64_t{1} << 31;
-  if (std::max({a.kernel, a.stride, a.dilation, a.pad_begin, a.pad_end, in}) >= kLimit)
-    return resource_error("", numbers(fmt::format("these and the size {} must be below 2^31", in)),
-                          "use a model with smaller tensors");
-  const int64_t span = CUPEL_TRY(checked_mul(a.kernel - 1, a.dilation)) + 1;
-  if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
-    a.out = (in + a.stride - 1) / a.stride;
-    const int64_t total = std::max<int64_t>(0, (a.out - 1) * a.stride + span - in);
-    a.pad_begin = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
-    a.pad_end = total - a.pad_begin;
-    return a;
-  }
-  if (auto_pad == "VALID") {
-    a.pad_begin = a.pad_end = 0;
-  } else if (auto_pad != "NOTSET") {
-    return bad_input("", fmt::format("auto_pad is {}, expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", auto_pad),
-                     "correct the attribute");
-  }
-  const int64_t room = in + a.pad_begin + a.pad_end - span;
-  if (room < 0)
-    return bad_input(
-        "", fmt::format("a kernel spanning {} does not fit the padded size {}", span, in + a.pad_begin + a.pad_end),
-        "correct the model's shapes");
-  a.out = room / a.stride + 1;
-  return a;
-}
-
 Result<Geometry> geometry_of(const Attributes& attributes, const Shape& x, const Shape& w) {
-  if (x.size() != w.size() || x.size() < 3)
-    return bad_input("", fmt::format("input {} and weights {} do not fit a convolution", to_text(x), to_text(w)),
-                     "correct the model's shapes");
-  const size_t spatial = x.size() - 2;
-  if (spatial > 2)
-    return unsupported("", fmt::format("a convolution over {} spatial dimensions", spatial),
-                       "use one or two spatial dimensions");
-  for (size_t i = 1; i < x.size(); ++i)
-    if (!x[i].is_constant())
-      return unsupported("", fmt::format("the symbolic dimension {} of input {}", to_text(x[i]), to_text(x)),
-                         kGiveSize);
-  if (!is_static(w))
-    return unsupported("", fmt::format("weights of symbolic shape {}", to_text(w)), "use constant weights");
-  Geometry g{x[1].factor, w[0].factor, attr_int(attributes, "group", 1), {1, 1, 1, 1, 1, 0, 0}, {}};
+  const std::vector<WindowAxis> axes = CUPEL_TRY(convolution_axes(attributes, x, w));
+  if (!x[1].is_constant())
+    return unsupported("", fmt::format("the symbolic dimension {} of operand 0 {}", to_text(x[1]), to_text(x)),
+                       kGiveSize);
+  Geometry g{.in_channels = x[1].factor,
+             .out_channels = w[0].factor,
+             .groups = attr_int(attributes, "group", 1),
+             .h = axes.size() == 2 ? axes[0] : WindowAxis{},
+             .w = axes.back()};
   if (g.groups < 1 || g.in_channels % g.groups != 0 || g.out_channels % g.groups != 0 ||
       CUPEL_TRY(checked_mul(w[1].factor, g.groups)) != g.in_channels)
     return bad_input(
         "", fmt::format("{} input channels, {} groups and weights {} do not fit", g.in_channels, g.groups, to_text(w)),
         "correct the model's shapes");
-  const auto kernel = attr_ints(attributes, "kernel_shape");
-  for (size_t i = 0; i < kernel.size(); ++i)
-    if (kernel.size() != spatial || kernel[i] != w[2 + i].factor)
-      return bad_input("", fmt::format("kernel_shape differs from weights {}", to_text(w)), "correct the attribute");
-  if (spatial == 2) g.h = CUPEL_TRY(axis_of(attributes, 0, 2, x[2].factor, w[2].factor));
-  g.w = CUPEL_TRY(axis_of(attributes, spatial - 1, spatial, x.back().factor, w.back().factor));
   return g;
 }
 
@@ -142,7 +81,7 @@ void gather_columns(const Geometry& g, int64_t ic, const T* x, int64_t begin, in
         int64_t oy = begin / g.w.out, ox = begin % g.w.out;
         for (int64_t done = 0; done < count; ox = 0, ++oy) {
           const int64_t run = std::min(g.w.out - ox, count - done);
-          const int64_t y = oy * g.h.stride - g.h.pad_begin + kh * g.h.dilation;
+          const int64_t y = g.h.start(oy) + kh * g.h.dilation;
           T* out = row + done;
           done += run;
           if (y < 0 || y >= g.h.in) {
@@ -150,7 +89,7 @@ void gather_columns(const Geometry& g, int64_t ic, const T* x, int64_t begin, in
             continue;
           }
           const T* line = image + y * g.w.in;
-          const int64_t first = ox * g.w.stride - g.w.pad_begin + kw * g.w.dilation;
+          const int64_t first = g.w.start(ox) + kw * g.w.dilation;
           if (g.w.stride == 1 && first >= 0 && first + run <= g.w.in) {
             std::memcpy(out, line + first, static_cast<size_t>(run) * sizeof(T));
             continue;

@@ -7,125 +7,27 @@
 #include <limits>
 #include <type_traits>
 
-#include "base/file.h"
 #include "ir/graph.h"
 #include "ops/clones.h"
 #include "ops/op_table.h"
 #include "ops/reduction.h"
 #include "ops/rules.h"
+#include "ops/window.h"
 
 namespace cupel {
 namespace {
 
 using namespace ops;
 
-// The windows of one spatial dimension.
-struct Axis {
-  int64_t in = 1, out = 1, kernel = 1, stride = 1, dilation = 1, pad_begin = 0, pad_end = 0;
-
-  int64_t start(int64_t o) const { return o * stride - pad_begin; }
-  // First tap of window o inside the input, and one past the last.
-  int64_t first_tap(int64_t o) const { return start(o) >= 0 ? 0 : (-start(o) + dilation - 1) / dilation; }
-  int64_t end_tap(int64_t o) const { return taps_below(o, in); }
-  // Number of taps of window o at positions below `limit`.
-  int64_t taps_below(int64_t o, int64_t limit) const {
-    return start(o) >= limit ? 0 : std::min(kernel, (limit - 1 - start(o)) / dilation + 1);
-  }
-  // The windows whose tap k is inside the input: [first_window(k), end_window(k)).
-  int64_t first_window(int64_t k) const {
-    const int64_t behind = pad_begin - k * dilation;
-    return behind <= 0 ? 0 : (behind + stride - 1) / stride;
-  }
-  int64_t end_window(int64_t k) const {
-    const int64_t room = in - 1 + pad_begin - k * dilation;
-    return room < 0 ? 0 : std::min(out, room / stride + 1);
-  }
-};
-
 struct Geometry {
-  std::array<Axis, 3> axes;  // the last ones are used; the others are trivial
+  std::array<WindowAxis, 3> axes;  // the last ones are used; the others are trivial
   int64_t window() const { return axes[0].kernel * axes[1].kernel * axes[2].kernel; }
 };
 
-// ceil_mode: a window may overhang the padded input at its end, but starts inside the input or its leading padding.
-Result<int64_t> window_count(const Axis& a, int64_t span, bool ceil_mode) {
-  const int64_t padded = a.in + a.pad_begin + a.pad_end, room = padded - span;
-  if (room < 0)
-    return bad_input("", fmt::format("a window spanning {} does not fit the padded size {}", span, padded),
-                     "correct the model's shapes");
-  int64_t count = (ceil_mode ? room + a.stride - 1 : room) / a.stride + 1;
-  if (ceil_mode && (count - 1) * a.stride >= a.in + a.pad_begin) --count;
-  return count;
-}
-
 Result<Geometry> geometry_of(const Attributes& attributes, const Shape& x) {
-  if (x.size() < 3)
-    return bad_input(
-        "",
-        fmt::format("operand 0 has shape {}, expected a batch, channels and at least one spatial dimension",
-                    to_text(x)),
-        "correct the model's shapes");
-  const size_t spatial = x.size() - 2;
-  if (spatial > 3)
-    return unsupported("", fmt::format("pooling over {} spatial dimensions", spatial),
-                       "use one to three spatial dimensions");
-  for (size_t i = 2; i < x.size(); ++i)
-    if (!x[i].is_constant())
-      return unsupported("", fmt::format("the symbolic dimension {} of operand 0 {}", to_text(x[i]), to_text(x)),
-                         kGiveSize);
-  const auto kernel = attr_ints(attributes, "kernel_shape");
-  const auto strides = attr_ints(attributes, "strides", std::vector<int64_t>(spatial, 1));
-  const auto dilations = attr_ints(attributes, "dilations", std::vector<int64_t>(spatial, 1));
-  const auto pads = attr_ints(attributes, "pads", std::vector<int64_t>(2 * spatial, 0));
-  if (kernel.size() != spatial || strides.size() != spatial || dilations.size() != spatial ||
-      pads.size() != 2 * spatial)
-    return bad_input(
-        "",
-        fmt::format(
-            "kernel_shape, strides, dilations and pads have {}, {}, {} and {} entries, expected {}, {}, {} and {}",
-            kernel.size(), strides.size(), dilations.size(), pads.size(), spatial, spatial, spatial, 2 * spatial),
-        "correct the attributes");
-  const std::string auto_pad = attr_text(attributes, "auto_pad", "NOTSET");
-  const bool same = auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER";
-  if (!same && auto_pad != "NOTSET" && auto_pad != "VALID")
-    return bad_input(
-        "", fmt::format("auto_pad is {}, expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", printable(auto_pad)),
-        "correct the attribute");
-  const int64_t ceil_mode = attr_int(attributes, "ceil_mode", 0);
-  if (ceil_mode != 0 && ceil_mode != 1)
-    return bad_input("", fmt::format("ceil_mode is {}, expected 0 or 1", ceil_mode), "correct the attribute");
-
+  const std::vector<WindowAxis> axes = CUPEL_TRY(pooling_axes(attributes, x));
   Geometry g;
-  for (size_t i = 0; i < spatial; ++i) {
-    Axis a{x[2 + i].factor, 0, kernel[i], strides[i], dilations[i], pads[i], pads[i + spatial]};
-    const auto numbers = [&](std::string_view rule) {
-      return fmt::format("window {}, stride {}, dilation {}, pads {} and {}: {}", a.kernel, a.stride, a.dilation,
-                         a.pad_begin, a.pad_end, rule);
-    };
-    if (a.kernel < 1 || a.stride < 1 || a.dilation < 1 || a.pad_begin < 0 || a.pad_end < 0)
-      return bad_input("", numbers("window, stride and dilation must be at least 1, pads at least 0"),
-                       "correct the attributes");
-    constexpr int64_t kLimit = int64_t{1} << 20;
-    if (std::max({a.kernel, a.stride, a.dilation, a.pad_begin, a.pad_end}) >= kLimit)
-      return resource_error("", numbers("these must be below 2^20"), "use a model with smaller windows");
-    const int64_t span = (a.kernel - 1) * a.dilation + 1;
-    if (same) {
-      a.out = (a.in + a.stride - 1) / a.stride;
-      const int64_t total = std::max<int64_t>(0, (a.out - 1) * a.stride + span - a.in);
-      a.pad_begin = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
-      a.pad_end = total - a.pad_begin;
-    } else {
-      if (auto_pad == "VALID") a.pad_begin = a.pad_end = 0;
-      if (a.pad_begin >= span || a.pad_end >= span)
-        return unsupported(
-            "",
-            fmt::format("pads {} and {} of a window spanning {}: a window could lie in the padding alone", a.pad_begin,
-                        a.pad_end, span),
-            "pad less than the window spans");
-      a.out = CUPEL_TRY(window_count(a, span, ceil_mode == 1));
-    }
-    g.axes[3 - spatial + i] = a;
-  }
+  std::ranges::copy(axes, g.axes.end() - static_cast<std::ptrdiff_t>(axes.size()));
   return g;
 }
 
@@ -266,25 +168,16 @@ struct SumCodes {
   [[gnu::always_inline]] int32_t operator()(int32_t sum, uint8_t byte) const { return sum + codes.centered(byte); }
 };
 
-// The divisors of each dimension's windows: taps inside the input, or inside the padded input with count_include_pad (a
-// window that overhangs it in ceil_mode is cut).
-std::vector<int64_t> divisors_of(const Axis& a, bool include_pad) {
-  std::vector<int64_t> divisors;
-  for (int64_t o = 0; o < a.out; ++o)
-    divisors.push_back(include_pad ? a.taps_below(o, a.in + a.pad_end)
-                                   : std::max<int64_t>(0, a.end_tap(o) - a.first_tap(o)));
-  return divisors;
-}
-
 // A window without elements (only dilation can make one) gives 0.
 Status reference_average_pool(const EvalContext& c) {
   const Geometry g = CUPEL_TRY(geometry_of(c.attributes, to_shape(c.in(0).dims())));
   const bool include_pad = attr_int(c.attributes, "count_include_pad", 0) != 0;
-  std::array<std::vector<int64_t>, 3> divisors;
-  for (size_t i = 0; i < 3; ++i) divisors[i] = divisors_of(g.axes[i], include_pad);
+  std::array<std::vector<int64_t>, 3> taps;  // counted by each window of each dimension
+  for (size_t i = 0; i < 3; ++i)
+    for (int64_t o = 0; o < g.axes[i].out; ++o) taps[i].push_back(g.axes[i].counted_taps(o, include_pad));
   const auto divisor = [&](int64_t oz, int64_t oy, int64_t ox) {
-    const int64_t n = divisors[0][static_cast<size_t>(oz)] * divisors[1][static_cast<size_t>(oy)] *
-                      divisors[2][static_cast<size_t>(ox)];
+    const int64_t n =
+        taps[0][static_cast<size_t>(oz)] * taps[1][static_cast<size_t>(oy)] * taps[2][static_cast<size_t>(ox)];
     return std::max<int64_t>(1, n);
   };
   const int64_t width = g.axes[2].out;

@@ -139,7 +139,7 @@ class Integerizer {
     patch_.remove(id);
   }
   void refuse(const Node& node, std::string reason) {
-    if (context_.remarks) context_.remarks->push_back({node.name, std::move(reason)});
+    if (context_.remarks) context_.remarks->push_back({.node = node.name, .reason = std::move(reason)});
   }
 
   Sink sink_of(ValueId v) const {

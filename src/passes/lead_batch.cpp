@@ -89,7 +89,8 @@ class LeadBatch {
       restored = true;
     }
     if (restored && context_.remarks)
-      context_.remarks->push_back({node_->name, "it does not work item by item where the batch lies"});
+      context_.remarks->push_back(
+          {.node = node_->name, .reason = "it does not work item by item where the batch lies"});
   }
 
   // ---- what the rules share
@@ -358,7 +359,7 @@ class LeadBatch {
       names.push_back(name_of(v));
       Shape item = to_shape(forms_.item_dims(v));
       item.insert(item.begin(), Dim(1, symbol));
-      types.push_back({graph_.type(v).dtype, std::move(item), graph_.type(v).quant});
+      types.push_back({.dtype = graph_.type(v).dtype, .shape = std::move(item), .quant = graph_.type(v).quant});
     }
     std::vector<ValueId> inputs = node_->inputs;
     inputs[0] = forms_.item(x);

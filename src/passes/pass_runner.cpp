@@ -68,7 +68,7 @@ Result<Graph> run_passes(Graph graph, std::span<const std::string_view> names, c
     if (options.times) {
       const auto elapsed =
           std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
-      options.times->push_back({std::string(name), elapsed, !(*result == graph)});
+      options.times->push_back({.name = std::string(name), .time_ns = elapsed, .changed = !(*result == graph)});
     }
     graph = std::move(*result);
     CUPEL_TRY(dump_graph(graph, name, options));

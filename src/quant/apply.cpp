@@ -78,7 +78,7 @@ class Applier {
         patch_.add(ops::kQuantizeLinear, name + "_QuantizeLinear", {v}, linear_attributes(q, DType::u8));
     const ValueId real =
         patch_.add(ops::kDequantizeLinear, name + "_DequantizeLinear", {codes}, linear_attributes(q, DType::u8));
-    codes_[v] = {codes, real, q};
+    codes_[v] = {.id = codes, .real = real, .params = q};
     read_instead(v, real);
   }
 
@@ -89,14 +89,15 @@ class Applier {
     patch_.stands_for(id);
     std::vector<std::string> names;
     for (ValueId v : node.outputs) names.push_back(graph_.value(v).name + "_codes");
-    const auto moved = add_on_codes(patch_, node, operand.id, {DType::u8, {}, operand.params}, std::move(names));
+    const auto moved = add_on_codes(patch_, node, operand.id,
+                                    {.dtype = DType::u8, .shape = {}, .quant = operand.params}, std::move(names));
     const QuantParams params = operand.params;
     patch_.remove(id);
     for (size_t i = 0; i < moved.size(); ++i) {
       const ValueId v = node.outputs[i];
       const ValueId real = patch_.add_named(ops::kDequantizeLinear, graph_.value(v).name + "_DequantizeLinear",
                                             graph_.value(v).name, {moved[i]}, linear_attributes(params, DType::u8));
-      codes_[v] = {moved[i], real, params};
+      codes_[v] = {.id = moved[i], .real = real, .params = params};
       patch_.replace(v, real);
     }
   }

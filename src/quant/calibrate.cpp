@@ -28,8 +28,8 @@ Soundness soundness_of(std::span<const float> x) {
   // A NaN or an infinity makes the sum of x − x not zero; the loop stays free of branches.
   float poison = 0;
   for (float v : x) poison += v - v;
-  if (poison == 0) return {true, true};
-  return {false, std::none_of(x.begin(), x.end(), [](float v) { return std::isnan(v); })};
+  if (poison == 0) return {.finite = true, .numbers = true};
+  return {.finite = false, .numbers = std::ranges::none_of(x, [](float v) { return std::isnan(v); })};
 }
 
 class Calibrator {

@@ -16,7 +16,7 @@ QuantParams activation_params(Range range) {
   float scale = static_cast<float>((high - low) / 255.0);
   if (!std::isnormal(scale)) scale = 1.0f;
   const double zero = std::nearbyint(-low / static_cast<double>(scale));
-  return {{scale}, {static_cast<int32_t>(std::clamp(zero, 0.0, 255.0))}, -1};
+  return {.scale = {scale}, .zero_point = {static_cast<int32_t>(std::clamp(zero, 0.0, 255.0))}, .axis = -1};
 }
 
 namespace {
@@ -116,7 +116,7 @@ Result<QuantPlan> choose_parameters(const Graph& graph, const Selection& selecti
     if (!source.valid()) return internal_error(node_place(node), "its input has no quantization parameters");
     const int64_t axis = node.op->channel_axis(node.attributes, graph.value(node.inputs[1]).constant->rank());
     const auto [found, fresh] = group_of.try_emplace({node.inputs[1], axis}, groups.size());
-    if (fresh) groups.push_back({node.inputs[1], axis, {}, {}});
+    if (fresh) groups.push_back({.weights = node.inputs[1], .axis = axis, .nodes = {}, .input_scales = {}});
     groups[found->second].nodes.push_back(id);
     groups[found->second].input_scales.push_back(plan.activations[source].scale[0]);
   }

@@ -216,7 +216,8 @@ std::vector<ValueId> add_on_codes(Patch& patch, const Node& node, ValueId codes,
   inputs[0] = codes;
   if (is(node, ops::kPad) && inputs.size() > 2) inputs[2] = {};  // 0, which a code stands for without being named
   std::vector<TensorType> types;
-  for (ValueId v : node.outputs) types.push_back({type.dtype, patch.graph().type(v).shape, type.quant});
+  for (ValueId v : node.outputs)
+    types.push_back({.dtype = type.dtype, .shape = patch.graph().type(v).shape, .quant = type.quant});
   return patch.add_multi(*node.op, node.name, std::move(names), std::move(inputs), node.attributes, std::move(types));
 }
 

@@ -97,7 +97,7 @@ ValueStatistics::WithoutOne ValueStatistics::range_without_extreme_sample(bool u
   WithoutOne w{-1, {0, 0}};
   if (!extreme(upper, -1, &w.sample)) return w;
   const auto low = extreme(false, w.sample), high = extreme(true, w.sample);
-  if (low && high) w.range = {*low, *high};
+  if (low && high) w.range = {.min = *low, .max = *high};
   return w;
 }
 
@@ -125,7 +125,7 @@ Range ValueStatistics::central_range(double share) const {
     }
     return 0.0f;
   };
-  return {std::max(whole->min, end(false)), std::min(whole->max, end(true))};
+  return {.min = std::max(whole->min, end(false)), .max = std::min(whole->max, end(true))};
 }
 
 }  // namespace cupel

@@ -20,7 +20,7 @@ constexpr int64_t kItems = 2;
 bool is_small(const Program& program) {
   constexpr int64_t kMost = int64_t{1} << 20;
   const auto small = [](int64_t n) { return n >= 0 && n <= kMost; };
-  if (!small(program.arena_bytes)) return false;
+  if (!small(program.arena_bytes) || program.fixed_batch > 16) return false;
   for (const auto* ports : {&program.inputs, &program.outputs})
     for (const Port& port : *ports) {
       const auto dims = bind_shape(port.type.shape, kItems);

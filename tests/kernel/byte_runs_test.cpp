@@ -9,6 +9,14 @@
 namespace cupel {
 namespace {
 
+constexpr ByteRun kEverywhere = {INT64_MIN / 4, INT64_MAX / 4};
+constexpr int64_t kMany = 1 << 16;
+
+std::optional<ByteRuns> runs_in(ByteRun within, int64_t first, int64_t bytes, const std::vector<ByteAxis>& axes,
+                                int64_t most = kMany) {
+  return runs_of(first, bytes, axes, within, most);
+}
+
 std::set<int64_t> bytes_of(const ByteRuns& runs) {
   std::set<int64_t> all;
   for (const ByteRun& run : runs)
@@ -45,9 +53,14 @@ RC_GTEST_PROP(ByteRuns, AreThoseOfEveryStep, ()) {
   const auto first = *rc::gen::inRange<int64_t>(-50, 50), bytes = *rc::gen::inRange<int64_t>(0, 9);
   std::vector<ByteAxis> axes(*rc::gen::inRange<size_t>(0, 5));
   for (ByteAxis& axis : axes) axis = {*rc::gen::inRange<int64_t>(-24, 24), *rc::gen::inRange<int64_t>(0, 6)};
-  const auto runs = runs_of(first, bytes, axes, 1 << 20);
+  const std::set<int64_t> all = counted(first, bytes, axes);
+  const auto runs = runs_in(kEverywhere, first, bytes, axes);
   RC_ASSERT(runs.has_value());
-  RC_ASSERT(*runs == runs_from(counted(first, bytes, axes)));
+  RC_ASSERT(*runs == runs_from(all));
+  const auto begin = *rc::gen::inRange<int64_t>(-300, 300), end = begin + *rc::gen::inRange<int64_t>(0, 200);
+  const auto some = runs_in({begin, end}, first, bytes, axes);
+  RC_ASSERT(some.has_value());
+  RC_ASSERT(*some == runs_from(std::set<int64_t>(all.lower_bound(begin), all.lower_bound(end))));
 }
 
 RC_GTEST_PROP(ByteRuns, SetsOfBytes, ()) {
@@ -70,12 +83,17 @@ RC_GTEST_PROP(ByteRuns, SetsOfBytes, ()) {
 TEST(ByteRuns, RowsOfAnImageAreOneRun) {
   // 3 taps and 112 positions of stride 2 over pixels of 16 bytes, rows without a gap.
   const std::vector<ByteAxis> axes = {{2 * 16 * 226, 112}, {16 * 226, 3}, {2 * 16, 113}, {16, 3}};
-  EXPECT_EQ(*runs_of(0, 16, axes, 1 << 20), (ByteRuns{{0, 16 * (226 * 224 + 227)}}));
+  EXPECT_EQ(*runs_in(kEverywhere, 0, 16, axes), (ByteRuns{{0, 16 * (226 * 224 + 227)}}));
 }
 
 TEST(ByteRuns, AreNotMadeBeyondTheLimit) {
-  EXPECT_FALSE(runs_of(0, 1, std::vector<ByteAxis>{{4, int64_t{1} << 40}, {int64_t{1} << 43, 8}}, 1 << 22).has_value());
-  EXPECT_EQ(runs_of(0, 4, std::vector<ByteAxis>{{4, int64_t{1} << 40}}, 1 << 22)->size(), 1u);
+  const std::vector<ByteAxis> fine = {{4, int64_t{1} << 40}, {int64_t{1} << 43, 8}};
+  EXPECT_FALSE(runs_in(kEverywhere, 0, 1, fine).has_value());
+  EXPECT_EQ(runs_in(kEverywhere, 0, 4, {{4, int64_t{1} << 40}})->size(), 1u);
+  // A window into them holds few.
+  EXPECT_EQ(
+      *runs_in({(int64_t{1} << 43) + 3, (int64_t{1} << 43) + 9}, 0, 1, fine, 2),
+      (ByteRuns{{(int64_t{1} << 43) + 4, (int64_t{1} << 43) + 5}, {(int64_t{1} << 43) + 8, (int64_t{1} << 43) + 9}}));
 }
 
 }  // namespace

@@ -43,7 +43,77 @@ TEST(CheckProgram, OfAFixedBatchAReadMayStandStillOverAllItems) {
   spec_of<MapSpec>(p, 7).operands[0].strides = {192, kPixel, 2};
   EXPECT_EQ(finding(p), "step beside: byte 20 of buffer pooled is read, which no step before has left a value in");
   p.fixed_batch = 0;
+  p.inputs[0].type.shape[0] = p.outputs[0].type.shape[0] = Dim(1, "batch");
   EXPECT_EQ(finding(p), "step beside: buffer pooled has 960 bytes for one item, its access steps 0");
+}
+
+TEST(CheckProgram, PortsFitTheBatch) {
+  Program p = sound_program();
+  p.fixed_batch = 2;
+  EXPECT_EQ(finding(p), "buffer x: has shape [batch,6,5,20], of a program whose batch is 2");
+  p = sound_program();
+  p.outputs[0].type.shape[0] = Dim(2);
+  EXPECT_EQ(finding(p), "buffer y: has shape [2,30,40], of a program whose batch is any");
+  p = sound_program();
+  p.inputs[0].type.shape[1] = Dim(1, "rows");
+  EXPECT_EQ(finding(p), "buffer x: has the symbolic shape [batch,rows,5,20]");
+  p = sound_program();
+  p.inputs[0].batched = false;
+  EXPECT_EQ(finding(p), "buffer x: has the symbolic shape [batch,6,5,20]");
+}
+
+TEST(CheckProgram, EvaluationTakesArraysOfThePortsTypes) {
+  const Program p = sound_program();
+  for (const Tensor& x : {Tensor(DType::u8, {2, kRows, kPixels, kChannels - 1}), Tensor(DType::u8, {}),
+                          Tensor(DType::s8, {2, kRows, kPixels, kChannels})}) {
+    const auto result = evaluate_program(p, std::span(&x, 1));
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().kind, ErrorKind::bad_input) << result.error().message();
+  }
+}
+
+// A value whose bytes two kernels write in turns, and which is followed in several windows; then it is copied to the
+// output.
+Program fine_program(int64_t bytes) {
+  const int64_t half = bytes / 2;
+  Program p;
+  p.model = "fine";
+  p.inputs = {{"x", batched(DType::u8, {half}), true}};
+  p.outputs = {{"y", batched(DType::u8, {bytes}), true}};
+  p.buffers = {{"x", BufferPlace::input, half, 0, 0},
+               {"joined", BufferPlace::arena, bytes, 0, 0},
+               {"y", BufferPlace::output, bytes, 0, 0}};
+  p.arena_bytes = bytes + 64;
+  const auto copy = [](std::string name, int64_t count, Access from, Access to, std::vector<int64_t> buffers) {
+    return step(std::move(name), {MapSpec{{count}, {std::move(from)}, copied(DType::u8), std::move(to)}, MapSchedule{}},
+                std::move(buffers));
+  };
+  const Access x = {DType::u8, false, 0, half, {1}}, all = {DType::u8, false, 0, bytes, {1}};
+  p.steps = {copy("even", half, x, {DType::u8, false, 0, bytes, {2}}, {1, 0}),
+             copy("odd", half, x, {DType::u8, false, 1, bytes, {2}}, {1, 0}), copy("out", bytes, all, all, {2, 1})};
+  return p;
+}
+
+TEST(CheckProgram, FollowsValuesInManyRuns) {
+  constexpr int64_t kBytes = 2'200'000;
+  Program p = fine_program(kBytes);
+  EXPECT_EQ(finding(p), "sound");
+  spec_of<MapSpec>(p, 1).space = {kBytes / 2 - 1};
+  EXPECT_EQ(finding(p), "step out: byte 2199999 of buffer joined is read, which no step before has left a value in");
+  p = fine_program(kBytes);
+  // The second kernel reads what it writes, at another element.
+  spec_of<MapSpec>(p, 1).operands[0] = {DType::u8, false, 0, kBytes, {2}};
+  p.steps[1].buffers = {1, 1};
+  EXPECT_EQ(finding(p), "sound");
+  spec_of<MapSpec>(p, 1).operands[0].offset = 1;
+  spec_of<MapSpec>(p, 1).out.offset = 0;
+  EXPECT_EQ(finding(p), "step odd: byte 1 of buffer joined is read, which no step before has left a value in");
+}
+
+TEST(CheckProgram, RefusesWhatItCannotFollow) {
+  const Status status = check_program(fine_program(2'200'000), 2'000'000);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().kind, ErrorKind::resource);
 }
 
 // What each test plants, in the words of the finding.

@@ -218,7 +218,7 @@ TEST(PoolOps, AttributesAndShapesAreChecked) {
             "correct the model's shapes");
   EXPECT_EQ(message_of(infer_op(kMaxPool, {TensorType{DType::f32, {1, 2, 3, 3, 3, 3}, {}}},
                                 {{"kernel_shape", Ints{1, 1, 1, 1}}})),
-            "unsupported; pooling over 4 spatial dimensions\n  use one to three spatial dimensions");
+            "unsupported; pooling over 4 spatial dimensions\n  use one to 3 spatial dimensions");
   EXPECT_EQ(message_of(infer_op(kMaxPool, {TensorType{DType::s64, {1, 2, 3}, {}}}, {{"kernel_shape", Ints{1}}})),
             "bad input; operand 0 is s64, ONNX allows f32, f64, f16, bf16, u8, s8\n  convert the operand");
   EXPECT_EQ(
