@@ -20,7 +20,8 @@ Batch batch_of(const Graph& graph) {
     if (v.type.shape.empty() || !v.type.shape[0].is_constant() || (lead && v.type.shape[0] != *lead)) return {};
     lead = &v.type.shape[0];
   }
-  return lead ? Batch{*lead, true} : Batch{};
+  // Nothing is no batch: a batch of size 0 is one of any size to a Program.
+  return lead && lead->factor > 0 ? Batch{*lead, true} : Batch{};
 }
 
 bool is_batched(const Graph& graph, const Batch& batch, ValueId value) {

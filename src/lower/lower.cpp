@@ -99,8 +99,10 @@ Status copy_outputs(Lowering& l) {
     const TensorType& wanted = l.source.type(l.source.outputs()[i]);
     const int64_t elem = element_bytes(v.type.dtype);
     ValueLayout to{.dtype = stored_type(wanted.dtype), .dims = from.dims, .strides = dense_strides(from.dims, elem)};
-    to.buffer = l.steps.add_output({.name = v.name, .type = wanted, .batched = l.facts.is_batched(id)},
-                                   element_count(from.dims) * elem);
+    // What is empty for every item lies like a constant, and has a batch all the same.
+    const bool batched = !is_static(wanted.shape) || l.facts.is_batched(id);
+    to.buffer =
+        l.steps.add_output({.name = v.name, .type = wanted, .batched = batched}, element_count(from.dims) * elem);
     MapSpec spec;
     spec.space = from.dims.empty() ? Dims{1} : from.dims;
     Access read = l.steps.first_element(from);
