@@ -163,8 +163,17 @@ Status Importer::import_if(const NodeFields& node, const std::string& name, cons
     return {};
   }
   // A condition that data decides: both are computed, and one of the two is chosen.
-  const auto yes = CUPEL_TRY(import_branch(*then_branch, name + "_then", {}, outer));
-  const auto no = CUPEL_TRY(import_branch(*else_branch, name + "_else", {}, outer));
+  // What is wrong with one of them may be what the condition keeps away.
+  const auto either = [&](const GraphFields& branch, const char* suffix) {
+    auto given = import_branch(branch, name + suffix, {}, outer);
+    if (!given && given.error().kind == ErrorKind::bad_input) {
+      given.error().kind = ErrorKind::unsupported;
+      given.error().remedy = "give the condition's operands with --value, or their sizes with --dim or --shape";
+    }
+    return given;
+  };
+  const auto yes = CUPEL_TRY(either(*then_branch, "_then"));
+  const auto no = CUPEL_TRY(either(*else_branch, "_else"));
   for (size_t i = 0; i < results.size(); ++i)
     if (!results[i].empty()) CUPEL_TRY(choose(name, condition, i, yes[i], no[i], results[i]));
   return {};

@@ -156,12 +156,12 @@ int reserve_arena(CupelSession& session, int64_t batch) {
   const size_t page = 4096, wanted = static_cast<size_t>(session.image->arena_bytes * batch);
   const size_t bytes = (wanted + page - 1) / page * page;
   if (bytes > session.arena_mapped) {
-    void* memory = session.arena_mapped == 0
-                       ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                       : mremap(session.arena, session.arena_mapped, bytes, MREMAP_MAYMOVE);
+    // No run needs what another left there.
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
       return fail(kCupelNoMemory, "no memory for %zu bytes, which a batch of %lld takes", bytes,
                   static_cast<long long>(batch));
+    if (session.arena_mapped != 0) munmap(session.arena, session.arena_mapped);
     session.arena = static_cast<uint8_t*>(memory);
     session.arena_mapped = bytes;
     if (bytes >= 2 * kHugePage)

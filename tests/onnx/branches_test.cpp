@@ -154,6 +154,18 @@ TEST(Branches, Refusals) {
             "model.onnx: node choice (If): the condition is not one bool\n  export the model again");
 }
 
+// Only the condition knows whether a branch that cannot be is taken.
+TEST(Branches, ABranchThatCannotBe) {
+  const std::string wrong = branch({{"MatMul", {"r", "w"}, {"t"}}}, {"t"});
+  ModelBuilder m = with_if(kNegative, wrong);
+  m.constant<float>("w", {3}, {1, 2, 3});
+  ModelBuilder constant = m;
+  EXPECT_EQ(text_of(constant.constant<bool>("c", {}, {true}).output("y")).substr(0, 5), "graph");
+  const auto graph = read(m.input("c", {}, 9).output("y"));
+  ASSERT_FALSE(graph);
+  EXPECT_EQ(graph.error().kind, ErrorKind::unsupported) << graph.error().message();
+}
+
 // More graphs in each other than are read.
 TEST(Branches, Depth) {
   std::string inner = kNegative;
