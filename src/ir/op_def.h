@@ -135,8 +135,7 @@ struct RoutineContext {
 };
 struct RoutineUse {
   std::string_view name;               // a row of runtime/op_routines.def
-  int64_t data_operands = INT_MAX;     // operands behind are parameters, of which the routine sees nothing
-  std::vector<int64_t> operands = {};  // where it is given, those that the routine sees, in this order
+  std::vector<size_t> operands;        // of the node, those that the routine sees, in its order
   std::vector<Tensor> constants = {};  // more operands
   std::vector<int64_t> attributes = {};
   int64_t units = 1, grain = 1;  // parts for threads, of a lone result without scratch; how many make one worth it

@@ -7,7 +7,6 @@
 #include "kernel/routines.h"
 #include "lower/finish.h"
 #include "lower/op_lowerings.h"
-#include "ops/resize_taps.h"
 #include "ops/routine.h"
 
 namespace cupel {
@@ -41,6 +40,15 @@ Access standing(Access access) {
   return access;
 }
 
+// In a batch of constant size what does not have it may hold something for each item, of which the routine would see
+// all: then the batch is no batch (lower_graph).
+bool has_operand_of_all_items(const Lowering& l, const Node& node, const std::vector<size_t>& seen) {
+  if (!l.facts.batch.size.is_constant() || !l.facts.is_batched(node.outputs[0])) return false;
+  return std::ranges::any_of(seen, [&](size_t i) {
+    return i < node.inputs.size() && node.inputs[i].valid() && !l.facts.is_batched(node.inputs[i]);
+  });
+}
+
 void add_constant(Lowering& l, CallSpec& spec, std::vector<int64_t>& buffers, const Tensor& t) {
   spec.operands.push_back({.dtype = stored_type(t.dtype()), .constant = true, .strides = {0, 0}});
   buffers.push_back(l.steps.add_constant(t));
@@ -57,6 +65,8 @@ Status lower_routine(Lowering& l, NodeId id) {
   if (!use.keeps_items && l.facts.is_batched(node.outputs[0]))
     return no_compiled_form(
         fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
+  if (has_operand_of_all_items(l, node, use.operands))
+    return no_compiled_form(fmt::format("{} of a constant for each item has no compiled form", node.op->name));
   const auto is_empty = [](const std::optional<ops::RoutineTensor>& t) { return t && element_count(t->dims) == 0; };
   if (std::ranges::all_of(results, is_empty)) {
     for (const ValueId v : node.outputs) l.places.set(v, CUPEL_TRY(l.places.fresh(v, false)));
@@ -68,7 +78,7 @@ Status lower_routine(Lowering& l, NodeId id) {
   spec.routine = *op_routine(use.name);
   std::vector<int64_t> buffers = {0};
   ops::RoutineTensors seen;
-  for (const size_t i : ops::seen_operands(use, operands.tensors.size())) {
+  for (const size_t i : use.operands) {
     seen.push_back(i < operands.tensors.size() ? operands.tensors[i] : std::nullopt);
     if (!seen.back()) continue;
     if (operands.constants[i]) {

@@ -169,8 +169,7 @@ Result<RoutineUse> routine(const RoutineContext& c) {
   const int64_t hidden = r[2], directions = r[0], width = kKind.gates * hidden;
   const bool rows_first = attr_int(a, "layout", 0) != 0;
   const auto constant = [&](size_t i) { return i < c.constants.size() ? c.constants[i] : nullptr; };
-  RoutineUse use{.name = "recurrent"};
-  use.operands = {0, 4, 5, 6};
+  RoutineUse use{.name = "recurrent", .operands = {0, 4, 5, 6}};
   use.attributes = {kKind.number,
                     attr_text(a, "direction", "forward") == "reverse" ? 1 : 0,
                     hidden,

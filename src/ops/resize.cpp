@@ -192,20 +192,20 @@ Status expect_few_taps(const Attributes& attributes, const ResizedAxis& axis) {
       "resize in several steps");
 }
 
-Result<RoutineUse> routine_resize(const RoutineContext& c) {
-  RoutineUse use{.name = "interpolate", .data_operands = 1};
+// A use on x with tables for each axis that is not copied, which `add_tables` makes of its taps; behind the marks of
+// the axes the attribute `outside`.
+template <class AddTables>
+Result<RoutineUse> use_of(const RoutineContext& c, std::string_view routine, int64_t outside, AddTables add_tables) {
+  RoutineUse use{.name = routine, .operands = {0}};
   const bool crop = crops(c.attributes);
   const auto axes = CUPEL_TRY(axes_of(c));
   for (const ResizedAxis& axis : axes) {
     use.attributes.push_back(is_copied(axis, crop) ? 0 : 1);
     if (is_copied(axis, crop)) continue;
     CUPEL_TRY(expect_few_taps(c.attributes, axis));
-    const Taps taps = taps_of(c.attributes, axis);
-    const Dims dims = {axis.to, taps.count};
-    use.constants.push_back(Tensor::of<int32_t>(dims, std::span<const int32_t>(taps.indices)));
-    use.constants.push_back(Tensor::of<float>(dims, std::span<const float>(taps.weights)));
+    add_tables(use, axis, taps_of(c.attributes, axis));
   }
-  use.attributes.push_back(real_attribute(attr_real(c.attributes, "extrapolation_value", 0.0f)));
+  use.attributes.push_back(outside);
   const int64_t row = std::max<int64_t>(1, c.outputs[0]->dims.back());
   use.units = element_count(c.outputs[0]->dims) / row;
   use.grain = std::max<int64_t>(1, 4096 / row);
@@ -213,25 +213,23 @@ Result<RoutineUse> routine_resize(const RoutineContext& c) {
   return use;
 }
 
+float extrapolation(const RoutineContext& c) { return attr_real(c.attributes, "extrapolation_value", 0.0f); }
+
+Result<RoutineUse> routine_resize(const RoutineContext& c) {
+  return use_of(c, "interpolate", real_attribute(extrapolation(c)),
+                [](RoutineUse& use, const ResizedAxis& axis, const Taps& taps) {
+                  const Dims dims = {axis.to, taps.count};
+                  use.constants.push_back(Tensor::of<int32_t>(dims, std::span<const int32_t>(taps.indices)));
+                  use.constants.push_back(Tensor::of<float>(dims, std::span<const float>(taps.weights)));
+                });
+}
+
 Result<RoutineUse> routine_nearest(const RoutineContext& c) {
-  RoutineUse use{.name = "pick", .data_operands = 1};
-  const bool crop = crops(c.attributes);
-  const auto axes = CUPEL_TRY(axes_of(c));
-  for (const ResizedAxis& axis : axes) {
-    use.attributes.push_back(is_copied(axis, crop) ? 0 : 1);
-    if (is_copied(axis, crop)) continue;
-    CUPEL_TRY(expect_few_taps(c.attributes, axis));
-    CUPEL_TRY(expect_few_taps(c.attributes, axis));
-    const Taps taps = taps_of(c.attributes, axis);
-    use.constants.push_back(Tensor::of<int32_t>({axis.to}, std::span<const int32_t>(taps.indices)));
-  }
-  const float outside = attr_real(c.attributes, "extrapolation_value", 0.0f);
-  use.attributes.push_back(c.inputs[0]->dtype == DType::f32 ? real_attribute(outside) : static_cast<int64_t>(outside));
-  const int64_t row = std::max<int64_t>(1, c.outputs[0]->dims.back());
-  use.units = element_count(c.outputs[0]->dims) / row;
-  use.grain = std::max<int64_t>(1, 4096 / row);
-  use.keeps_items = keeps_leading(axes, crop);
-  return use;
+  const float outside = extrapolation(c);
+  return use_of(c, "pick", c.inputs[0]->dtype == DType::f32 ? real_attribute(outside) : static_cast<int64_t>(outside),
+                [](RoutineUse& use, const ResizedAxis& axis, const Taps& taps) {
+                  use.constants.push_back(Tensor::of<int32_t>({axis.to}, std::span<const int32_t>(taps.indices)));
+                });
 }
 
 const std::vector<AttributeSpec> kAttributes = {{"antialias", AttributeKind::integer},

@@ -62,14 +62,6 @@ struct Arguments {
 
 int64_t real_attribute(float value) { return std::bit_cast<uint32_t>(value); }
 
-std::vector<size_t> seen_operands(const RoutineUse& use, size_t operands) {
-  std::vector<size_t> seen;
-  for (const int64_t i : use.operands) seen.push_back(static_cast<size_t>(i));
-  for (size_t i = 0; use.operands.empty() && i < operands && static_cast<int64_t>(i) < use.data_operands; ++i)
-    seen.push_back(i);
-  return seen;
-}
-
 std::vector<int64_t> describe(const RoutineUse& use, const RoutineTensors& results, const RoutineTensors& operands) {
   std::vector<int64_t> integers = {static_cast<int64_t>(results.size()), static_cast<int64_t>(operands.size()),
                                    static_cast<int64_t>(use.attributes.size()), use.scratch_bytes, use.units};
@@ -105,7 +97,7 @@ Status evaluate_routine(const EvalContext& c) {
   const RoutineUse use = CUPEL_TRY(c.node.op->routine({c.attributes, operands, results, constants}));
   Arguments arguments;
   RoutineTensors seen;
-  for (const size_t i : seen_operands(use, operands.size())) {
+  for (const size_t i : use.operands) {
     seen.push_back(i < operands.size() ? operands[i] : std::nullopt);
     if (seen.back()) arguments.add(c.in(i));
   }

@@ -22,9 +22,6 @@ int64_t routine_bytes(const std::vector<int64_t>& description);
 // Where a result begins in it.
 int64_t result_offset(const std::vector<int64_t>& description, size_t result);
 
-// Which operands of the node the routine sees, in its order.
-std::vector<size_t> seen_operands(const RoutineUse& use, size_t operands);
-
 // OpDef::reference of every op with a `routine`.
 Status evaluate_routine(const EvalContext& context);
 

@@ -467,6 +467,23 @@ TEST(Batches, AndValuesWithoutThem) {
   output %y)");
 }
 
+// Routines see whole tensors: of a constant with something for each item they would see all of it.
+TEST(StaticShapes, RoutinesOnWhatLeadsEveryValue) {
+  const std::string weights = R"(  constant %w : f32[1,4,1] = [0.5, -0.25, 0.75, 0.125]
+  constant %r : f32[1,4,1] = [0.25, 0.5, -0.5, 0.625]
+)";
+  expect_same("  input %x : f32[3,2,1]\n" + weights + R"(  constant %h : f32[3,1,1] = [0.5, -1, 2]
+  constant %c : f32[3,1,1] = [1, 0.25, -0.5]
+  %y = LSTM(%x, %w, %r, _, _, %h, %c) {layout=1, hidden_size=1}
+  output %y)");
+  expect_same("  input %x : f32[3,2,1]\n" + weights + R"(  %y = LSTM(%x, %w, %r) {hidden_size=1}
+  output %y)");
+  expect_same(R"(  input %x : f32[2,3,4]
+  constant %s : f32[3] = [2, 1, 1.5]
+  %y = Resize(%x, _, %s) {mode="linear"}
+  output %y)");
+}
+
 TEST(StaticShapes, ABatchOfAConstantSizeStays) {
   expect_same(R"(input %x : f32[2,1,5,5]
   constant %w : f32[2,1,3,3] = [1, 2, 3, 4, 5, 6, 7, 8, 9, -1, -2, -3, -4, 5, -6, 7, -8, 9]

@@ -160,12 +160,13 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   } else {
     const auto declared = CUPEL_TRY(model_inputs(flags.model));
     const bool is_dump = std::filesystem::path(flags.model).extension() == ".graph";
-    if (!is_dump && common.stop_after.empty()) inputs = CUPEL_TRY(read_inputs(names_of(declared, given), files));
+    const bool only_passes = !common.stop_after.empty() && files.empty();
+    if (!is_dump && !only_passes) inputs = CUPEL_TRY(read_inputs(names_of(declared, given), files));
     if (engine == EngineKind::compiled) warn_of_cache();
     runner =
         CUPEL_TRY(bind_and_make(flags.model, engine, work.context(), ways_to_bind(declared, inputs.arrays, given)));
     if (work.finish()) return 0;
-    if (is_dump) inputs = CUPEL_TRY(read_inputs(names_of(runner.model.inputs), files));
+    if (is_dump || only_passes) inputs = CUPEL_TRY(read_inputs(names_of(runner.model.inputs), files));
   }
   const ArrayModel& model = runner.model;
   std::vector<Tensor> arrays;
