@@ -174,7 +174,8 @@ Status upgrade_resize(Importer& importer, NodeDraft& node) {
     if (const Tensor* t = node.has_input(i) ? importer.constant(node.inputs[i]) : nullptr; t && t->empty())
       node.inputs[i].clear();
   if (attr_text(node.attributes, "mode", "nearest") == "nearest") {
-    node.op = "ResizeNearest";
+    const std::string coordinates = attr_text(node.attributes, "coordinate_transformation_mode", "half_pixel");
+    if (coordinates != "tf_crop_and_resize") node.op = "ResizeNearest";
     node.attributes["mode"] = std::string("nearest");
   }
   return {};

@@ -1,6 +1,6 @@
 // Resize: result[o] = Σ over taps of weight · x[index], axis by axis; the taps of each axis follow ONNX's definition of
 // Resize (coordinates and weights in binary32). ResizeNearest is Resize of mode nearest, which computes nothing and so
-// moves codes as they are.
+// moves codes as they are; a crop, which may insert a number, is a Resize in every mode.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -142,7 +142,7 @@ Result<Shape> resized_shape(const InferContext& c) {
 
 Result<Types> infer_resize(const InferContext& c) {
   CUPEL_TRY(expect_attributes(c.attributes));
-  if (attr_text(c.attributes, "mode", "nearest") == "nearest")
+  if (attr_text(c.attributes, "mode", "nearest") == "nearest" && !crops(c.attributes))
     return bad_input("", "mode nearest is the operator ResizeNearest", "correct the graph");
   CUPEL_TRY(expect_dtype(c, 0, DType::f32));
   return Types{plain(DType::f32, CUPEL_TRY(resized_shape(c)))};
@@ -150,6 +150,7 @@ Result<Types> infer_resize(const InferContext& c) {
 
 Result<Types> infer_nearest(const InferContext& c) {
   CUPEL_TRY(expect_attributes(c.attributes));
+  if (crops(c.attributes)) return bad_input("", "a crop is the operator Resize", "correct the graph");
   return Types{CUPEL_TRY(moved_type(c, 0, CUPEL_TRY(resized_shape(c))))};
 }
 
@@ -192,10 +193,9 @@ Status expect_few_taps(const Attributes& attributes, const ResizedAxis& axis) {
       "resize in several steps");
 }
 
-// A use on x with tables for each axis that is not copied, which `add_tables` makes of its taps; behind the marks of
-// the axes the attribute `outside`.
+// A use on x with a mark for each axis, and tables for each that is not copied, which `add_tables` makes of its taps.
 template <class AddTables>
-Result<RoutineUse> use_of(const RoutineContext& c, std::string_view routine, int64_t outside, AddTables add_tables) {
+Result<RoutineUse> use_of(const RoutineContext& c, std::string_view routine, AddTables add_tables) {
   RoutineUse use{.name = routine, .operands = {0}};
   const bool crop = crops(c.attributes);
   const auto axes = CUPEL_TRY(axes_of(c));
@@ -205,7 +205,6 @@ Result<RoutineUse> use_of(const RoutineContext& c, std::string_view routine, int
     CUPEL_TRY(expect_few_taps(c.attributes, axis));
     add_tables(use, axis, taps_of(c.attributes, axis));
   }
-  use.attributes.push_back(outside);
   const int64_t row = std::max<int64_t>(1, c.outputs[0]->dims.back());
   use.units = element_count(c.outputs[0]->dims) / row;
   use.grain = std::max<int64_t>(1, 4096 / row);
@@ -213,23 +212,20 @@ Result<RoutineUse> use_of(const RoutineContext& c, std::string_view routine, int
   return use;
 }
 
-float extrapolation(const RoutineContext& c) { return attr_real(c.attributes, "extrapolation_value", 0.0f); }
-
 Result<RoutineUse> routine_resize(const RoutineContext& c) {
-  return use_of(c, "interpolate", real_attribute(extrapolation(c)),
-                [](RoutineUse& use, const ResizedAxis& axis, const Taps& taps) {
-                  const Dims dims = {axis.to, taps.count};
-                  use.constants.push_back(Tensor::of<int32_t>(dims, std::span<const int32_t>(taps.indices)));
-                  use.constants.push_back(Tensor::of<float>(dims, std::span<const float>(taps.weights)));
-                });
+  RoutineUse use = CUPEL_TRY(use_of(c, "interpolate", [](RoutineUse& u, const ResizedAxis& axis, const Taps& taps) {
+    const Dims dims = {axis.to, taps.count};
+    u.constants.push_back(Tensor::of<int32_t>(dims, std::span<const int32_t>(taps.indices)));
+    u.constants.push_back(Tensor::of<float>(dims, std::span<const float>(taps.weights)));
+  }));
+  use.attributes.push_back(real_attribute(attr_real(c.attributes, "extrapolation_value", 0.0f)));
+  return use;
 }
 
 Result<RoutineUse> routine_nearest(const RoutineContext& c) {
-  const float outside = extrapolation(c);
-  return use_of(c, "pick", c.inputs[0]->dtype == DType::f32 ? real_attribute(outside) : static_cast<int64_t>(outside),
-                [](RoutineUse& use, const ResizedAxis& axis, const Taps& taps) {
-                  use.constants.push_back(Tensor::of<int32_t>({axis.to}, std::span<const int32_t>(taps.indices)));
-                });
+  return use_of(c, "pick", [](RoutineUse& u, const ResizedAxis& axis, const Taps& taps) {
+    u.constants.push_back(Tensor::of<int32_t>({axis.to}, std::span<const int32_t>(taps.indices)));
+  });
 }
 
 const std::vector<AttributeSpec> kAttributes = {{"antialias", AttributeKind::integer},
@@ -286,6 +282,13 @@ const OpDef kResize{.name = "Resize",
   constant %roi : f32[4] = [0x1p-2, -0x1p-1, 0x1.8p-1, 0x1.4p+0]
   constant %sizes : s64[2] = [3, 5]
   %y = Resize(%x, %roi, _, %sizes) {axes=[2,3], mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=0x1.4p+3}
+  output %y
+})",
+                                R"(graph "resize_nearest_crop" stage imported opset 19 {
+  input %x : f32[batch,1,4,4]
+  constant %roi : f32[4] = [0x1p-2, -0x1p-1, 0x1.8p-1, 0x1.4p+0]
+  constant %sizes : s64[2] = [3, 5]
+  %y = Resize(%x, %roi, _, %sizes) {axes=[2,3], mode="nearest", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=0x1.4p+3}
   output %y
 })"}};
 

@@ -144,10 +144,10 @@ void for_items(const CupelCall& call, uint8_t* const* buffers, int64_t begin, in
   }
 }
 
-// Whether all indices of a table are below `limit`. They are constants of a Program, which may come from a dump.
-inline bool indices_below(const OpTensor& table, int64_t limit) {
+// Whether all indices of a table lie in [least, limit). They are constants of a Program, which may come from a dump.
+inline bool indices_within(const OpTensor& table, int64_t least, int64_t limit) {
   for (int64_t i = 0; i < table.size(); ++i)
-    if (table.as<int32_t>()[i] >= limit) return false;
+    if (table.as<int32_t>()[i] < least || table.as<int32_t>()[i] >= limit) return false;
   return true;
 }
 

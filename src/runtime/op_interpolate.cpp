@@ -51,20 +51,14 @@ struct Tables {
   bool sound = true, inside = true;
 };
 
-bool indices_inside(const OpTensor& table) {
-  for (int64_t i = 0; i < table.size(); ++i)
-    if (table.as<int32_t>()[i] < 0) return false;
-  return true;
-}
-
 Tables tables_of(const OpCall& call, const OpTensor& x) {
   Tables tables;
   int64_t operand = 1, stride = 1, with_tables = 0;
   for (int64_t d = 0; d < x.rank; ++d) {
     if (call.attribute(d) == 0) continue;
     const OpTensor indices = call.operand(operand), weights = call.operand(operand + 1);
-    tables.sound = tables.sound && indices_below(indices, x.dims[d]);
-    tables.inside = tables.inside && indices_inside(indices);
+    tables.sound = tables.sound && indices_within(indices, -1, x.dims[d]);
+    tables.inside = tables.inside && indices_within(indices, 0, x.dims[d]);
     tables.axes[d] = {indices.as<int32_t>(), weights.as<float>(), indices.dims[1], 1};
     operand += 2;
     ++with_tables;

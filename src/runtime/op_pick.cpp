@@ -1,6 +1,5 @@
 // pick: y[o] = x[index of every axis], elements of any type. Operands: x, then for each axis that is not copied an
-// index table s32[extent]. Attributes: one for each axis of x, whether it has a table; then the bits of the element
-// that stands where some index is −1.
+// index table s32[extent]. Attributes: one for each axis of x, whether it has a table.
 #include "runtime/op_call.h"
 
 namespace cupel {
@@ -13,27 +12,21 @@ void pick_rows(const OpCall& call, const OpTensor& x, const OpTensor& y, int64_t
   for (int64_t d = 0; d < x.rank; ++d)
     if (call.attribute(d) != 0) {
       const OpTensor table = call.operand(operand++);
-      if (!indices_below(table, x.dims[d])) return call.fault(begin, 0, 0);
+      if (!indices_within(table, 0, x.dims[d])) return call.fault(begin, 0, 0);
       tables[d] = table.as<int32_t>();
     }
   for (int64_t d = x.rank; d-- > 0; stride *= x.dims[d]) strides[d] = stride;
-  const auto outside = static_cast<T>(static_cast<uint64_t>(call.attribute(x.rank)));
   const int64_t width = y.dims[y.rank - 1];
   const int32_t* last = tables[x.rank - 1];
   for (int64_t row = begin; row < end; ++row) {
     T* to = y.as<T>() + row * width;
     int64_t from = 0, rest = row;
-    bool is_outside = false;
     for (int64_t d = x.rank - 1; d-- > 0; rest /= y.dims[d]) {
       const int64_t at = rest % y.dims[d], index = tables[d] != nullptr ? tables[d][at] : at;
-      is_outside = is_outside || index < 0;
       from += index * strides[d];
     }
-    const T* line = x.as<T>() + (is_outside ? 0 : from);
-    for (int64_t i = 0; i < width; ++i) {
-      const int64_t index = last != nullptr ? last[i] : i;
-      to[i] = is_outside || index < 0 ? outside : line[index];
-    }
+    const T* line = x.as<T>() + from;
+    for (int64_t i = 0; i < width; ++i) to[i] = line[last != nullptr ? last[i] : i];
   }
 }
 
@@ -43,7 +36,7 @@ const char* check_pick(const OpCall& call) {
   if (call.results() != 1 || call.operands() < 1) return "expected one result, and an operand";
   const OpTensor x = call.operand(0), y = call.result(0);
   if (!x.present() || x.dtype != y.dtype || x.rank != y.rank || x.rank < 1) return "expected equal types and ranks";
-  if (call.attributes() != x.rank + 1) return "expected an attribute for each axis, and one";
+  if (call.attributes() != x.rank) return "expected an attribute for each axis";
   if (call.units() * y.dims[y.rank - 1] != y.size()) return "expected a unit for each row of the result";
   int64_t operand = 1;
   for (int64_t d = 0; d < x.rank; ++d) {

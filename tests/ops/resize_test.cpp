@@ -51,6 +51,13 @@ TEST(Resize, Crop) {
       kResize, {reals({3}, {10, 20, 30}), constant(reals({2}, {0.5f, 1.5f})), Operand(), sizes({3})},
       {{"mode", "linear"}, {"coordinate_transformation_mode", "tf_crop_and_resize"}, {"extrapolation_value", -1.0f}});
   EXPECT_EQ(cropped, reals({3}, {20, 30, -1}));
+  const Attributes nearest = {
+      {"mode", "nearest"}, {"coordinate_transformation_mode", "tf_crop_and_resize"}, {"extrapolation_value", -1.0f}};
+  const std::vector<Operand> operands = {reals({3}, {10, 20, 30}), constant(reals({2}, {0.5f, 1.5f})), Operand(),
+                                         sizes({3})};
+  EXPECT_EQ(run(kResize, operands, nearest), reals({3}, {20, 30, -1}));
+  EXPECT_EQ(message_of(infer_op(kResizeNearest, operands, nearest)),
+            "bad input; a crop is the operator Resize\n  correct the graph");
 }
 
 TEST(Resize, NearestModes) {
