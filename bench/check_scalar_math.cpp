@@ -18,8 +18,11 @@
 
 #include "base/more_scalar_math.h"
 #include "runtime/floating_point.h"
+#include "tests/ops/elementary_truths.h"
 
 namespace {
+
+using namespace cupel::truths;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kTwoOverSqrtPi = 1.1283791670955125739;
@@ -75,27 +78,10 @@ double true_hard_sigmoid(double x) {
   return std::isnan(x) ? x : std::fmax(0.0, std::fmin(1.0, static_cast<double>(0.2f) * x + 0.5));
 }
 double true_hard_swish(double x) { return std::isnan(x) ? x : x * std::fmax(0.0, std::fmin(1.0, x / 6.0 + 0.5)); }
-double true_round(double x) { return std::nearbyint(x); }
-// Beyond 2^20 the sequences give NaN.
-double circular(double x, double value) { return std::fabs(x) <= 0x1p20 ? value : std::nan(""); }
-double true_sin(double x) { return circular(x, std::sin(x)); }
-double true_cos(double x) { return circular(x, std::cos(x)); }
-double true_tan(double x) { return circular(x, std::tan(x)); }
-double true_asin(double x) { return std::asin(x); }
-double true_acos(double x) { return std::acos(x); }
-double true_atan(double x) { return std::atan(x); }
-double true_sinh(double x) { return std::sinh(x); }
-double true_cosh(double x) { return std::cosh(x); }
-double true_asinh(double x) { return std::asinh(x); }
-double true_acosh(double x) { return std::acosh(x); }
-double true_atanh(double x) { return std::atanh(x); }
-double true_expm1(double x) { return std::expm1(x); }
 double true_mish(double x) {
   if (x < -150.0) return x == -kInfinity ? std::nan("") : -0.0;
   return x > 40.0 ? x : x * std::tanh(std::log1p(std::exp(x)));
 }
-double true_floor(double x) { return std::floor(x); }
-double true_ceil(double x) { return std::ceil(x); }
 
 constexpr uint32_t kBlock = 1u << 14;
 constexpr uint32_t kChunk = 1u << 24;  // each thread takes chunks; their results are combined in order

@@ -66,16 +66,17 @@ std::vector<int64_t> axes_from(size_t first, size_t rank) {
   return axes;
 }
 
+// |x|^p
+Result<std::string> power_of(Spelling& s, const std::string& x, float p) {
+  if (p == 2) return s.add("Mul", "square", {x, x});
+  std::string size = CUPEL_TRY(s.add("Abs", "size", {x}));
+  if (p == 1) return size;
+  return s.add("Pow", "power", {std::move(size), s.real_like(x, "p", p)});
+}
+
 // Σ |x|^p over the axes.
 Result<std::string> sum_of_powers(Spelling& s, const std::string& x, const std::string& axes, float p, bool keep) {
-  std::string term;
-  if (p == 2) {
-    term = CUPEL_TRY(s.add("Mul", "square", {x, x}));
-  } else {
-    term = CUPEL_TRY(s.add("Abs", "size", {x}));
-    if (p != 1) term = CUPEL_TRY(s.add("Pow", "power", {term, s.real_like(x, "p", p)}));
-  }
-  return s.add("ReduceSum", "sum", {term, axes}, {{"keepdims", int64_t{keep ? 1 : 0}}});
+  return s.add("ReduceSum", "sum", {CUPEL_TRY(power_of(s, x, p)), axes}, {{"keepdims", int64_t{keep ? 1 : 0}}});
 }
 
 // x^(1/p)
@@ -194,13 +195,7 @@ Status spell_lp_pool(Spelling& s) {
     }
     attributes["pads"] = pads;
   }
-  std::string term;
-  if (p == 2) {
-    term = CUPEL_TRY(s.add("Mul", "square", {x, x}));
-  } else {
-    term = CUPEL_TRY(s.add("Abs", "size", {x}));
-    if (p != 1) term = CUPEL_TRY(s.add("Pow", "power", {term, s.real_like(x, "p", p)}));
-  }
+  const std::string term = CUPEL_TRY(power_of(s, x, p));
   Dims dims = {shape[1].factor, 1};
   dims.insert(dims.end(), kernel.begin(), kernel.end());
   CUPEL_TRY(count_elements(dims));

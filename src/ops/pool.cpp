@@ -69,12 +69,7 @@ Result<Types> infer_average_pool(const InferContext& c) {
 
 Result<std::pair<Shape, int64_t>> infer_global(const InferContext& c) {
   const Shape& x = c.shape(0);
-  if (x.size() < 3)
-    return bad_input(
-        "",
-        fmt::format("operand 0 has shape {}, expected a batch, channels and at least one spatial dimension",
-                    to_text(x)),
-        "correct the model's shapes");
+  CUPEL_TRY(expect_image(x));
   Shape shape(x.size(), Dim(1));
   shape[0] = x[0];
   shape[1] = x[1];

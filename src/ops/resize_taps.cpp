@@ -87,7 +87,8 @@ int64_t taps_count(const Attributes& attributes, const ResizedAxis& axis) {
 Taps taps_of(const Attributes& attributes, const ResizedAxis& axis) {
   const std::string mode = attr_text(attributes, "coordinate_transformation_mode", "half_pixel");
   const bool nearest = attr_text(attributes, "mode", "nearest") == "nearest";
-  const bool inside_only = attr_int(attributes, "exclude_outside", 0) != 0;
+  // The one tap of mode nearest is held inside in any case.
+  const bool inside_only = !nearest && attr_int(attributes, "exclude_outside", 0) != 0;
   const bool crops = mode == "tf_crop_and_resize";
   const Weights weights(attributes, axis.scale);
   Taps taps{.count = nearest ? 1 : weights.count(), .indices = {}, .weights = {}};

@@ -88,12 +88,7 @@ Status count_windows(WindowAxis& a, const WindowRules& rules) {
 
 Result<std::vector<WindowAxis>> axes_of(const Attributes& attributes, const Shape& x,
                                         const std::vector<int64_t>& kernel, const WindowRules& rules) {
-  if (x.size() < 3)
-    return bad_input(
-        "",
-        fmt::format("operand 0 has shape {}, expected a batch, channels and at least one spatial dimension",
-                    to_text(x)),
-        "correct the model's shapes");
+  CUPEL_TRY(expect_image(x));
   const size_t spatial = x.size() - 2;
   if (spatial > rules.most_dimensions)
     return unsupported("", fmt::format("{} over {} spatial dimensions", rules.action, spatial),
@@ -126,6 +121,14 @@ Result<std::vector<WindowAxis>> axes_of(const Attributes& attributes, const Shap
 }
 
 }  // namespace
+
+Status expect_image(const Shape& x) {
+  if (x.size() >= 3) return {};
+  return bad_input(
+      "",
+      fmt::format("operand 0 has shape {}, expected a batch, channels and at least one spatial dimension", to_text(x)),
+      "correct the model's shapes");
+}
 
 Result<std::vector<WindowAxis>> convolution_axes(const Attributes& attributes, const Shape& x, const Shape& w) {
   if (x.size() != w.size() || x.size() < 3)

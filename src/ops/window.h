@@ -49,6 +49,9 @@ struct WindowAxis {
 
 namespace ops {
 
+// bad_input unless operand 0 has a batch, channels and a spatial dimension.
+Status expect_image(const Shape& x);
+
 // One axis for each spatial dimension of images `x` (batch, channels, spatial dimensions), by the attributes strides,
 // dilations, pads and auto_pad. bad_input for what contradicts itself, unsupported for symbolic or too many dimensions,
 // resource for numbers that are too large.

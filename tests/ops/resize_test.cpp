@@ -72,6 +72,13 @@ TEST(Resize, NearestModes) {
   EXPECT_EQ(nearest("ceil"), reals({2}, {2, 4}));
 }
 
+TEST(Resize, NearestHasATapWhereTheWeightsOfOthersWouldBeLeftOut) {
+  // At −0.25, 0.25, … 1.25 of two elements: floor asks for −1 first.
+  const auto enlarged = run(kResizeNearest, {reals({2}, {1, 2}), Operand(), scales({2})},
+                            {{"mode", "nearest"}, {"nearest_mode", "floor"}, {"exclude_outside", int64_t{1}}});
+  EXPECT_EQ(enlarged, reals({4}, {1, 1, 1, 2}));
+}
+
 TEST(Resize, NearestMovesEveryType) {
   const auto enlarged =
       run(kResizeNearest, {Tensor::of<int64_t>({2}, {-1, int64_t{1} << 40}), Operand(), scales({2})},

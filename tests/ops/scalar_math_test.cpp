@@ -14,10 +14,13 @@
 #include <vector>
 
 #include "base/more_scalar_math.h"
+#include "ops/elementary_truths.h"
 #include "runtime/floating_point.h"
 
 namespace cupel {
 namespace {
+
+using namespace truths;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kLargest = std::numeric_limits<float>::max();
@@ -87,23 +90,7 @@ double true_gelu(double x) { return x == 0.0 ? x : 0.5 * x * std::erfc(-x * 0.70
 double true_gelu_tanh(double x) { return x * sigmoid(2.0 * 0.79788456080286535588 * x * (1.0 + 0.044715 * x * x)); }
 double true_hard_sigmoid(double x) { return std::fmin(1.0, std::fmax(0.0, 0.2 * x + 0.5)); }
 double true_hard_swish(double x) { return x * std::fmin(1.0, std::fmax(0.0, x / 6.0 + 0.5)); }
-double circular(double x, double value) { return std::fabs(x) <= 0x1p20 ? value : std::nan(""); }
-double true_sin(double x) { return circular(x, std::sin(x)); }
-double true_cos(double x) { return circular(x, std::cos(x)); }
-double true_tan(double x) { return circular(x, std::tan(x)); }
-double true_asin(double x) { return std::asin(x); }
-double true_acos(double x) { return std::acos(x); }
-double true_atan(double x) { return std::atan(x); }
-double true_sinh(double x) { return std::sinh(x); }
-double true_cosh(double x) { return std::cosh(x); }
-double true_asinh(double x) { return std::asinh(x); }
-double true_acosh(double x) { return std::acosh(x); }
-double true_atanh(double x) { return std::atanh(x); }
-double true_expm1(double x) { return std::expm1(x); }
 double true_mish(double x) { return x * std::tanh(x > 40 ? x : std::log1p(std::exp(x))); }
-double true_round(double x) { return std::nearbyint(x); }
-double true_floor(double x) { return std::floor(x); }
-double true_ceil(double x) { return std::ceil(x); }
 
 struct Row {
   const char* name;
