@@ -25,10 +25,32 @@ SpelledOp reduction(std::string_view op, DTypeSet computed) {
           .spell = spell_reduction};
 }
 
+// Of codes with scale and zero point, and the scale and zero point of the result behind them.
+SpelledOp on_codes(std::string_view op, int operands, std::vector<AttributeSpec> attributes,
+                   Status (*spell)(Spelling&)) {
+  return {.op = op,
+          .min_inputs = 2,
+          .max_inputs = operands,
+          .types = kByteTypes,
+          .attributes = std::move(attributes),
+          .spell = spell};
+}
+
 // Attributes of a convolution and what is fused to it.
 const std::vector<AttributeSpec> kWindow = {
     {"auto_pad", kText}, {"dilations", kInts}, {"kernel_shape", kInts}, {"pads", kInts},
     {"strides", kInts},  {"group", kInt},      {"activation", kText},   {"activation_params", kReals}};
+
+// Of QLinearConv; ONNX Runtime's has channels_last too.
+std::vector<AttributeSpec> codes_window(std::vector<AttributeSpec> more) {
+  more.insert(more.end(), {{"auto_pad", kText},
+                           {"dilations", kInts},
+                           {"group", kInt},
+                           {"kernel_shape", kInts},
+                           {"pads", kInts},
+                           {"strides", kInts}});
+  return more;
+}
 
 const std::vector<SpelledOp>& rows() {
   static const std::vector<SpelledOp> kRows = {
@@ -109,6 +131,19 @@ const std::vector<SpelledOp>& rows() {
        .types = kNumberTypes,
        .attributes = {{"axis", kInt}},
        .spell = spell_one_hot},
+      {.op = "QLinearConv",
+       .since_opset = 10,
+       .min_inputs = 8,
+       .max_inputs = 9,
+       .types = kByteTypes,
+       .attributes = codes_window({}),
+       .spell = spell_qlinear_conv},
+      {.op = "QLinearMatMul",
+       .since_opset = 10,
+       .min_inputs = 8,
+       .max_inputs = 8,
+       .types = kByteTypes,
+       .spell = spell_qlinear_matmul},
       reduction("ReduceL1", kExactTypes),
       reduction("ReduceL2", kRealTypes),
       reduction("ReduceLogSum", kRealTypes),
@@ -196,6 +231,49 @@ const std::vector<SpelledOp>& rows() {
        .attributes =
            {{"mask_filter_value", kReal}, {"num_heads", kInt, true}, {"scale", kReal}, {"unidirectional", kInt}},
        .spell = spell_multi_head_attention},
+      {.op = "com.microsoft.MatMulNBits",
+       .min_inputs = 3,
+       .max_inputs = 6,
+       .computed = kRealTypes,
+       .attributes = {{"K", kInt, true},
+                      {"N", kInt, true},
+                      {"accuracy_level", kInt},
+                      {"bits", kInt},
+                      {"block_size", kInt, true},
+                      {"weight_prepacked", kInt}},
+       .spell = spell_matmul_n_bits},
+      {.op = "com.microsoft.QGemm",
+       .min_inputs = 6,
+       .max_inputs = 9,
+       .types = kByteTypes,
+       .attributes = {{"alpha", kReal}, {"transA", kInt}, {"transB", kInt}},
+       .spell = spell_qgemm},
+      on_codes("com.microsoft.QLinearAdd", 8, {}, spell_qlinear_binary),
+      on_codes("com.microsoft.QLinearAveragePool", 5,
+               {{"auto_pad", kText},
+                {"ceil_mode", kInt},
+                {"channels_last", kInt},
+                {"count_include_pad", kInt},
+                {"kernel_shape", kInts, true},
+                {"pads", kInts},
+                {"strides", kInts}},
+               spell_qlinear_pool),
+      {.op = "com.microsoft.QLinearConcat",
+       .min_inputs = 5,
+       .max_inputs = -1,
+       .attributes = {{"axis", kInt, true}},
+       .spell = spell_qlinear_concat},
+      on_codes("com.microsoft.QLinearConv", 9, codes_window({{"channels_last", kInt}}), spell_qlinear_conv),
+      on_codes("com.microsoft.QLinearGlobalAveragePool", 5, {{"channels_last", kInt}}, spell_qlinear_pool),
+      on_codes("com.microsoft.QLinearLeakyRelu", 5, {{"alpha", kReal}}, spell_qlinear_unary),
+      on_codes("com.microsoft.QLinearMul", 8, {}, spell_qlinear_binary),
+      on_codes("com.microsoft.QLinearSigmoid", 5, {}, spell_qlinear_unary),
+      on_codes("com.microsoft.QLinearSoftmax", 5, {{"axis", kInt}, {"opset", kInt, true}}, spell_qlinear_softmax),
+      {.op = "com.microsoft.QLinearWhere",
+       .min_inputs = 9,
+       .max_inputs = 9,
+       .types = DType::boolean,
+       .spell = spell_qlinear_where},
       {.op = "com.microsoft.QuickGelu", .computed = kRealTypes, .attributes = {{"alpha", kReal}}, .spell = spell_swish},
       {.op = "com.microsoft.SkipLayerNormalization",
        .min_inputs = 3,

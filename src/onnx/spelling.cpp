@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "onnx/upgrade.h"
 
 namespace cupel {
 namespace {
@@ -128,6 +129,22 @@ Status Spelling::finish(const std::string& op, std::vector<std::string> inputs, 
   draft_.attributes = std::move(attributes);
   draft_.outputs.resize(1);
   return {};
+}
+
+Result<std::string> Spelling::add_as_read(const std::string& op, const std::string& part,
+                                          std::vector<std::string> inputs, Attributes attributes) {
+  NodeDraft node{op, name() + "_" + part, std::move(inputs), {}, std::move(attributes)};
+  std::string result = importer_.fresh(node.name);
+  node.outputs = {result};
+  while (!node.inputs.empty() && node.inputs.back().empty()) node.inputs.pop_back();
+  CUPEL_TRY(upgrade(importer_, node));
+  CUPEL_TRY(importer_.add(std::move(node), name()));
+  return result;
+}
+
+Status Spelling::finish_as_read(const std::string& op, std::vector<std::string> inputs, Attributes attributes) {
+  CUPEL_TRY(finish(op, std::move(inputs), std::move(attributes)));
+  return upgrade(importer_, draft_);
 }
 
 Result<std::string> Spelling::target(const std::string& part, const std::string& x, const Shape& to) {

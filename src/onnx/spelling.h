@@ -58,6 +58,7 @@ class Spelling {
   Result<Dims> dims(const std::string& value) const;
   // Operand i where it is a constant; null otherwise.
   const Tensor* constant_operand(size_t i) const { return importer_.constant(in(i)); }
+  const Tensor* constant_named(const std::string& value) const { return importer_.constant(value); }
   // The elements of operand i, a constant of integers; unsupported where they are computed at run time.
   Result<std::vector<int64_t>> integers(size_t i, std::string_view what) const;
 
@@ -77,6 +78,12 @@ class Spelling {
   Status give(size_t i, const std::string& op, std::vector<std::string> inputs, Attributes attributes = {});
   // The last node, which gives result 0.
   Status finish(const std::string& op, std::vector<std::string> inputs, Attributes attributes = {});
+
+  // `add` and `finish` of a node in the form that files have, which reading changes: QuantizeLinear and
+  // DequantizeLinear with their scale and zero point as operands.
+  Result<std::string> add_as_read(const std::string& op, const std::string& part, std::vector<std::string> inputs,
+                                  Attributes attributes = {});
+  Status finish_as_read(const std::string& op, std::vector<std::string> inputs, Attributes attributes = {});
 
   // Reshape. A symbolic dimension stays where it is, or is the only one.
   Result<std::string> reshape(const std::string& part, const std::string& x, const Shape& to);
@@ -113,6 +120,18 @@ Status spell_reverse_sequence(Spelling& s);
 Status spell_affine_grid(Spelling& s);
 // spell_einsum.cpp
 Status spell_einsum(Spelling& s);
+// spell_qlinear.cpp: on codes
+Status spell_qlinear_conv(Spelling& s);
+Status spell_qlinear_matmul(Spelling& s);
+Status spell_qgemm(Spelling& s);
+Status spell_qlinear_binary(Spelling& s);
+Status spell_qlinear_unary(Spelling& s);
+Status spell_qlinear_pool(Spelling& s);
+Status spell_qlinear_concat(Spelling& s);
+Status spell_qlinear_softmax(Spelling& s);
+Status spell_qlinear_where(Spelling& s);
+// spell_blocks.cpp
+Status spell_matmul_n_bits(Spelling& s);
 // spell_transformer.cpp, spell_fused.cpp: com.microsoft
 Status spell_fused_conv(Spelling& s);
 Status spell_fused_gemm(Spelling& s);

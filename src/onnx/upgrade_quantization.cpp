@@ -1,5 +1,10 @@
-// QuantizeLinear and DequantizeLinear: parameters from constant operands into attributes.
+// QuantizeLinear and DequantizeLinear: parameters from constant operands into attributes. Constants of 4-bit codes are
+// held in bytes; those of 16 bits, and with parameters per block, are the numbers that they stand for.
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
 
 #include "base/file.h"
 #include "onnx/element_type.h"
@@ -11,15 +16,16 @@ namespace {
 
 const char* const kQuantizeAgain = "quantize the model again";
 
+// The parameters of a node as the file gives them.
+struct Given {
+  const Tensor* scale = nullptr;
+  const Tensor* zero = nullptr;  // null: 0
+  int64_t axis = 1, block = 0, output_type = 0;
+};
+
 // The constant operand `index`.
 Result<const Tensor*> parameter(const Importer& importer, const NodeDraft& node, size_t index, const char* what) {
-  if (const Tensor* t = importer.constant(node.inputs[index])) {
-    if (t->rank() > 1)
-      return unsupported(
-          "", fmt::format("{} has shape {}; parameters per block are not supported", what, to_text(t->dims())),
-          "quantize per tensor or per channel");
-    return t;
-  }
+  if (const Tensor* t = importer.constant(node.inputs[index])) return t;
   return unsupported(
       "", fmt::format("{} {} is computed by the network, expected a constant", what, printable(node.inputs[index])),
       "quantize the model statically");
@@ -42,6 +48,103 @@ Result<int64_t> taken(NodeDraft& node, std::string_view name, int64_t fallback) 
   return result;
 }
 
+Result<Given> given_by(const Importer& importer, NodeDraft& node) {
+  if (!node.has_input(0) || !node.has_input(1) || node.inputs.size() > 3)
+    return bad_input("", fmt::format("{} operands, expected 2 or 3", node.inputs.size()), "export the model again");
+  Given g;
+  g.scale = CUPEL_TRY(parameter(importer, node, 1, "scale"));
+  if (node.has_input(2)) g.zero = CUPEL_TRY(parameter(importer, node, 2, "zero point"));
+  if (g.scale->dtype() != DType::f32)
+    return unsupported("", fmt::format("scale is {}, expected f32", dtype_name(g.scale->dtype())), "quantize from f32");
+  if (g.scale->empty()) return bad_input("", "scale is empty", kQuantizeAgain);
+  if (g.zero && g.zero->size() != g.scale->size())
+    return bad_input(
+        "", fmt::format("{} scales and {} zero points, expected equally many", g.scale->size(), g.zero->size()),
+        kQuantizeAgain);
+  CUPEL_TRY(taken(node, "saturate", 1));   // for 8-bit floats alone
+  CUPEL_TRY(taken(node, "precision", 0));  // the division is carried out in f32
+  g.block = CUPEL_TRY(taken(node, "block_size", 0));
+  g.output_type = CUPEL_TRY(taken(node, "output_dtype", 0));
+  g.axis = CUPEL_TRY(taken(node, "axis", 1));
+  return g;
+}
+
+// The type of the node's codes.
+Result<DType> code_type(const Given& g, bool quantize, DType operand) {
+  DType type = quantize ? DType::u8 : operand;
+  if (quantize && g.output_type != 0) {
+    const auto named = dtype_from_onnx(g.output_type);
+    if (!named || !is_code(*named))
+      return unsupported("", fmt::format("quantization to {}", onnx_type_name(g.output_type)),
+                         "quantize to uint8 or int8");
+    type = *named;
+  }
+  if (g.zero) {
+    const bool fixed = !quantize || g.output_type != 0;
+    if (fixed && g.zero->dtype() != type)
+      return bad_input("", fmt::format("zero point is {}, expected {}", dtype_name(g.zero->dtype()), dtype_name(type)),
+                       kQuantizeAgain);
+    if (!is_code(g.zero->dtype()))
+      return unsupported("", fmt::format("zero point is {}", dtype_name(g.zero->dtype())), "quantize to uint8 or int8");
+    type = g.zero->dtype();
+  }
+  if (!quantize && g.output_type != 0 && g.output_type != onnx_dtype(DType::f32))
+    return unsupported("", fmt::format("dequantization to {}", onnx_type_name(g.output_type)), "dequantize to float");
+  return type;
+}
+
+// A file's scale below the least normal number is read as that (docs/quantization.md 2).
+float normal_scale(float scale) { return scale > 0 && scale < FLT_MIN ? FLT_MIN : scale; }
+
+// A constant of 4-bit codes in bytes.
+Tensor in_bytes(const Tensor& codes) {
+  Tensor bytes(codes.dtype() == DType::u4 ? DType::u8 : DType::s8, codes.dims());
+  for (int64_t i = 0; i < bytes.size(); ++i)
+    bytes.mutable_bytes()[static_cast<size_t>(i)] = static_cast<std::byte>(code_at(codes, i) & 255);
+  return bytes;
+}
+
+// f32(q − z) · s for each code of a constant, with parameters for the tensor, along an axis, or for each block of an
+// axis, as the shape of the scales is that of the codes with so many blocks along it.
+Result<Tensor> numbers_of(const Tensor& codes, const Given& g) {
+  const auto rank = static_cast<int64_t>(codes.rank());
+  const bool listed = g.scale->size() > 1 || g.block != 0;
+  const int64_t axis = listed ? CUPEL_TRY(normalize_axis(g.axis, rank)) : 0;
+  int64_t outer = 1, inner = 1;
+  for (int64_t d = 0; d < axis; ++d) outer *= codes.dims()[static_cast<size_t>(d)];
+  for (int64_t d = axis + 1; d < rank; ++d) inner *= codes.dims()[static_cast<size_t>(d)];
+  const int64_t extent = rank == 0 ? 1 : codes.dims()[static_cast<size_t>(axis)];
+  const int64_t blocks = g.block > 0 ? extent / g.block + (extent % g.block != 0 ? 1 : 0) : extent;
+  Dims expected = g.block == 0 ? Dims{extent} : codes.dims();
+  if (g.block != 0) expected[static_cast<size_t>(axis)] = blocks;
+  if (g.block < 0 || (listed && g.scale->dims() != expected))
+    return bad_input("",
+                     fmt::format("scale has shape {} for codes of shape {} in blocks of {} along axis {}",
+                                 to_text(g.scale->dims()), to_text(codes.dims()), g.block, axis),
+                     kQuantizeAgain);
+  const auto scales = g.scale->data<float>();
+  for (const float s : scales)
+    if (!(s > 0) || !std::isfinite(s))
+      return bad_input("", fmt::format("a scale is {}, expected a finite number above 0", s), kQuantizeAgain);
+  Tensor numbers(DType::f32, codes.dims());
+  const auto out = numbers.mutable_data<float>();
+  for (int64_t i = 0; i < numbers.size(); ++i) {
+    const int64_t at = i / inner % extent, row = i / inner / extent;
+    const int64_t p = !listed ? 0 : g.block == 0 ? at : (row * blocks + at / g.block) * inner + i % inner;
+    const int64_t difference = code_at(codes, i) - (g.zero ? code_at(*g.zero, p) : 0);
+    out[static_cast<size_t>(i)] = static_cast<float>(difference) * normal_scale(scales[static_cast<size_t>(p)]);
+  }
+  return numbers;
+}
+
+// Numbers instead of the node that makes them of constant codes.
+Status become_numbers(Importer& importer, NodeDraft& node, Tensor numbers) {
+  node.inputs = {importer.add_constant(node.name + "_numbers", std::move(numbers))};
+  node.op = "Identity";
+  node.attributes.clear();
+  return {};
+}
+
 }  // namespace
 
 QuantParams params_of(const Attributes& attributes) {
@@ -54,25 +157,8 @@ QuantParams params_of(const Attributes& attributes) {
 
 Status upgrade_quantization(Importer& importer, NodeDraft& node) {
   const bool quantize = node.op == "QuantizeLinear";
-  if (!node.has_input(0) || !node.has_input(1) || node.inputs.size() > 3)
-    return bad_input("", fmt::format("{} operands, expected 2 or 3", node.inputs.size()), "export the model again");
-  const Tensor* scale = CUPEL_TRY(parameter(importer, node, 1, "scale"));
-  const Tensor* zero = node.has_input(2) ? CUPEL_TRY(parameter(importer, node, 2, "zero point")) : nullptr;
-  if (scale->dtype() != DType::f32)
-    return unsupported("", fmt::format("scale is {}, expected f32", dtype_name(scale->dtype())), "quantize from f32");
-  if (scale->empty()) return bad_input("", "scale is empty", kQuantizeAgain);
-  if (zero && zero->size() != scale->size())
-    return bad_input("",
-                     fmt::format("{} scales and {} zero points, expected equally many", scale->size(), zero->size()),
-                     kQuantizeAgain);
-  if (CUPEL_TRY(taken(node, "block_size", 0)) != 0)
-    return unsupported("", "parameters per block are not supported", "quantize per tensor or per channel");
-  CUPEL_TRY(taken(node, "saturate", 1));   // for 8-bit floats alone
-  CUPEL_TRY(taken(node, "precision", 0));  // the division is carried out in f32
-  const int64_t output_type = CUPEL_TRY(taken(node, "output_dtype", 0));
-  int64_t axis = CUPEL_TRY(taken(node, "axis", 1));
-
-  // The shape of x; a constant is not added yet, because its parameters belong to it.
+  const Given g = CUPEL_TRY(given_by(importer, node));
+  // A constant is not added yet, because its parameters belong to it.
   const Tensor* codes = quantize ? nullptr : importer.constant(node.inputs[0]);
   TensorType x;
   if (codes) {
@@ -80,35 +166,25 @@ Status upgrade_quantization(Importer& importer, NodeDraft& node) {
   } else {
     x = importer.graph().type(CUPEL_TRY(importer.value(node.inputs[0])));
   }
-
-  DType type = quantize ? DType::u8 : x.dtype;
-  if (quantize && output_type != 0) {
-    const auto named = dtype_from_onnx(output_type);
-    if (!named || !is_code(*named))
-      return unsupported("", fmt::format("quantization to {}", onnx_type_name(output_type)),
-                         "quantize to uint8 or int8");
-    type = *named;
+  DType type = CUPEL_TRY(code_type(g, quantize, x.dtype));
+  if (codes && (g.block != 0 || dtype_bits(codes->dtype()) == 16))
+    return become_numbers(importer, node, CUPEL_TRY(numbers_of(*codes, g)));
+  if (g.block != 0 || g.scale->rank() > 1)
+    return unsupported(
+        "", fmt::format("scale has shape {}; parameters per block are for constants", to_text(g.scale->dims())),
+        "quantize per tensor or per channel");
+  if (codes && dtype_bits(codes->dtype()) == 4) {
+    node.inputs[0] = importer.add_constant(node.name + "_codes", in_bytes(*codes));
+    type = type == DType::u4 ? DType::u8 : DType::s8;
   }
-  if (zero) {
-    const bool fixed = !quantize || output_type != 0;
-    if (fixed && zero->dtype() != type)
-      return bad_input("", fmt::format("zero point is {}, expected {}", dtype_name(zero->dtype()), dtype_name(type)),
-                       kQuantizeAgain);
-    if (!is_code(zero->dtype()))
-      return unsupported("", fmt::format("zero point is {}", dtype_name(zero->dtype())), "quantize to uint8 or int8");
-    type = zero->dtype();
-  }
-  if (!quantize && output_type != 0 && output_type != onnx_dtype(DType::f32))
-    return unsupported("", fmt::format("dequantization to {}", onnx_type_name(output_type)), "dequantize to float");
-
   QuantParams params;
-  params.scale.assign(scale->data<float>().begin(), scale->data<float>().end());
   std::vector<int64_t> zero_points;
-  for (int64_t i = 0; i < scale->size(); ++i) {
-    zero_points.push_back(zero ? code_at(*zero, i) : 0);
+  for (int64_t i = 0; i < g.scale->size(); ++i) {
+    params.scale.push_back(normal_scale(g.scale->data<float>()[static_cast<size_t>(i)]));
+    zero_points.push_back(g.zero ? code_at(*g.zero, i) : 0);
     params.zero_point.push_back(static_cast<int32_t>(zero_points.back()));
   }
-  if (scale->size() > 1) params.axis = CUPEL_TRY(normalize_axis(axis, static_cast<int64_t>(x.shape.size())));
+  if (g.scale->size() > 1) params.axis = CUPEL_TRY(normalize_axis(g.axis, static_cast<int64_t>(x.shape.size())));
   CUPEL_TRY(check_quant_params(params, type, x.shape));
 
   node.inputs.resize(1);

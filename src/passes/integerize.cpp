@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <functional>
 
@@ -213,7 +214,10 @@ class Integerizer {
     const QuantParams& q = *graph_.type(codes).quant;
     const int64_t channels = out_channels.factor;
     for (int64_t c = 0; c < channels; ++c) {
-      const double product = static_cast<double>(x.quant->scale[0]) * static_cast<double>(w.quant->scale_at(c));
+      // The file's scale is at least the least normal number.
+      const double product =
+          std::max(static_cast<double>(x.quant->scale[0]) * static_cast<double>(w.quant->scale_at(c)),
+                   static_cast<double>(FLT_MIN));
       if (std::abs(static_cast<double>(q.scale_at(c)) - product) > product * 0x1p-20) return {};
     }
     return codes;
