@@ -17,18 +17,18 @@ struct Dataset::State {
   std::vector<std::unique_ptr<Source>> sources;  // null: used by no split
   std::vector<Split> splits;
   std::vector<std::string> split_names;
-  SampleType type;   // after preprocessing, images as height, width, channels
-  Dims sample_dims;  // in the layout of the model's input
-  bool channels_first = false;
   std::vector<std::string> class_names;
-  std::vector<std::string> preprocessing;
+  std::vector<DataInput> inputs;
+  std::vector<SampleType> types;  // of the inputs after preprocessing, images as height, width, channels
   std::vector<std::string> warnings;
 
   Status open_sources();
   Status check_labels();
-  Status infer_type();
-  Result<SampleType> infer_from(SampleType type) const;
-  Result<Tensor> preprocessed(const Source& source, int64_t index) const;
+  Status name_inputs();
+  Status infer_types();
+  Status lay_out_inputs();
+  Result<std::vector<SampleType>> infer_from(std::vector<SampleType> types) const;
+  Result<std::vector<Tensor>> preprocessed(const Source& source, int64_t index) const;
   Result<const Split*> split(std::string_view name) const;
 };
 
@@ -94,45 +94,83 @@ Status Dataset::State::check_labels() {
   return {};
 }
 
-// The type that all steps together make of `current`.
-Result<SampleType> Dataset::State::infer_from(SampleType current) const {
-  for (const PreprocessStep& step : description.steps) {
-    auto next = step.infer(current);
-    if (!next)
-      return std::unexpected(
-          std::move(next).error().within(fmt::format("{}: step \"{}\"", description.steps_place, step.text)));
-    current = std::move(*next);
+// Gives inputs that only the sources know by name their description.
+Status Dataset::State::name_inputs() {
+  const std::vector<std::string>* names = nullptr;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    if (!sources[i]) continue;
+    const std::vector<std::string>& found = sources[i]->facts().input_names;
+    if (names != nullptr && found != *names)
+      return bad_input(description.sources[i].place, "its arrays are not those of the other sources",
+                       "all sources need the same inputs; [inputs] says which arrays are meant");
+    names = &found;
   }
+  if (names == nullptr || names->empty() || !description.inputs[0].name.empty()) return {};
+  if (!description.inputs[0].steps.empty() || description.inputs[0].layout)
+    return bad_input(description.inputs[0].place, "is for samples of one array",
+                     "give the steps to the inputs that need them: steps = […] in [inputs.NAME]");
+  description.inputs.clear();
+  for (const std::string& name : *names) description.inputs.push_back({.name = name, .place = description.place});
+  return {};
+}
+
+// The types that all steps together make of `current`.
+Result<std::vector<SampleType>> Dataset::State::infer_from(std::vector<SampleType> current) const {
+  for (size_t i = 0; i < current.size(); ++i)
+    for (const PreprocessStep& step : description.inputs[i].steps) {
+      auto next = step.infer(current[i]);
+      if (!next)
+        return std::unexpected(
+            std::move(next).error().within(fmt::format("{}: step \"{}\"", description.inputs[i].place, step.text)));
+      current[i] = std::move(*next);
+    }
   return current;
 }
 
-Status Dataset::State::infer_type() {
+Status Dataset::State::infer_types() {
+  const auto is_open = [](const SampleType& t) { return std::ranges::find(t.dims, -1) != t.dims.end(); };
   for (size_t i = 0; i < splits.size(); ++i) {
     const Source& source = *sources[splits[i].source];
-    SampleType found = CUPEL_TRY(infer_from(source.type()));
-    if (std::ranges::find(found.dims, -1) != found.dims.end()) {
-      SampleType first = source.type();
-      first.dims = CUPEL_TRY(source.sample(splits[i].indices[0])).dims();
+    std::vector<SampleType> found = CUPEL_TRY(infer_from(source.types()));
+    if (std::ranges::any_of(found, is_open)) {
+      std::vector<SampleType> first = source.types();
+      const std::vector<Tensor> sample = CUPEL_TRY(source.sample(splits[i].indices[0]));
+      for (size_t k = 0; k < sample.size(); ++k) first[k].dims = sample[k].dims();
       found = CUPEL_TRY(infer_from(first));
     }
-    if (i > 0 && !(found == type))
-      return bad_input(description.splits[i].place,
-                       fmt::format("its samples become {}, but those of split {} become {}", to_text(found),
-                                   splits[0].name, to_text(type)),
-                       "all splits must have samples of one type and size; add a resize step");
-    type = std::move(found);
+    if (i == 0) types = found;
+    for (size_t k = 0; k < found.size(); ++k)
+      if (!(found[k] == types[k]))
+        return bad_input(
+            description.splits[i].place,
+            fmt::format("its samples{} become {}, but those of split {} become {}",
+                        description.inputs[k].name.empty() ? "" : " of input " + printable(description.inputs[k].name),
+                        to_text(found[k]), splits[0].name, to_text(types[k])),
+            "all splits must have samples of one type and size; add a resize step");
   }
-  if (!type.image && description.layout)
-    return bad_input(description.steps_place, fmt::format("layout is set, but the samples are {}", to_text(type)),
-                     "remove layout: it is for images only");
-  channels_first = type.image && description.layout.value_or(ImageLayout::nchw) == ImageLayout::nchw;
-  sample_dims = channels_first ? Dims{type.dims[2], type.dims[0], type.dims[1]} : type.dims;
-  if (sample_dims.size() >= static_cast<size_t>(kMaxRank))
-    return fail(ErrorKind::resource, description.place,
-                fmt::format("samples {} and a batch exceed the limit of {} dimensions", to_text(sample_dims), kMaxRank),
-                "store samples of fewer dimensions");
-  for (const PreprocessStep& step : description.steps) preprocessing.push_back(step.text);
-  if (type.image) preprocessing.push_back(channels_first ? "NCHW" : "NHWC");
+  return {};
+}
+
+Status Dataset::State::lay_out_inputs() {
+  for (size_t i = 0; i < types.size(); ++i) {
+    const SampleType& type = types[i];
+    const InputDescription& input = description.inputs[i];
+    if (!type.image && input.layout)
+      return bad_input(input.place, fmt::format("layout is set, but the samples are {}", to_text(type)),
+                       input.name.empty() ? "remove layout: it is for images only"
+                                          : "remove layout, or set image_layout: what the file holds are images");
+    const bool channels_first = type.image && input.layout.value_or(ImageLayout::nchw) == ImageLayout::nchw;
+    DataInput laid_out{.name = input.name, .dtype = type.type};
+    laid_out.dims = channels_first ? Dims{type.dims[2], type.dims[0], type.dims[1]} : type.dims;
+    if (laid_out.dims.size() >= static_cast<size_t>(kMaxRank))
+      return fail(
+          ErrorKind::resource, description.place,
+          fmt::format("samples {} and a batch exceed the limit of {} dimensions", to_text(laid_out.dims), kMaxRank),
+          "store samples of fewer dimensions");
+    for (const PreprocessStep& step : input.steps) laid_out.steps.push_back(step.text);
+    if (type.image) laid_out.layout = channels_first ? "NCHW" : "NHWC";
+    inputs.push_back(std::move(laid_out));
+  }
   return {};
 }
 
@@ -145,20 +183,26 @@ Result<const Split*> Dataset::State::split(std::string_view name) const {
                    fmt::format("add it to [splits]; its splits are {}", names));
 }
 
-Result<Tensor> Dataset::State::preprocessed(const Source& source, int64_t index) const {
-  Tensor sample = CUPEL_TRY(source.sample(index));
-  for (const PreprocessStep& step : description.steps) {
-    auto next = step.apply(std::move(sample));
-    if (!next)
-      return std::unexpected(
-          std::move(next).error().within(fmt::format("{}: step \"{}\"", source.sample_place(index), step.text)));
-    sample = std::move(*next);
+Result<std::vector<Tensor>> Dataset::State::preprocessed(const Source& source, int64_t index) const {
+  std::vector<Tensor> sample = CUPEL_TRY(source.sample(index));
+  for (size_t i = 0; i < sample.size(); ++i) {
+    const auto place = [&] {
+      const std::string& name = description.inputs[i].name;
+      return source.sample_place(index) + (name.empty() ? "" : ": input " + printable(name));
+    };
+    for (const PreprocessStep& step : description.inputs[i].steps) {
+      auto next = step.apply(std::move(sample[i]));
+      if (!next)
+        return std::unexpected(std::move(next).error().within(fmt::format("{}: step \"{}\"", place(), step.text)));
+      sample[i] = std::move(*next);
+    }
+    if (sample[i].dims() != types[i].dims)
+      return bad_input(
+          place(),
+          fmt::format("becomes {}, expected {}", to_text(SampleType{types[i].type, sample[i].dims(), types[i].image}),
+                      to_text(types[i])),
+          "add a resize or center-crop step that makes all images the same size");
   }
-  if (sample.dims() != type.dims)
-    return bad_input(source.sample_place(index),
-                     fmt::format("becomes {}, expected {}", to_text(SampleType{type.type, sample.dims(), type.image}),
-                                 to_text(type)),
-                     "add a resize or center-crop step that makes all images the same size");
   return sample;
 }
 
@@ -166,15 +210,36 @@ Result<Dataset> Dataset::open(const std::filesystem::path& toml) try {
   auto state = std::make_shared<State>();
   state->description = CUPEL_TRY(read_description(toml));
   CUPEL_TRY(state->open_sources());
+  CUPEL_TRY(state->name_inputs());
   state->splits = CUPEL_TRY(resolve_splits(state->description, state->sources, state->warnings));
   for (const Split& split : state->splits) state->split_names.push_back(split.name);
   CUPEL_TRY(state->check_labels());
-  CUPEL_TRY(state->infer_type());
+  CUPEL_TRY(state->infer_types());
+  CUPEL_TRY(state->lay_out_inputs());
   return Dataset(std::move(state));
 } catch (const std::bad_alloc&) {
   return out_of_memory(printable(toml.string()), "the data set does not fit into memory",
                        "free some memory, or use a format that is read piece by piece (image-folder)");
 }
+
+namespace {
+
+// Writes a sample into row `row` of `to`: images, which come as height, width, channels, in the layout of the input.
+void lay_out(const Tensor& sample, const DataInput& input, int64_t row, Tensor& to) {
+  const int64_t width = dtype_bits(input.dtype) / 8, bytes = sample.bytes_size();
+  std::byte* out = to.mutable_bytes().data() + row * bytes;
+  const std::byte* from = sample.bytes().data();
+  const int64_t channels = input.layout == "NCHW" ? input.dims[0] : 1, pixels = sample.size() / channels;
+  if (channels == 1) {
+    std::memcpy(out, from, static_cast<size_t>(bytes));
+    return;
+  }
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t p = 0; p < pixels; ++p)
+      std::memcpy(out + (c * pixels + p) * width, from + (p * channels + c) * width, static_cast<size_t>(width));
+}
+
+}  // namespace
 
 Result<Samples> Dataset::load(std::string_view name, int64_t begin, int64_t count) const try {
   const Split& split = *CUPEL_TRY(state_->split(name));
@@ -184,27 +249,19 @@ Result<Samples> Dataset::load(std::string_view name, int64_t begin, int64_t coun
                           fmt::format("samples {} to {} + {} were asked of split {}, which has {}", begin, begin, count,
                                       split.name, size));
   const Source& source = *state_->sources[split.source];
-  Dims dims = {count};
-  dims.insert(dims.end(), state_->sample_dims.begin(), state_->sample_dims.end());
-  if (auto elements = count_elements(dims); !elements)
-    return std::unexpected(std::move(elements).error().within(state_->description.place));
-  Samples samples{Tensor(state_->type.type, dims), {}};
-  const int64_t width = dtype_bits(state_->type.type) / 8,
-                sample_bytes = byte_count(state_->type.type, element_count(state_->sample_dims));
-  std::byte* to = samples.input.mutable_bytes().data();
-  for (int64_t i = 0; i < count; ++i, to += sample_bytes) {
+  Samples samples;
+  for (const DataInput& input : state_->inputs) {
+    Dims dims = {count};
+    dims.insert(dims.end(), input.dims.begin(), input.dims.end());
+    if (auto elements = count_elements(dims); !elements)
+      return std::unexpected(std::move(elements).error().within(state_->description.place));
+    samples.inputs.emplace_back(input.dtype, dims);
+  }
+  for (int64_t i = 0; i < count; ++i) {
     const int64_t index = split.indices[static_cast<size_t>(begin + i)];
-    const Tensor sample = CUPEL_TRY(state_->preprocessed(source, index));
+    const std::vector<Tensor> sample = CUPEL_TRY(state_->preprocessed(source, index));
     if (!source.facts().labels.empty()) samples.labels.push_back(source.facts().labels[static_cast<size_t>(index)]);
-    const std::byte* from = sample.bytes().data();
-    const int64_t channels = state_->channels_first ? state_->sample_dims[0] : 1, pixels = sample.size() / channels;
-    if (channels == 1) {
-      std::memcpy(to, from, static_cast<size_t>(sample_bytes));
-    } else {
-      for (int64_t c = 0; c < channels; ++c)
-        for (int64_t p = 0; p < pixels; ++p)
-          std::memcpy(to + (c * pixels + p) * width, from + (p * channels + c) * width, static_cast<size_t>(width));
-    }
+    for (size_t k = 0; k < sample.size(); ++k) lay_out(sample[k], state_->inputs[k], i, samples.inputs[k]);
   }
   return samples;
 } catch (const std::bad_alloc&) {
@@ -217,7 +274,11 @@ Result<std::string> Dataset::content_hash() const {
   const auto add = [&](std::string_view kind, std::string_view value) {
     text += fmt::format("{} {}:{}\n", kind, value.size(), value);
   };
-  for (const std::string& step : state_->preprocessing) add("step", step);
+  for (const DataInput& input : state_->inputs) {
+    if (!input.name.empty()) add("input", input.name);
+    for (const std::string& step : input.steps) add("step", step);
+    if (!input.layout.empty()) add("step", input.layout);
+  }
   for (const std::string& name : state_->class_names) add("class", name);
   for (const MetricChoice& metric : state_->description.metrics)
     add("metric", fmt::format("{} {}", metric.kind, metric.top_k));
@@ -262,11 +323,10 @@ Result<std::vector<int64_t>> Dataset::source_indices(std::string_view split) con
 Result<std::string> Dataset::source_name(std::string_view split) const {
   return state_->description.sources[CUPEL_TRY(state_->split(split))->source].name;
 }
-DType Dataset::sample_dtype() const { return state_->type.type; }
-const Dims& Dataset::sample_dims() const { return state_->sample_dims; }
+const std::vector<DataInput>& Dataset::inputs() const { return state_->inputs; }
+const std::optional<std::string>& Dataset::labelled_output() const { return state_->description.labelled_output; }
 const std::vector<std::string>& Dataset::class_names() const { return state_->class_names; }
 const std::vector<MetricChoice>& Dataset::metrics() const { return state_->description.metrics; }
-const std::vector<std::string>& Dataset::preprocessing() const { return state_->preprocessing; }
 const std::vector<std::string>& Dataset::warnings() const { return state_->warnings; }
 
 }  // namespace cupel

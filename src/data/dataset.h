@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,8 +16,19 @@
 namespace cupel {
 
 struct Samples {
-  Tensor input;                 // [count, sample dimensions]
+  std::vector<Tensor> inputs;   // one for each input of the data set: [count, sample dimensions]
   std::vector<int64_t> labels;  // one per sample; empty when the split has no labels
+};
+
+// An input of a network as the data set gives it, preprocessed.
+struct DataInput {
+  std::string name;  // of the network's input; empty: the one input, whatever its name
+  DType dtype = DType::u8;
+  // Of one sample, without the batch: [channels, height, width] for layout NCHW (also the default), [height, width,
+  // channels] for NHWC; samples that are no images keep their dimensions.
+  Dims dims;
+  std::vector<std::string> steps;  // of preprocessing, in one spelling each
+  std::string layout;              // of images: "NCHW" or "NHWC"; empty for others
 };
 
 // An opened data set; copies share it. Every function is const and may be called from several threads at once.
@@ -47,16 +59,14 @@ class Dataset {
   // Samples begin … begin + count - 1 of the split, preprocessed. internal for a range outside of the split.
   Result<Samples> load(std::string_view split, int64_t begin, int64_t count) const;
 
-  // Of one preprocessed sample, without the batch: [channels, height, width] for layout NCHW (also the default),
-  // [height, width, channels] for NHWC; samples that are no images keep their dimensions.
-  DType sample_dtype() const;
-  const Dims& sample_dims() const;
+  // At least one; several have names.
+  const std::vector<DataInput>& inputs() const;
+  // The network's output that labels speak of, where the file names it.
+  const std::optional<std::string>& labelled_output() const;
 
   // In the order of the labels; empty when neither the file nor a class folder names them.
   const std::vector<std::string>& class_names() const;
   const std::vector<MetricChoice>& metrics() const;
-  // The preprocessing steps in one spelling each, then the layout of images ("NCHW").
-  const std::vector<std::string>& preprocessing() const;
   // Whatever was dropped, skipped or left unused.
   const std::vector<std::string>& warnings() const;
 

@@ -50,11 +50,12 @@ class Reader {
     const toml::table& root = parsed.table();
     out_.place = place_;
     out_.folder = path_.parent_path();
-    CUPEL_TRY(
-        check_keys(root, "", std::array<std::string_view, 5>{"sources", "labels", "preprocess", "splits", "metric"}));
+    CUPEL_TRY(check_keys(
+        root, "", std::array<std::string_view, 6>{"sources", "inputs", "labels", "preprocess", "splits", "metric"}));
     CUPEL_TRY(read_sources(root));
     CUPEL_TRY(read_labels(root));
     CUPEL_TRY(read_preprocess(root));
+    CUPEL_TRY(read_inputs(root));
     CUPEL_TRY(read_splits(root));
     CUPEL_TRY(read_metrics(root));
     return std::move(out_);
@@ -129,7 +130,9 @@ class Reader {
     const toml::node* node = root.get("labels");
     if (node == nullptr) return {};
     const toml::table* table = CUPEL_TRY(need_table(*node, "labels"));
-    CUPEL_TRY(check_keys(*table, "labels", std::array<std::string_view, 1>{"classes"}));
+    CUPEL_TRY(check_keys(*table, "labels", std::array<std::string_view, 2>{"classes", "output"}));
+    if (const toml::node* output = table->get("output"))
+      out_.labelled_output = CUPEL_TRY(need_string(*output, "labels.output"));
     const toml::node* classes = table->get("classes");
     if (classes == nullptr) return {};
     out_.classes = CUPEL_TRY(need_strings(*classes, "labels.classes"));
@@ -143,25 +146,59 @@ class Reader {
     return {};
   }
 
+  // Steps and layout of a table.
+  Status read_steps(const toml::table& table, const std::string& what, InputDescription& input) {
+    input.place = at(table, what);
+    if (const toml::node* steps = table.get("steps")) {
+      input.place = at(*steps, what + ".steps");
+      for (const std::string& text : CUPEL_TRY(need_strings(*steps, what + ".steps")))
+        input.steps.push_back(CUPEL_TRY(parse_step(input.place, text)));
+    }
+    if (const toml::node* layout = table.get("layout")) {
+      const std::string text = CUPEL_TRY(need_string(*layout, what + ".layout"));
+      if (text != "NCHW" && text != "NHWC")
+        return bad_input(at(*layout, what + ".layout"), fmt::format("is \"{}\"", printable(text)),
+                         "layout is \"NCHW\" or \"NHWC\"");
+      input.layout = text == "NCHW" ? ImageLayout::nchw : ImageLayout::nhwc;
+    }
+    return {};
+  }
+
   Status read_preprocess(const toml::table& root) {
     const toml::node* node = root.get("preprocess");
-    out_.steps_place = place_;
-    if (node == nullptr) return {};
+    if (node == nullptr) {
+      out_.inputs.push_back({.place = place_});
+      return {};
+    }
     const toml::table* table = CUPEL_TRY(need_table(*node, "preprocess"));
     CUPEL_TRY(check_keys(*table, "preprocess", std::array<std::string_view, 2>{"steps", "layout"}));
-    out_.steps_place = at(*node, "preprocess");
-    if (const toml::node* steps = table->get("steps")) {
-      out_.steps_place = at(*steps, "preprocess.steps");
-      for (const std::string& text : CUPEL_TRY(need_strings(*steps, "preprocess.steps")))
-        out_.steps.push_back(CUPEL_TRY(parse_step(out_.steps_place, text)));
+    return read_steps(*table, "preprocess", out_.inputs.emplace_back());
+  }
+
+  Status read_inputs(const toml::table& root) {
+    const toml::node* node = root.get("inputs");
+    if (node == nullptr) return {};
+    const toml::table* tables = CUPEL_TRY(need_table(*node, "inputs"));
+    if (tables->empty())
+      return bad_input(at(*node, "inputs"), "is empty", "write an [inputs.NAME] table for each input of the network");
+    if (const toml::node* steps = root.get("preprocess"))
+      return bad_input(at(*steps, "preprocess"), "stands beside [inputs]",
+                       "give the steps to the inputs that need them: steps = […] in [inputs.NAME]");
+    out_.inputs.clear();
+    std::vector<StoredInput> stored;
+    for (const auto& [key, value] : *tables) {  // by name
+      const std::string what = "inputs." + name_of(key);
+      const toml::table* table = CUPEL_TRY(need_table(value, what));
+      CUPEL_TRY(check_keys(*table, what, std::array<std::string_view, 4>{"key", "image_layout", "steps", "layout"}));
+      InputDescription& input = out_.inputs.emplace_back();
+      input.name = key.str();
+      CUPEL_TRY(read_steps(*table, what, input));
+      StoredInput& in_files = stored.emplace_back(input.name, input.name);
+      if (const toml::node* array = table->get("key")) in_files.key = CUPEL_TRY(need_string(*array, what + ".key"));
+      if (const toml::node* layout = table->get("image_layout"))
+        in_files.image_layout = CUPEL_TRY(need_string(*layout, what + ".image_layout"));
     }
-    if (const toml::node* layout = table->get("layout")) {
-      const std::string text = CUPEL_TRY(need_string(*layout, "preprocess.layout"));
-      if (text != "NCHW" && text != "NHWC")
-        return bad_input(at(*layout, "preprocess.layout"), fmt::format("is \"{}\"", printable(text)),
-                         "layout is \"NCHW\" or \"NHWC\"");
-      out_.layout = text == "NCHW" ? ImageLayout::nchw : ImageLayout::nhwc;
-    }
+    for (SourceDescription& source : out_.sources) source.inputs = stored;
     return {};
   }
 

@@ -27,14 +27,22 @@ struct MetricChoice {
   int64_t top_k = 1;  // correct when the label is among this many highest outputs
 };
 
+// How one array of a sample becomes an input of the network.
+struct InputDescription {
+  std::string name;   // of the network's input; empty: the one input, whatever its name
+  std::string place;  // of the steps: "x.toml:9: preprocess.steps"
+  std::vector<PreprocessStep> steps;
+  std::optional<ImageLayout> layout;
+};
+
 struct DatasetDescription {
   std::string place;             // the file
   std::filesystem::path folder;  // where it lies
   std::vector<SourceDescription> sources;
   std::vector<std::string> classes;
-  std::vector<PreprocessStep> steps;
-  std::string steps_place;
-  std::optional<ImageLayout> layout;
+  std::optional<std::string> labelled_output;  // the network's output that labels speak of
+  // Of [inputs], by name, which the sources know too; else the one of [preprocess].
+  std::vector<InputDescription> inputs;
   std::vector<SplitDescription> splits;  // in the order of the file
   std::vector<MetricChoice> metrics;
 };

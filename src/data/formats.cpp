@@ -20,8 +20,9 @@ struct SettingRow {
 
 struct FormatRow {
   std::string_view name;
-  std::array<SettingRow, 5> settings;  // unused ones have an empty key
+  std::array<SettingRow, 7> settings;  // unused ones have an empty key
   Result<std::unique_ptr<Source>> (*open)(const SourceDescription&);
+  bool several_arrays = false;  // a sample may be more than one
 };
 
 constexpr bool kRequired = true;
@@ -39,12 +40,15 @@ constexpr std::array<FormatRow, 5> kFormats = {{
      {{{"list", SettingType::path, kRequired}, {"folder", SettingType::path}, {"channels", SettingType::integer}}},
      open_image_list},
     {"npz",
-     {{{"images", SettingType::path, kRequired},
+     {{{"images", SettingType::path},
        {"image_key", SettingType::text},
+       {"image_layout", SettingType::text},
+       {"arrays", SettingType::path},
+       {"each_file", SettingType::text},
        {"labels", SettingType::path},
-       {"label_key", SettingType::text},
-       {"image_layout", SettingType::text}}},
-     open_npz},
+       {"label_key", SettingType::text}}},
+     open_npz,
+     true},
 }};
 
 // Folders that a Debian package fills.
@@ -161,6 +165,10 @@ Result<std::unique_ptr<Source>> open_source(const SourceDescription& description
     return unsupported(description.place, fmt::format("format \"{}\" is not supported", printable(description.format)),
                        "supported formats: " + format_names());
   CUPEL_TRY(check_settings(*row, description));
+  if (!description.inputs.empty() && !row->several_arrays)
+    return bad_input(description.place,
+                     fmt::format("format {} gives one array, and [inputs] is for several", row->name),
+                     "use format npz with arrays, or describe the one input in [preprocess]");
   auto source = row->open(description);
   if (source) return source;
   Error error = std::move(source).error();

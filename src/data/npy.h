@@ -6,6 +6,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "base/result.h"
@@ -30,5 +31,9 @@ Result<Bytes> format_npy(const Tensor& tensor, const std::string& place);
 Result<std::map<std::string, Tensor>> read_npz(const std::filesystem::path& path);
 // The one array `name`; bad_input lists the names when it is missing.
 Result<Tensor> read_npz_array(const std::filesystem::path& path, const std::string& name);
+// Several, in the order of `names`.
+Result<std::vector<Tensor>> read_npz_arrays(const std::filesystem::path& path, std::span<const std::string> names);
+// The names of all, sorted.
+Result<std::vector<std::string>> npz_names(const std::filesystem::path& path);
 
 }  // namespace cupel

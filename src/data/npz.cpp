@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <zip.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -113,15 +114,31 @@ Result<std::map<std::string, Tensor>> read_npz(const std::filesystem::path& path
   return arrays;
 }
 
-Result<Tensor> read_npz_array(const std::filesystem::path& path, const std::string& name) {
+Result<std::vector<std::string>> npz_names(const std::filesystem::path& path) {
+  std::vector<std::string> names = CUPEL_TRY(Archive::open(path)).names();
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<std::vector<Tensor>> read_npz_arrays(const std::filesystem::path& path, std::span<const std::string> names) {
   const Archive archive = CUPEL_TRY(Archive::open(path));
-  std::string listed;
-  for (size_t i = 0; i < archive.names().size(); ++i) {
-    if (archive.names()[i] == name) return archive.read(i);
-    if (i < 20) listed += (i == 0 ? "" : ", ") + printable(archive.names()[i]);
+  std::vector<Tensor> arrays;
+  for (const std::string& name : names) {
+    const auto found = std::ranges::find(archive.names(), name);
+    if (found == archive.names().end()) {
+      std::string listed;
+      for (size_t i = 0; i < std::min<size_t>(archive.names().size(), 20); ++i)
+        listed += (i == 0 ? "" : ", ") + printable(archive.names()[i]);
+      return bad_input(archive.place(), fmt::format("has no array \"{}\"", printable(name)),
+                       "its arrays are " + (listed.empty() ? "none" : listed));
+    }
+    arrays.push_back(CUPEL_TRY(archive.read(static_cast<size_t>(found - archive.names().begin()))));
   }
-  return bad_input(archive.place(), fmt::format("has no array \"{}\"", printable(name)),
-                   "its arrays are " + (listed.empty() ? "none" : listed));
+  return arrays;
+}
+
+Result<Tensor> read_npz_array(const std::filesystem::path& path, const std::string& name) {
+  return CUPEL_TRY(read_npz_arrays(path, std::span(&name, 1))).front();
 }
 
 }  // namespace cupel

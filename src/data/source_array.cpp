@@ -10,51 +10,51 @@ namespace {
 
 class ArraySource final : public Source {
  public:
-  ArraySource(std::string place, Tensor array, SampleType type, bool channels_first, SourceFacts facts)
-      : Source(std::move(facts)),
-        place_(std::move(place)),
-        array_(std::move(array)),
-        type_(std::move(type)),
-        channels_first_(channels_first),
-        sample_bytes_(byte_count(type_.type, element_count(type_.dims))) {}
+  ArraySource(std::string place, Tensor array, ArrayLayout layout, SourceFacts facts)
+      : Source(std::move(facts)), place_(std::move(place)), array_(std::move(array)), layout_(std::move(layout)) {}
 
   int64_t size() const override { return array_.dims()[0]; }
-  SampleType type() const override { return type_; }
-
-  Result<Tensor> sample(int64_t index) const override {
-    Tensor out(type_.type, type_.dims);
-    const std::span<const std::byte> in = content(index);
-    if (!channels_first_) {
-      std::ranges::copy(in, out.mutable_bytes().begin());
-      return out;
-    }
-    const int64_t width = dtype_bits(type_.type) / 8, channels = type_.dims[2], pixels = type_.dims[0] * type_.dims[1];
-    std::byte* to = out.mutable_bytes().data();
-    for (int64_t p = 0; p < pixels; ++p)
-      for (int64_t c = 0; c < channels; ++c)
-        std::memcpy(to + (p * channels + c) * width, in.data() + (c * pixels + p) * width, static_cast<size_t>(width));
-    return out;
+  std::vector<SampleType> types() const override { return {layout_.type}; }
+  Result<std::vector<Tensor>> sample(int64_t index) const override {
+    return std::vector<Tensor>{sample_of(array_, index, layout_)};
   }
   std::string sample_place(int64_t index) const override { return fmt::format("{}: sample {}", place_, index); }
-  Result<int64_t> content_bytes(int64_t) const override { return sample_bytes_; }
-  Result<Digest> content_digest(int64_t index) const override { return sha256(content(index)); }
+  Result<int64_t> content_bytes(int64_t) const override {
+    return static_cast<int64_t>(stored_sample(array_, 0).size());
+  }
+  Result<Digest> content_digest(int64_t index) const override { return sha256(stored_sample(array_, index)); }
 
  private:
-  std::span<const std::byte> content(int64_t index) const {
-    return array_.bytes().subspan(static_cast<size_t>(index * sample_bytes_), static_cast<size_t>(sample_bytes_));
-  }
-
   std::string place_;
   Tensor array_;
-  SampleType type_;
-  bool channels_first_;
-  int64_t sample_bytes_;
+  ArrayLayout layout_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Source>> make_array_source(const std::string& place, Tensor array,
-                                                  const std::optional<std::string>& image_layout, SourceFacts facts) {
+std::span<const std::byte> stored_sample(const Tensor& array, int64_t index) {
+  const size_t bytes = array.bytes().size() / static_cast<size_t>(array.dims()[0]);
+  return array.bytes().subspan(static_cast<size_t>(index) * bytes, bytes);
+}
+
+Tensor sample_of(const Tensor& array, int64_t index, const ArrayLayout& layout) {
+  const SampleType& type = layout.type;
+  Tensor out(type.type, type.dims);
+  const std::span<const std::byte> in = stored_sample(array, index);
+  if (!layout.channels_first) {
+    std::ranges::copy(in, out.mutable_bytes().begin());
+    return out;
+  }
+  const int64_t width = dtype_bits(type.type) / 8, channels = type.dims[2], pixels = type.dims[0] * type.dims[1];
+  std::byte* to = out.mutable_bytes().data();
+  for (int64_t p = 0; p < pixels; ++p)
+    for (int64_t c = 0; c < channels; ++c)
+      std::memcpy(to + (p * channels + c) * width, in.data() + (c * pixels + p) * width, static_cast<size_t>(width));
+  return out;
+}
+
+Result<ArrayLayout> array_layout(const std::string& place, const Tensor& array,
+                                 const std::optional<std::string>& image_layout) {
   const Dims& dims = array.dims();
   if (dims.empty() || array.empty())
     return bad_input(place, fmt::format("an array {} holds no samples", to_text(dims)),
@@ -62,8 +62,8 @@ Result<std::unique_ptr<Source>> make_array_source(const std::string& place, Tens
   if (image_layout && *image_layout != "HWC" && *image_layout != "CHW" && *image_layout != "none")
     return bad_input(place, fmt::format("image_layout is \"{}\"", printable(*image_layout)),
                      "image_layout is \"HWC\", \"CHW\" or \"none\"");
-  SampleType type{array.dtype(), Dims(dims.begin() + 1, dims.end()), false};
-  bool channels_first = false;
+  ArrayLayout layout{{array.dtype(), Dims(dims.begin() + 1, dims.end()), false}};
+  SampleType& type = layout.type;
   const bool plain = image_layout == "none";
   if (!plain && dims.size() == 3) {
     type.image = true;
@@ -73,18 +73,27 @@ Result<std::unique_ptr<Source>> make_array_source(const std::string& place, Tens
       return bad_input(place, fmt::format("an array {} does not say which dimension holds the channels", to_text(dims)),
                        "set image_layout to \"HWC\", \"CHW\" or \"none\"");
     type.image = true;
-    channels_first = *image_layout == "CHW";
-    if (channels_first) type.dims = {dims[2], dims[3], dims[1]};
+    layout.channels_first = *image_layout == "CHW";
+    if (layout.channels_first) type.dims = {dims[2], dims[3], dims[1]};
   } else if (image_layout && !plain) {
     return bad_input(place, fmt::format("image_layout \"{}\" does not fit an array {}", *image_layout, to_text(dims)),
                      "images are an array of 3 or 4 dimensions");
   }
-  if (!facts.labels.empty() && facts.labels.size() != static_cast<size_t>(dims[0]))
-    return bad_input(
-        facts.labels_place,
-        fmt::format("has {} labels, expected {}, one per sample of {}", facts.labels.size(), dims[0], place),
-        "take samples and labels of one and the same set");
-  return std::make_unique<ArraySource>(place, std::move(array), std::move(type), channels_first, std::move(facts));
+  return layout;
+}
+
+Status check_label_count(const std::string& place, int64_t samples, const SourceFacts& facts) {
+  if (facts.labels.empty() || facts.labels.size() == static_cast<size_t>(samples)) return {};
+  return bad_input(facts.labels_place,
+                   fmt::format("has {} labels, expected {}, one per sample of {}", facts.labels.size(), samples, place),
+                   "take samples and labels of one and the same set");
+}
+
+Result<std::unique_ptr<Source>> make_array_source(const std::string& place, Tensor array,
+                                                  const std::optional<std::string>& image_layout, SourceFacts facts) {
+  ArrayLayout layout = CUPEL_TRY(array_layout(place, array, image_layout));
+  CUPEL_TRY(check_label_count(place, array.dims()[0], facts));
+  return std::make_unique<ArraySource>(place, std::move(array), std::move(layout), std::move(facts));
 }
 
 Result<std::vector<int64_t>> labels_from(const std::string& place, const Tensor& array) {

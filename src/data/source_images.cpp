@@ -24,10 +24,10 @@ class ImageSource final : public Source {
       : Source(std::move(facts)), folder_(std::move(folder)), files_(std::move(files)), channels_(channels) {}
 
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
-  SampleType type() const override { return {DType::u8, {-1, -1, channels_}, true}; }
-  Result<Tensor> sample(int64_t index) const override {
+  std::vector<SampleType> types() const override { return {{DType::u8, {-1, -1, channels_}, true}}; }
+  Result<std::vector<Tensor>> sample(int64_t index) const override {
     const Bytes file = CUPEL_TRY(read_file(path(index), kMaxImageFileBytes));
-    return decode_image(file, sample_place(index), channels_);
+    return std::vector<Tensor>{CUPEL_TRY(decode_image(file, sample_place(index), channels_))};
   }
   std::string sample_place(int64_t index) const override { return printable(path(index).string(), 1000); }
   Result<int64_t> content_bytes(int64_t index) const override {

@@ -15,14 +15,13 @@ Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, Comp
                                    const Progress& progress) {
   const std::string place = printable(model.path.string());
   const int64_t total = CUPEL_TRY(data.size("calibrate"));
-  auto size = batch_size_for(model.source, data, batch);
-  if (!size) return std::unexpected(std::move(size).error().within(place));
-  const bool fixed = model.source.type(model.source.inputs()[0]).shape[0].is_constant();
-  const BatchSource batches = split_batches(data, "calibrate", *size, fixed);
+  const auto feed = feed_for(model.source, data, batch);
+  if (!feed) return std::unexpected(Error(feed.error()).within(place));
+  const BatchSource batches = split_batches(data, "calibrate", *feed);
   int64_t done = 0;
   const BatchSource counted = [&]() {
     if (progress && done > 0) progress("calibration", std::min(done, total), total);
-    done += *size;
+    done += feed->batch;
     return batches();
   };
   auto quantized = quantize_graph(model.source, counted, context);

@@ -4,40 +4,122 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "base/file.h"
 #include "driver/progress.h"
 
 namespace cupel {
 
-Result<int64_t> batch_size_for(const Graph& model, const Dataset& data, int64_t wanted) {
-  if (model.inputs().size() != 1)
-    return unsupported("model", fmt::format("it has {} inputs; a data set gives one", model.inputs().size()),
-                       "evaluate a model with one input");
-  const Value& input = model.value(model.inputs()[0]);
-  const Shape& shape = input.type.shape;
-  Shape sample = shape.empty() ? shape : Shape(shape.begin() + 1, shape.end());
-  if (shape.empty() || input.type.dtype != data.sample_dtype() || sample != to_shape(data.sample_dims()))
-    return bad_input(
-        "input " + printable(input.name),
-        fmt::format("the model takes {}{}, the data set gives {} samples of {}", dtype_name(input.type.dtype),
-                    to_text(shape), dtype_name(data.sample_dtype()), to_text(data.sample_dims())),
-        "correct the preprocessing steps or the layout in the data set's file");
-  return shape[0].is_constant() ? shape[0].factor : wanted;
+namespace {
+
+std::string type_text(const TensorType& type) {
+  return fmt::format("{}{}", dtype_name(type.dtype), to_text(type.shape));
 }
 
-Result<size_t> score_output(const Graph& model) {
+// "ids s64[batch, 16], mask s64[batch, 16]".
+std::string ports_text(const Graph& model, const std::vector<ValueId>& values) {
+  std::string text;
+  for (const ValueId id : values)
+    text += (text.empty() ? "" : ", ") + printable(model.value(id).name) + " " + type_text(model.type(id));
+  return text.empty() ? "none" : text;
+}
+
+std::string inputs_text(const Dataset& data) {
+  std::string text;
+  for (const DataInput& input : data.inputs()) text += (text.empty() ? "" : ", ") + printable(input.name);
+  return text;
+}
+
+// What a person does about samples of another type than the model takes.
+std::string type_remedy(const DataInput& given, const TensorType& wanted) {
+  if (given.dtype != wanted.dtype && !given.name.empty())
+    return wanted.dtype == DType::f32
+               ? fmt::format("add the step to-float to [inputs.{}]", printable(given.name))
+               : fmt::format("store the array as {}; integers are taken as they are", dtype_name(wanted.dtype));
+  return given.name.empty() ? "correct the preprocessing steps or the layout in the data set's file"
+                            : "correct the array, its preprocessing steps or its layout; sizes that the model leaves "
+                              "open are those of the data set";
+}
+
+// The data set's input for one of the model's.
+Result<size_t> find_input(const Graph& model, const Value& input, const Dataset& data) {
+  const std::vector<DataInput>& given = data.inputs();
+  if (given[0].name.empty()) {
+    if (model.inputs().size() == 1) return size_t{0};
+    return bad_input("input " + printable(input.name),
+                     fmt::format("the model has {} inputs ({}), the data set gives one array", model.inputs().size(),
+                                 ports_text(model, model.inputs())),
+                     "store one array for each input in .npz files, and name them in a source by arrays = …");
+  }
+  const auto found = std::ranges::find(given, input.name, &DataInput::name);
+  if (found == given.end())
+    return bad_input("input " + printable(input.name),
+                     fmt::format("the data set does not give it; it gives {}", inputs_text(data)),
+                     fmt::format("say in the data set's file which array it is: [inputs.{}] with key = \"…\"",
+                                 printable(input.name)));
+  return static_cast<size_t>(found - given.begin());
+}
+
+Status check_input(const Value& input, const DataInput& given) {
+  const Shape& shape = input.type.shape;
+  const Shape sample = shape.empty() ? shape : Shape(shape.begin() + 1, shape.end());
+  if (!shape.empty() && input.type.dtype == given.dtype && sample == to_shape(given.dims)) return {};
+  return bad_input("input " + printable(input.name),
+                   fmt::format("the model takes {}, the data set gives {} samples of {}", type_text(input.type),
+                               dtype_name(given.dtype), to_text(given.dims)),
+                   type_remedy(given, input.type));
+}
+
+}  // namespace
+
+Result<Feed> feed_for(const Graph& model, const Dataset& data, int64_t wanted) {
+  if (model.inputs().empty())
+    return unsupported("model", "it has no inputs that samples could be", "name a model that takes samples");
+  Feed feed;
+  std::optional<Dim> lead;
+  for (const ValueId id : model.inputs()) {
+    const Value& input = model.value(id);
+    feed.inputs.push_back(CUPEL_TRY(find_input(model, input, data)));
+    CUPEL_TRY(check_input(input, data.inputs()[feed.inputs.back()]));
+    const Dim& dim = input.type.shape[0];
+    if ((lead && *lead != dim) || (!dim.is_constant() && dim.factor != 1))
+      return unsupported("input " + printable(input.name),
+                         fmt::format("it holds {} rows, which are not one for each sample; the inputs are {}",
+                                     to_text(Shape{dim}), ports_text(model, model.inputs())),
+                         fmt::format("fix what is no sample by --value {}=…", printable(input.name)));
+    lead = dim;
+  }
+  feed.fixed = lead->is_constant();
+  feed.batch = feed.fixed ? lead->factor : wanted;
+  return feed;
+}
+
+Result<size_t> score_output(const Graph& model, const std::string& name) {
+  const auto holds_scores = [&](ValueId id) {
+    const TensorType& t = model.type(id);
+    return t.dtype == DType::f32 && t.shape.size() == 2;
+  };
+  const std::string outputs = ports_text(model, model.outputs());
   std::vector<size_t> found;
   for (size_t i = 0; i < model.outputs().size(); ++i) {
-    const TensorType& t = model.type(model.outputs()[i]);
-    if (t.dtype == DType::f32 && t.shape.size() == 2) found.push_back(i);
+    if (!name.empty() && model.value(model.outputs()[i]).name == name) {
+      if (holds_scores(model.outputs()[i])) return i;
+      return unsupported("output " + printable(name),
+                         fmt::format("it holds no class scores (f32 [batch, classes]); the outputs are {}", outputs),
+                         "name another by --labelled-output, or output in [labels] of the data set");
+    }
+    if (name.empty() && holds_scores(model.outputs()[i])) found.push_back(i);
   }
-  if (found.size() != 1)
-    return unsupported(
-        "model", fmt::format("{} of its outputs hold class scores (f32 [batch, classes]), expected one", found.size()),
-        "evaluate a classifier");
-  return found[0];
+  if (!name.empty())
+    return bad_input("output " + printable(name), "the model has none of this name; the outputs are " + outputs,
+                     "name one of them by --labelled-output, or output in [labels] of the data set");
+  if (found.size() == 1) return found[0];
+  return unsupported(
+      "model",
+      fmt::format("{} of its outputs hold class scores (f32 [batch, classes]), expected one; the "
+                  "outputs are {}",
+                  found.size(), outputs),
+      found.empty() ? "evaluate a classifier" : "name one by --labelled-output, or output in [labels] of the data set");
 }
 
 namespace {
@@ -54,14 +136,22 @@ Tensor filled(const Tensor& samples, int64_t batch) {
 }
 }  // namespace
 
-Result<std::vector<Tensor>> run_batch(const Graph& model, const Tensor& samples, int64_t batch, const RunGraph& run,
-                                      const Tap& tap) {
-  const int64_t count = samples.dims()[0];
-  const bool fixed = model.type(model.inputs()[0]).shape[0].is_constant();
-  const Tensor input = fixed && count < batch ? filled(samples, batch) : samples;
-  std::vector<Tensor> outputs = CUPEL_TRY(run(model, std::span(&input, 1), tap));
+std::vector<Tensor> inputs_of(const Feed& feed, std::span<const Tensor> samples) {
+  std::vector<Tensor> inputs;
+  for (const size_t i : feed.inputs) {
+    const Tensor& t = samples[i];
+    inputs.push_back(feed.fixed && t.dims()[0] < feed.batch ? filled(t, feed.batch) : t);
+  }
+  return inputs;
+}
+
+Result<std::vector<Tensor>> run_batch(const Graph& model, const Feed& feed, std::span<const Tensor> samples,
+                                      const RunGraph& run, const Tap& tap) {
+  const std::vector<Tensor> inputs = inputs_of(feed, samples);
+  const int64_t count = samples[0].dims()[0], ran = inputs[0].dims()[0];
+  std::vector<Tensor> outputs = CUPEL_TRY(run(model, inputs, tap));
   for (Tensor& t : outputs)
-    if (t.rank() > 0 && t.dims()[0] == input.dims()[0] && input.dims()[0] != count) t = t.rows(0, count);
+    if (ran != count && t.rank() > 0 && t.dims()[0] == ran) t = t.rows(0, count);
   return outputs;
 }
 
@@ -76,16 +166,15 @@ std::optional<int64_t> first_nan(const Tensor& t) {
   return std::nullopt;
 }
 
-BatchSource split_batches(const Dataset& data, std::string split, int64_t batch, bool fixed) {
-  return [data, split = std::move(split), batch, fixed,
+BatchSource split_batches(const Dataset& data, std::string split, const Feed& feed) {
+  return [data, split = std::move(split), feed,
           next = int64_t{0}]() mutable -> Result<std::optional<std::vector<Tensor>>> {
     const int64_t size = CUPEL_TRY(data.size(split));
     if (next >= size || stop_requested()) return std::optional<std::vector<Tensor>>();
-    const int64_t count = std::min(batch, size - next);
-    Samples samples = CUPEL_TRY(data.load(split, next, count));
+    const int64_t count = std::min(feed.batch, size - next);
+    const Samples samples = CUPEL_TRY(data.load(split, next, count));
     next += count;
-    return std::optional(
-        std::vector<Tensor>{fixed && count < batch ? filled(samples.input, batch) : std::move(samples.input)});
+    return std::optional(inputs_of(feed, samples.inputs));
   };
 }
 

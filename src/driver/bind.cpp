@@ -84,8 +84,12 @@ Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& d
   Bindings bindings = given;
   const std::string batch = batch_symbol(inputs);
   for (const DeclaredInput& input : inputs) {
-    const Dims& sample = data.sample_dims();
-    if (is_given(given, input) || input.shape.size() != sample.size() + 1) continue;
+    const DataInput* given_by_data = nullptr;
+    for (const DataInput& d : data.inputs())
+      if (d.name.empty() || d.name == input.name) given_by_data = &d;
+    if (given_by_data == nullptr || is_given(given, input)) continue;
+    const Dims& sample = given_by_data->dims;
+    if (input.shape.size() != sample.size() + 1) continue;
     std::vector<std::optional<int64_t>> sizes = {std::nullopt};
     for (size_t d = 0; d < sample.size(); ++d) {
       const Dim& declared = input.shape[d + 1];

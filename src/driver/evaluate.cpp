@@ -20,10 +20,11 @@ namespace {
 Status fill_dataset_facts(const Dataset& data, int64_t used, Report& report) {
   DatasetFacts facts = report.provenance.dataset.value_or(DatasetFacts{});
   facts.classes = static_cast<int64_t>(data.class_names().size());
-  facts.preprocessing = data.preprocessing();
-  if (!facts.preprocessing.empty()) {
-    facts.layout = facts.preprocessing.back();
-    facts.preprocessing.pop_back();
+  facts.preprocessing.clear();
+  for (const DataInput& input : data.inputs()) {
+    const std::string name = input.name.empty() ? "" : input.name + ": ";
+    for (const std::string& step : input.steps) facts.preprocessing.push_back(name + step);
+    if (!input.layout.empty()) facts.layout += (facts.layout.empty() ? "" : ", ") + name + input.layout;
   }
   facts.splits.clear();
   for (const std::string& split : data.split_names()) {
@@ -44,18 +45,6 @@ std::vector<int64_t> wanted_top_k(const Dataset& data, const EvaluateOptions& op
   return top_k;
 }
 
-Status check_top_k(const Model& model, size_t output, std::span<const int64_t> top_k) {
-  const ValueId id = model.program.outputs()[output];
-  const Dim& classes = model.program.type(id).shape[1];
-  for (int64_t k : top_k)
-    if (classes.is_constant() && k > classes.factor)
-      return usage_error("--top-k",
-                         fmt::format("found {}, expected at most {}, the classes of output {} of {}", k, classes.factor,
-                                     printable(model.program.value(id).name), printable(model.path.string())),
-                         "choose a smaller --top-k, or top_k in the data set's [[metric]]");
-  return {};
-}
-
 Result<Engine> engine_for(const Model& model, EngineKind kind, ThreadPool& threads) {
   if (kind == EngineKind::reference) return Engine{interpreter(threads), nullptr};
   auto code = CUPEL_TRY(compile_for_host(model.program, model.path.stem().string(), threads.size()));
@@ -64,14 +53,93 @@ Result<Engine> engine_for(const Model& model, EngineKind kind, ThreadPool& threa
 }
 
 // NaN would become the lowest code of a quantized model without a word.
-Status check_samples(const Tensor& input, const Dataset& data, int64_t first) {
-  const auto nan = first_nan(input);
-  if (!nan) return {};
-  const int64_t each = input.size() / input.dims()[0];
-  return bad_input(
-      data.place(),
-      fmt::format("sample {} of split report: element {} is NaN after preprocessing", first + *nan / each, *nan % each),
-      "correct the sample or the preprocessing steps");
+Status check_samples(const Samples& samples, const Dataset& data, int64_t first) {
+  for (size_t i = 0; i < samples.inputs.size(); ++i) {
+    const Tensor& input = samples.inputs[i];
+    const auto nan = first_nan(input);
+    if (!nan) continue;
+    const int64_t each = input.size() / input.dims()[0];
+    const std::string& name = data.inputs()[i].name;
+    return bad_input(data.place(),
+                     fmt::format("sample {} of split report: element {}{} is NaN after preprocessing",
+                                 first + *nan / each, *nan % each, name.empty() ? "" : " of input " + printable(name)),
+                     "correct the sample or the preprocessing steps");
+  }
+  return {};
+}
+
+// A model with what it takes to ask it.
+struct Contestant {
+  const Model* model;
+  Feed feed;
+  size_t output = 0;  // that holds the scores
+  Engine engine;
+  Predictions predictions;
+
+  std::string place() const { return printable(model->path.string()); }
+};
+
+Status check_top_k(const Contestant& c, std::span<const int64_t> top_k) {
+  const Graph& program = c.model->program;
+  const ValueId id = program.outputs()[c.output];
+  const Dim& classes = program.type(id).shape[1];
+  for (int64_t k : top_k)
+    if (classes.is_constant() && k > classes.factor)
+      return usage_error("--top-k",
+                         fmt::format("found {}, expected at most {}, the classes of output {} of {}", k, classes.factor,
+                                     printable(program.value(id).name), c.place()),
+                         "choose a smaller --top-k, or top_k in the data set's [[metric]]");
+  return {};
+}
+
+Result<Contestant> prepare(const Model& model, const std::string& name, const Dataset& data, CompileContext& context,
+                           const EvaluateOptions& options, std::span<const int64_t> top_k) {
+  Contestant c{&model, {}, 0, {}, Predictions(name)};
+  auto feed = feed_for(model.program, data, options.batch);
+  if (!feed) return std::unexpected(std::move(feed).error().within(c.place()));
+  c.feed = std::move(*feed);
+  const std::string wanted = options.output.empty() ? data.labelled_output().value_or("") : options.output;
+  auto output = score_output(model.program, wanted);
+  if (!output) return std::unexpected(std::move(output).error().within(c.place()));
+  c.output = *output;
+  CUPEL_TRY(check_top_k(c, top_k));
+  auto engine = engine_for(model, options.engine, context.threads);
+  if (!engine) return std::unexpected(std::move(engine).error().within(c.place()));
+  c.engine = std::move(*engine);
+  return c;
+}
+
+// Adds what it answers on `samples`.
+Status ask(Contestant& c, const Samples& samples) {
+  const int64_t count = samples.inputs[0].dims()[0];
+  for (int64_t at = 0; at < count; at += c.feed.batch) {
+    const int64_t part = std::min(c.feed.batch, count - at);
+    std::vector<Tensor> rows;
+    for (const Tensor& t : samples.inputs) rows.push_back(t.rows(at, part));
+    auto results = run_batch(c.model->program, c.feed, rows, c.engine.run, {});
+    if (!results) return std::unexpected(std::move(results).error().within(c.place()));
+    Status added = c.predictions.add(
+        (*results)[c.output], std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part)));
+    if (!added) return std::unexpected(std::move(added).error().within(c.place()));
+  }
+  return {};
+}
+
+Status fill_accuracy(std::span<const Contestant> all, std::span<const int64_t> top_k, const EvaluateOptions& options,
+                     Report& report) {
+  for (int64_t k : top_k) {
+    AccuracyMetric metric;
+    metric.top_k = k;
+    for (const Contestant& c : all) metric.models.push_back(CUPEL_TRY(assess_accuracy(c.predictions, k)));
+    for (size_t i = 1; i < all.size(); ++i) {
+      CompareOptions compare_options;
+      compare_options.top_k = k;
+      if (report.accuracy.empty()) compare_options.max_drop_points = options.max_drop_points;
+      metric.comparisons.push_back(CUPEL_TRY(compare(all[0].predictions, all[i].predictions, compare_options)));
+    }
+    report.accuracy.push_back(std::move(metric));
+  }
+  return {};
 }
 
 }  // namespace
@@ -113,42 +181,20 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
   const int64_t wanted = std::min(options.samples.value_or(available), available);
   const std::vector<int64_t> top_k = wanted_top_k(data, options);
 
-  std::vector<Predictions> predictions;
-  std::vector<Engine> engines;
-  std::vector<int64_t> batches;
-  std::vector<size_t> outputs;
+  std::vector<Contestant> all;
   for (size_t i = 0; i < models.size(); ++i) {
-    const std::string place = printable(models[i].path.string());
-    auto batch = batch_size_for(models[i].program, data, options.batch);
-    if (!batch) return std::unexpected(std::move(batch).error().within(place));
-    auto output = score_output(models[i].program);
-    if (!output) return std::unexpected(std::move(output).error().within(place));
-    batches.push_back(*batch);
-    outputs.push_back(*output);
-    if (Status status = check_top_k(models[i], *output, top_k); !status) return status;
-    auto engine = engine_for(models[i], options.engine, context.threads);
-    if (!engine) return std::unexpected(std::move(engine).error().within(place));
-    engines.push_back(std::move(*engine));
-    predictions.emplace_back(names[i]);
+    all.push_back(CUPEL_TRY(prepare(models[i], names[i], data, context, options, top_k)));
     report.models.push_back(model_row(models[i], names[i], i == 0 ? ModelRole::base : ModelRole::candidate));
   }
   // Models advance side by side, so that an interrupted run compares them on the same samples.
-  const int64_t stride = *std::max_element(batches.begin(), batches.end());
+  int64_t stride = 1;
+  for (const Contestant& c : all) stride = std::max(stride, c.feed.batch);
   int64_t done = 0;
   while (done < wanted && !(stop_requested() && done > 0)) {
     const int64_t count = std::min(stride, wanted - done);
     const Samples samples = CUPEL_TRY(data.load("report", done, count));
-    CUPEL_TRY(check_samples(samples.input, data, done));
-    for (size_t i = 0; i < models.size(); ++i)
-      for (int64_t at = 0; at < count; at += batches[i]) {
-        const int64_t part = std::min(batches[i], count - at);
-        auto results = run_batch(models[i].program, samples.input.rows(at, part), batches[i], engines[i].run, {});
-        if (!results) return std::unexpected(std::move(results).error().within(printable(models[i].path.string())));
-        Status added =
-            predictions[i].add((*results)[outputs[i]],
-                               std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part)));
-        if (!added) return std::unexpected(std::move(added).error().within(printable(models[i].path.string())));
-      }
+    CUPEL_TRY(check_samples(samples, data, done));
+    for (Contestant& c : all) CUPEL_TRY(ask(c, samples));
     done += count;
     if (options.progress) options.progress("accuracy", done, wanted);
   }
@@ -159,23 +205,10 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
          fmt::format("{} of the {} samples of the report split were used: {}.", done, available, why)});
   }
   for (const std::string& text : data.warnings()) report.warnings.push_back({Severity::note, text});
-
-  for (int64_t k : top_k) {
-    AccuracyMetric metric;
-    metric.top_k = k;
-    for (const Predictions& p : predictions) metric.models.push_back(CUPEL_TRY(assess_accuracy(p, k)));
-    for (size_t i = 1; i < predictions.size(); ++i) {
-      CompareOptions compare_options;
-      compare_options.top_k = k;
-      if (report.accuracy.empty()) compare_options.max_drop_points = options.max_drop_points;
-      metric.comparisons.push_back(CUPEL_TRY(compare(predictions[0], predictions[i], compare_options)));
-    }
-    report.accuracy.push_back(std::move(metric));
-  }
-
+  CUPEL_TRY(fill_accuracy(all, top_k, options, report));
   if (models.size() > 1) {
-    const LayerInput layers{models[0], models[1], engines[0], engines[1], data};
-    CUPEL_TRY(compare_layers(layers, stride, std::min(options.layer_samples, done), options.progress, report));
+    const LayerInput layers{models[0], models[1], all[0].engine, all[1].engine, all[0].feed, all[1].feed, data};
+    CUPEL_TRY(compare_layers(layers, std::min(options.layer_samples, done), options.progress, report));
   }
   return fill_dataset_facts(data, done, report);
 }

@@ -16,6 +16,7 @@ struct EvaluateOptions {
   int64_t layer_samples = 200;            // behind the layers' errors; 0: none
   std::optional<double> max_drop_points;  // the gate
   std::vector<int64_t> top_k;             // empty: as the data set says
+  std::string output;                     // that labels speak of; empty: as the data set says, or the only one
   Progress progress;
   EngineKind engine = EngineKind::compiled;  // that answers, and whose values the layers' errors are
 };

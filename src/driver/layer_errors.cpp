@@ -40,6 +40,10 @@ std::vector<TapPoint> tap_points(const CupelImage& image) {
 // Errors of every matched node on the first `count` samples; gives how many were used.
 Result<int64_t> measure_layers(const LayerInput& input, std::span<const LayerMatch> matches, int64_t batch,
                                int64_t count, const Progress& progress, LayerErrors& errors) {
+  // Taps see whole batches: both models run as many samples at once.
+  Feed base_feed = input.base_feed, candidate_feed = input.candidate_feed;
+  base_feed.batch = candidate_feed.batch = batch;
+  base_feed.fixed = candidate_feed.fixed = base_feed.fixed || candidate_feed.fixed;
   const Graph &base = input.base.program, &candidate = input.candidate.program;
   std::map<ValueId, std::string> key_of;  // candidate value → key
   std::map<ValueId, ValueId> wanted;      // base value → candidate value
@@ -65,8 +69,8 @@ Result<int64_t> measure_layers(const LayerInput& input, std::span<const LayerMat
       const Tensor actual = as_numbers(t, candidate.type(id));
       return errors.add(key->second, reference->second.reshaped(actual.dims()), actual);
     };
-    CUPEL_TRY(run_batch(base, samples.input, batch, input.base_engine.run, keep));
-    CUPEL_TRY(run_batch(candidate, samples.input, batch, input.candidate_engine.run, compare));
+    CUPEL_TRY(run_batch(base, base_feed, samples.inputs, input.base_engine.run, keep));
+    CUPEL_TRY(run_batch(candidate, candidate_feed, samples.inputs, input.candidate_engine.run, compare));
     done = std::min(begin + batch, count);
     if (progress) progress("layer errors", done, count);
   }
@@ -115,12 +119,21 @@ std::vector<LayerRow> layer_rows(const Model& base, const Model& candidate, std:
 
 }  // namespace
 
-Status compare_layers(const LayerInput& input, int64_t batch, int64_t count, const Progress& progress, Report& report) {
+Status compare_layers(const LayerInput& input, int64_t count, const Progress& progress, Report& report) {
   auto matches = match_layers(input.base.program, input.candidate.program);
   if (input.base_engine.compiled && input.candidate_engine.compiled)
     cut_at_taps(input.base.program, input.candidate.program, tap_points(input.base_engine.compiled->image()),
                 tap_points(input.candidate_engine.compiled->image()), matches);
   LayerErrors errors;
+  const Feed &base = input.base_feed, &candidate = input.candidate_feed;
+  if (base.fixed && candidate.fixed && base.batch != candidate.batch) {
+    report.warnings.push_back(
+        {Severity::deviation, fmt::format("The errors of single nodes were not measured: the models have batches of {} "
+                                          "and {} samples.",
+                                          base.batch, candidate.batch)});
+    count = 0;
+  }
+  const int64_t batch = base.fixed ? base.batch : candidate.batch;
   report.layers_samples = CUPEL_TRY(measure_layers(input, matches, batch, count, progress, errors));
   if (report.layers_samples < count)
     report.warnings.push_back(

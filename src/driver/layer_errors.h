@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "data/dataset.h"
+#include "driver/batches.h"
 #include "driver/compile.h"
 #include "driver/engine.h"
 #include "driver/progress.h"
@@ -20,12 +21,14 @@ struct Engine {
 struct LayerInput {
   const Model &base, &candidate;
   const Engine &base_engine, &candidate_engine;
+  const Feed &base_feed, &candidate_feed;
   const Dataset& data;
 };
 
-// Fills report.layers and layers_samples from the first `count` samples of the report split, `batch` at a time.
+// Fills report.layers and layers_samples from the first `count` samples of the report split, a batch at a time.
 // Compiled models show the results of their kernels: where a node's value is inside one, its row says in which. A
-// deviation when the run was interrupted before all samples were done.
-Status compare_layers(const LayerInput& input, int64_t batch, int64_t count, const Progress& progress, Report& report);
+// deviation when the run was interrupted before all samples were done, or when the models have two fixed batches, whose
+// values do not stand beside each other.
+Status compare_layers(const LayerInput& input, int64_t count, const Progress& progress, Report& report);
 
 }  // namespace cupel

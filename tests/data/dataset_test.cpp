@@ -63,21 +63,23 @@ top_k = 2
   EXPECT_EQ(d.split_names(), (std::vector<std::string>{"search", "report", "calibrate"}));
   EXPECT_EQ(*d.size("search"), 4);
   EXPECT_EQ(*d.size("report"), 5);
-  EXPECT_EQ(d.sample_dims(), (Dims{1, 2, 2}));
-  EXPECT_EQ(d.sample_dtype(), DType::f32);
+  EXPECT_EQ(d.inputs()[0].dims, (Dims{1, 2, 2}));
+  EXPECT_EQ(d.inputs()[0].dtype, DType::f32);
   EXPECT_EQ(d.class_names(), (std::vector<std::string>{"a", "b", "c"}));
   ASSERT_EQ(d.metrics().size(), 1u);
   EXPECT_EQ(d.metrics()[0].kind, "accuracy");
   EXPECT_EQ(d.metrics()[0].top_k, 2);
-  EXPECT_EQ(d.preprocessing(), (std::vector<std::string>{"to-float", "scale 0.5", "NCHW"}));
+  EXPECT_EQ(d.inputs()[0].steps, (std::vector<std::string>{"to-float", "scale 0.5"}));
+  EXPECT_EQ(d.inputs()[0].layout, "NCHW");
+  EXPECT_EQ(d.inputs()[0].name, "");
   EXPECT_TRUE(d.warnings().empty());
   EXPECT_TRUE(*d.has_labels("report"));
   EXPECT_EQ(*d.source_name("report"), "test");
   const auto s = d.load("report", 1, 3);
   ASSERT_TRUE(s) << s.error().message();
-  EXPECT_EQ(s->input, Tensor::of<float>({3, 1, 2, 2}, {50.5f, 0, 0, 0, 51, 0, 0, 0, 51.5f, 0, 0, 0}));
+  EXPECT_EQ(s->inputs[0], Tensor::of<float>({3, 1, 2, 2}, {50.5f, 0, 0, 0, 51, 0, 0, 0, 51.5f, 0, 0, 0}));
   EXPECT_EQ(s->labels, (Indices{1, 2, 0}));
-  EXPECT_EQ(d.load("report", 5, 0)->input.dims(), (Dims{0, 1, 2, 2}));
+  EXPECT_EQ(d.load("report", 5, 0)->inputs[0].dims(), (Dims{0, 1, 2, 2}));
   EXPECT_EQ(error_text(d.load("report", 3, 3), folder_),
             "exit 5: DIR/d.toml: samples 3 to 3 + 3 were asked of split report, which has 5\n  this is a defect of "
             "Cupel; please report it with the model");
@@ -232,7 +234,8 @@ TEST_F(Splits, RefusesBadFiles) {
             "exit 3: DIR/d.toml:8: preprocess.steps: step \"scale 2\": gets u8 image 2x2x1, but needs f32 (put "
             "to-float before it)\n  reorder the steps or correct the source");
   EXPECT_EQ(open_error(kTrain + splits + "[preproces]\nsteps = []\n"),
-            "exit 3: DIR/d.toml:7: preproces: is unknown\n  known here: sources, labels, preprocess, splits, metric");
+            "exit 3: DIR/d.toml:7: preproces: is unknown\n  known here: sources, inputs, labels, preprocess, splits, "
+            "metric");
 }
 
 TEST_F(Splits, RefusesBadLabels) {
@@ -284,7 +287,7 @@ TEST_F(Splits, LoadsFromSeveralThreads) {
   for (size_t t = 0; t < equal.size(); ++t)
     threads.emplace_back([&, t] {
       equal[t] = true;
-      for (int k = 0; k < 50; ++k) equal[t] = equal[t] && d.load("report", 0, 20)->input == expected.input;
+      for (int k = 0; k < 50; ++k) equal[t] = equal[t] && d.load("report", 0, 20)->inputs[0] == expected.inputs[0];
     });
   for (std::thread& t : threads) t.join();
   for (const bool e : equal) EXPECT_TRUE(e);
@@ -311,12 +314,12 @@ TEST(FashionMnist, IsDescribedAsItIs) {
   EXPECT_EQ(*d->size("search"), 2000);
   EXPECT_EQ(*d->size("report"), 10000);
   EXPECT_TRUE(d->warnings().empty());
-  EXPECT_EQ(d->sample_dims(), (Dims{1, 28, 28}));
+  EXPECT_EQ(d->inputs()[0].dims, (Dims{1, 28, 28}));
   const Indices search = *d->source_indices("search");
   EXPECT_EQ((Indices{search.begin(), search.begin() + 5}), (Indices{18594, 25914, 49008, 7159, 10932}));
   const Samples s = *d->load("report", 0, 2);
   EXPECT_EQ(s.labels, (Indices{9, 2}));
-  EXPECT_EQ(s.input.data<float>()[0], (0.0f * 0.00392156862745098f - 0.2860f) / 0.3530f);
+  EXPECT_EQ(s.inputs[0].data<float>()[0], (0.0f * 0.00392156862745098f - 0.2860f) / 0.3530f);
 }
 
 }  // namespace

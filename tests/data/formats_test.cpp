@@ -35,26 +35,26 @@ TEST_F(Formats, IdxPlainGzipAndEveryType) {
   const std::string file = idx_bytes(8, {2, 1, 3}, "\1\2\3\4\5\6");
   const Tensor expected = Tensor::of<uint8_t>({2, 1, 1, 3}, {1, 2, 3, 4, 5, 6});
   folder_.write("x", file);
-  EXPECT_EQ(all(kIdx).input, expected);
+  EXPECT_EQ(all(kIdx).inputs[0], expected);
   folder_.write("x", gzip(file));
-  EXPECT_EQ(all(kIdx).input, expected);
+  EXPECT_EQ(all(kIdx).inputs[0], expected);
   folder_.write("x", idx_bytes(0x0d, {1, 2}, std::string("\x3f\x80\0\0\xc0\0\0\0", 8)));
-  EXPECT_EQ(all(kIdx).input, Tensor::of<float>({1, 2}, {1, -2}));
+  EXPECT_EQ(all(kIdx).inputs[0], Tensor::of<float>({1, 2}, {1, -2}));
   folder_.write("x", idx_bytes(0x0e, {1}, std::string("\x3f\xf0\0\0\0\0\0\0", 8)));
-  EXPECT_EQ(all(kIdx).input, Tensor::of<double>({1}, {1}));
+  EXPECT_EQ(all(kIdx).inputs[0], Tensor::of<double>({1}, {1}));
   folder_.write("x", idx_bytes(0x0b, {1, 1}, "\xff\xfe"));
-  EXPECT_EQ(all(kIdx).input, Tensor::of<int16_t>({1, 1}, {-2}));
+  EXPECT_EQ(all(kIdx).inputs[0], Tensor::of<int16_t>({1, 1}, {-2}));
   folder_.write("x", idx_bytes(0x0c, {1, 1}, std::string("\0\1\0\2", 4)));
-  EXPECT_EQ(all(kIdx).input, Tensor::of<int32_t>({1, 1}, {65538}));
+  EXPECT_EQ(all(kIdx).inputs[0], Tensor::of<int32_t>({1, 1}, {65538}));
 }
 
 TEST_F(Formats, IdxLayouts) {
   folder_.write("x", idx_bytes(8, {1, 2, 1, 2}, "\1\2\3\4"));  // channels 0: 1 2, 1: 3 4 when CHW
-  EXPECT_EQ(all(kIdx + "image_layout = \"CHW\"\n").input, Tensor::of<uint8_t>({1, 2, 1, 2}, {1, 2, 3, 4}));
-  EXPECT_EQ(all(kIdx + "image_layout = \"CHW\"\n", "[preprocess]\nlayout = \"NHWC\"\n").input,
+  EXPECT_EQ(all(kIdx + "image_layout = \"CHW\"\n").inputs[0], Tensor::of<uint8_t>({1, 2, 1, 2}, {1, 2, 3, 4}));
+  EXPECT_EQ(all(kIdx + "image_layout = \"CHW\"\n", "[preprocess]\nlayout = \"NHWC\"\n").inputs[0],
             Tensor::of<uint8_t>({1, 1, 2, 2}, {1, 3, 2, 4}));
-  EXPECT_EQ(all(kIdx + "image_layout = \"HWC\"\n").input, Tensor::of<uint8_t>({1, 2, 2, 1}, {1, 3, 2, 4}));
-  EXPECT_EQ(all(kIdx + "image_layout = \"none\"\n").input, Tensor::of<uint8_t>({1, 2, 1, 2}, {1, 2, 3, 4}));
+  EXPECT_EQ(all(kIdx + "image_layout = \"HWC\"\n").inputs[0], Tensor::of<uint8_t>({1, 2, 2, 1}, {1, 3, 2, 4}));
+  EXPECT_EQ(all(kIdx + "image_layout = \"none\"\n").inputs[0], Tensor::of<uint8_t>({1, 2, 1, 2}, {1, 2, 3, 4}));
   EXPECT_EQ(open_error(kIdx), kPlace +
                                   "DIR/x: an array [1,2,1,2] does not say which dimension holds the channels\n  set "
                                   "image_layout to \"HWC\", \"CHW\" or \"none\"");
@@ -108,8 +108,8 @@ TEST_F(Formats, Cifar) {
   folder_.write("b.bin", gzip(record + record));
   const Samples s = all("format = \"cifar\"\nfiles = [\"a.bin\", \"b.bin\"]\nclass_count = 10\n");
   EXPECT_EQ(s.labels, (Labels{7, 7, 7}));
-  EXPECT_EQ(s.input.dims(), (Dims{3, 3, 32, 32}));
-  for (int64_t i = 0; i < s.input.size(); ++i) EXPECT_EQ(s.input.at(i), static_cast<double>(i % 3072 / 1024));
+  EXPECT_EQ(s.inputs[0].dims(), (Dims{3, 3, 32, 32}));
+  for (int64_t i = 0; i < s.inputs[0].size(); ++i) EXPECT_EQ(s.inputs[0].at(i), static_cast<double>(i % 3072 / 1024));
   folder_.write("c.bin", "\2" + record);
   EXPECT_EQ(all("format = \"cifar\"\nfiles = [\"c.bin\"]\nclass_count = 100\n").labels, (Labels{7}));
   EXPECT_EQ(open_error("format = \"cifar\"\nfiles = [\"a.bin\"]\nclass_count = 100\n"),
@@ -124,7 +124,7 @@ TEST_F(Formats, Npz) {
   const Tensor x = Tensor::of<float>({2, 3}, {1, 2, 3, 4, 5, 6}), y = Tensor::of<int64_t>({2, 1}, {4, 0});
   write_zip(folder_ / "t.npz", {{"x.npy", text_of(*format_npy(x, ""))}, {"y.npy", text_of(*format_npy(y, ""))}}, true);
   const Samples s = all("format = \"npz\"\nimages = \"t.npz\"\nimage_key = \"x\"\nlabel_key = \"y\"\n");
-  EXPECT_EQ(s.input, x);
+  EXPECT_EQ(s.inputs[0], x);
   EXPECT_EQ(s.labels, (Labels{4, 0}));
   ASSERT_TRUE(write_npy(folder_ / "y.npy", Tensor::of<uint8_t>({2}, {1, 2})));
   EXPECT_EQ(all("format = \"npz\"\nimages = \"t.npz\"\nimage_key = \"x\"\nlabels = \"y.npy\"\n").labels,
@@ -148,8 +148,9 @@ TEST_F(Formats, ImageFolder) {
   const std::string settings = "format = \"image-folder\"\nfolder = \"f\"\n";
   const Samples s = all(settings);
   EXPECT_EQ(s.labels, (Labels{0, 0, 1}));
-  EXPECT_EQ(s.input, Tensor::of<uint8_t>({3, 3, 1, 2}, {50, 50, 50, 50, 50, 50, 7, 8, 7, 8, 7, 8, 1, 4, 2, 5, 3, 6}));
-  EXPECT_EQ(all(settings + "channels = 1\n").input, Tensor::of<uint8_t>({3, 1, 1, 2}, {50, 50, 7, 8, 2, 5}));
+  EXPECT_EQ(s.inputs[0],
+            Tensor::of<uint8_t>({3, 3, 1, 2}, {50, 50, 50, 50, 50, 50, 7, 8, 7, 8, 7, 8, 1, 4, 2, 5, 3, 6}));
+  EXPECT_EQ(all(settings + "channels = 1\n").inputs[0], Tensor::of<uint8_t>({3, 1, 1, 2}, {50, 50, 7, 8, 2, 5}));
   const auto d = open(settings);
   EXPECT_EQ(d->class_names(), (std::vector<std::string>{"a", "b"}));
   ASSERT_EQ(d->warnings().size(), 1u);
@@ -174,7 +175,7 @@ TEST_F(Formats, ImageFolder) {
   EXPECT_EQ(error_text(uneven->load("report", 0, 3), folder_),
             "exit 3: DIR/f/b/1.png: becomes u8 image 1x3x3, expected u8 image 1x2x3\n  add a resize or center-crop "
             "step that makes all images the same size");
-  EXPECT_EQ(all(settings, "[preprocess]\nsteps = [\"resize 4 4 nearest\"]\n").input.dims(), (Dims{3, 3, 4, 4}));
+  EXPECT_EQ(all(settings, "[preprocess]\nsteps = [\"resize 4 4 nearest\"]\n").inputs[0].dims(), (Dims{3, 3, 4, 4}));
   const auto crop = open(settings, "[preprocess]\nsteps = [\"center-crop 3 1\"]\n");
   EXPECT_EQ(error_text(crop->load("report", 0, 3), folder_),
             "exit 3: DIR/f/a/10.jpeg: step \"center-crop 3 1\": cannot cut 3 x 1 out of 2 x 1 (width x height)\n  "
@@ -191,7 +192,7 @@ TEST_F(Formats, ImageList) {
   const std::string settings = "format = \"image-list\"\nlist = \"list.txt\"\nfolder = \"pics\"\nchannels = 1\n";
   const Samples s = all(settings);
   EXPECT_EQ(s.labels, (Labels{4, 0}));
-  EXPECT_EQ(s.input, Tensor::of<uint8_t>({2, 1, 1, 1}, {'a', 'c'}));
+  EXPECT_EQ(s.inputs[0], Tensor::of<uint8_t>({2, 1, 1, 1}, {'a', 'c'}));
   for (const std::string line : {"c.png", "c.png x", " 3", "c.png 3.5"}) {
     folder_.write("list.txt", "a b.png 4\n" + line + "\n");
     EXPECT_EQ(open_error(settings), kPlace + "DIR/list.txt: line 2: found \"" + line +

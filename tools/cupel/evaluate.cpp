@@ -15,6 +15,7 @@ struct Flags {
   int64_t layer_samples = 200;
   std::optional<double> max_drop;
   std::vector<int64_t> top_k;
+  std::string labelled_output;
   BindingFlags bindings;
 };
 
@@ -50,8 +51,8 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   }
   report.title = models[0].path.stem().string();
   if (engine == EngineKind::compiled) warn_of_cache();
-  const EvaluateOptions options{common.batch,    flags.samples, flags.layer_samples, flags.max_drop, flags.top_k,
-                                work.progress(), engine};
+  const EvaluateOptions options{common.batch, flags.samples,         flags.layer_samples, flags.max_drop,
+                                flags.top_k,  flags.labelled_output, work.progress(),     engine};
   Status status = evaluate_models(models, column_names(models), data, work.context(), options, report);
   work.finish();
   if (!status) return std::unexpected(std::move(status).error());
@@ -80,6 +81,8 @@ Run setup_evaluate(CLI::App& command) {
       .add_option("--max-drop", flags->max_drop,
                   "Largest loss of accuracy to accept, in percentage points; exit 1 unless the interval lies within")
       ->check(real_number(0, 100));
+  command.add_option("--labelled-output", flags->labelled_output,
+                     "The output whose class scores the labels judge (default: as the data set says, or the only one)");
   command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
       ->check(whole_number(1, kLargest));
   add_engine(command, flags->engine);
