@@ -1,4 +1,4 @@
-// Data sets: named splits of preprocessed samples, described by a TOML file (docs/architecture.md 5).
+// Data sets: named splits of preprocessed samples, described by a TOML file (docs/data_sets.md).
 #pragma once
 
 #include <cstdint>

@@ -79,7 +79,7 @@ class Reader {
 
   Result<const toml::table*> need_table(const toml::node& node, const std::string& what) const {
     if (const toml::table* table = node.as_table()) return table;
-    return bad_input(at(node, what), "is not a table", "see docs/architecture.md 5 for the form of a data-set file");
+    return bad_input(at(node, what), "is not a table", "see docs/data_sets.md for the form of a data-set file");
   }
   Result<std::string> need_string(const toml::node& node, const std::string& what) const {
     if (const auto* value = node.as_string(); value != nullptr && !value->get().empty()) return value->get();
