@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "driver/batches.h"
 #include "driver/bind.h"
+#include "driver/calibration_run.h"
 #include "driver/output_folder.h"
 #include "onnx/writer.h"
 
@@ -15,8 +16,16 @@ Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, Comp
                                    const Progress& progress) {
   const std::string place = printable(model.path.string());
   const int64_t total = CUPEL_TRY(data.size("calibrate"));
-  const auto feed = feed_for(model.source, data, batch);
-  if (!feed) return std::unexpected(Error(feed.error()).within(place));
+  auto feed = feed_for(model.source, data, batch);
+  if (!feed) return std::unexpected(std::move(feed).error().within(place));
+  RunGraph run;
+  if (!model.is_quantized()) {
+    const Selection selection = select_values(model.source);
+    if (!feed->fixed) feed->batch = calibration_batch(model.source, selection.activations, feed->batch);
+    auto chosen = calibration_run(model.source, selection.activations, total, context);
+    if (!chosen) return std::unexpected(std::move(chosen).error().within(place));
+    run = std::move(*chosen);
+  }
   const BatchSource batches = split_batches(data, "calibrate", *feed);
   int64_t done = 0;
   const BatchSource counted = [&]() {
@@ -24,7 +33,7 @@ Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, Comp
     done += feed->batch;
     return batches();
   };
-  auto quantized = quantize_graph(model.source, counted, context);
+  auto quantized = quantize_graph(model.source, counted, context, run);
   if (!quantized) return std::unexpected(std::move(quantized).error().within(place));
   return quantized;
 }

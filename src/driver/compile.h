@@ -57,7 +57,9 @@ struct QuantizedGraph {
   QuantPlan plan;
   std::vector<std::string> warnings;  // of calibration
 };
-Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context);
+// `run`: the engine that calibrates; empty: the interpreter.
+Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context,
+                                      const RunGraph& run = {});
 
 // The integer form of a Graph with Q/DQ nodes; reasons for what stays in float go to `kept`.
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,

@@ -20,27 +20,17 @@ double width(Range r) { return std::max(static_cast<double>(r.max), 0.0) - std::
 
 std::string range_text(Range r) { return fmt::format("[{:.6g}, {:.6g}]", r.min, r.max); }
 
-// Whether every element is finite; NaN makes the second false too.
-struct Soundness {
-  bool finite, numbers;
-};
-Soundness soundness_of(std::span<const float> x) {
-  // A NaN or an infinity makes the sum of x − x not zero; the loop stays free of branches.
-  float poison = 0;
-  for (float v : x) poison += v - v;
-  if (poison == 0) return {.finite = true, .numbers = true};
-  return {.finite = false, .numbers = std::ranges::none_of(x, [](float v) { return std::isnan(v); })};
-}
-
 class Calibrator {
  public:
-  Calibrator(const Graph& graph, std::span<const ValueId> values)
+  Calibrator(const Graph& graph, std::span<const ValueId> values, ThreadPool& threads)
       : graph_(graph),
+        threads_(threads),
         values_(values.begin(), values.end()),
         producers_(graph.producers()),
         fills_(least_fills(graph)),
         statistics_(graph.values().size()) {
-    for (ValueId id : values) statistics_[static_cast<size_t>(id.index)].emplace();
+    for (ValueId id : values)
+      statistics_[static_cast<size_t>(id.index)].emplace(fills_[static_cast<size_t>(id.index)].has_value());
   }
 
   // The batch whose values are seen next.
@@ -54,18 +44,15 @@ class Calibrator {
     if (t.dtype() != DType::f32) return {};
     const auto at = static_cast<size_t>(id.index);
     const std::span<const float> x = t.data<float>();
-    const Soundness soundness = soundness_of(x);
-    if (!soundness.finite && (!soundness.numbers || !fills_[at]))
-      return bad_input(place(id), "a value is NaN or infinite during calibration",
-                       "check the calibration data and its preprocessing, and the model's weights");
-    if (!statistics_[at] || t.empty()) return {};
+    if (x.empty()) return {};
     // Rows of a sample lie together; a value without them belongs to the whole batch.
     const int64_t rows = t.rank() == 0 ? 1 : t.dims()[0];
-    const int64_t parts = batch_ > 0 && rows % batch_ == 0 ? batch_ : 1;
-    const size_t each = x.size() / static_cast<size_t>(parts);
-    for (int64_t i = 0; i < parts; ++i)
-      statistics_[at]->add(x.subspan(static_cast<size_t>(i) * each, each), first_sample_ + i);
-    return {};
+    const int64_t samples = batch_ > 0 && rows % batch_ == 0 ? batch_ : 1;
+    const OrderedRange range =
+        statistics_[at] ? statistics_[at]->add(x, first_sample_, samples, threads_) : ordered_range(x);
+    if (range.all_finite() || (!range.has_nan() && fills_[at])) return {};
+    return bad_input(place(id), "a value is NaN or infinite during calibration",
+                     "check the calibration data and its preprocessing, and the model's weights");
   }
 
   Calibration finish() {
@@ -109,6 +96,7 @@ class Calibrator {
   }
 
   const Graph& graph_;
+  ThreadPool& threads_;
   std::vector<ValueId> values_;
   std::vector<NodeId> producers_;
   std::vector<std::optional<float>> fills_;
@@ -119,8 +107,8 @@ class Calibrator {
 }  // namespace
 
 Result<Calibration> calibrate_min_max(const Graph& graph, std::span<const ValueId> values,
-                                      const BatchSource& next_batch, const RunGraph& run) {
-  Calibrator calibrator(graph, values);
+                                      const BatchSource& next_batch, const RunGraph& run, ThreadPool& threads) {
+  Calibrator calibrator(graph, values, threads);
   const Tap tap = [&](ValueId id, const Tensor& t) { return calibrator.see(id, t); };
   bool any = false;
   for (;;) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/engine.h"
+#include "runtime/thread_pool.h"
 
 namespace cupel {
 
@@ -28,9 +29,10 @@ using BatchSource = std::function<Result<std::optional<std::vector<Tensor>>>()>;
 
 // Streaming minimum and maximum of each value over all batches; memory does not grow with their number. Fills
 // (quant/fills.h) set no range: they saturate. Neither batches nor threads change anything, the order of samples only
-// the number by which a warning names one. bad_input when a value is NaN, or infinite without a fill (naming the node
-// that computed it), or when there is no batch.
+// the number by which a warning names one. `run` shows its tap the values at least; others are looked at for the errors
+// alone: bad_input when a value is NaN, or infinite without a fill (naming the node that computed it), or when there is
+// no batch.
 Result<Calibration> calibrate_min_max(const Graph& graph, std::span<const ValueId> values,
-                                      const BatchSource& next_batch, const RunGraph& run);
+                                      const BatchSource& next_batch, const RunGraph& run, ThreadPool& threads);
 
 }  // namespace cupel

@@ -2,27 +2,81 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <cmath>
+#include <mutex>
+#include <vector>
 
 namespace cupel {
 namespace {
 
 constexpr int kInfinite = 255;  // the exponent of infinities
 constexpr float kGap = 255;
+constexpr int64_t kGrain = 16384;  // elements for a thread
+constexpr size_t kBlock = 4096;    // that are read twice while they lie in the nearest cache
 
 }  // namespace
 
-void ValueStatistics::add(std::span<const float> elements, int64_t sample) {
+void ValueStatistics::Outermost::add(int64_t order_of_one, int64_t sample_of_one) {
+  if (order_of_one > order) {
+    if (sample != sample_of_one) runner_up = order;
+    order = order_of_one;
+    sample = sample_of_one;
+  } else if (sample_of_one != sample) {
+    runner_up = std::max(runner_up, order_of_one);
+  }
+}
+
+ValueStatistics::Binade& ValueStatistics::binade_of(uint32_t upper_bits) {
+  std::unique_ptr<Binade>& slot = binades_[upper_bits];
+  if (!slot) slot = std::make_unique<Binade>();
+  return *slot;
+}
+
+OrderedRange ValueStatistics::add(std::span<const float> elements, int64_t first_sample, int64_t samples,
+                                  ThreadPool& threads) {
+  const size_t each = elements.size() / static_cast<size_t>(samples);
+  std::vector<OrderedRange> ranges(static_cast<size_t>(samples));
+  std::mutex mutex;
+  threads.parallel_for(static_cast<int64_t>(elements.size()), kGrain, [&](int64_t begin, int64_t end) {
+    static thread_local SixteenthCounts counts;
+    OrderedRange whole;
+    for (auto at = static_cast<size_t>(begin); at < static_cast<size_t>(end);) {
+      const size_t sample = at / each;
+      const size_t stop = std::min({at + kBlock, (sample + 1) * each, static_cast<size_t>(end)});
+      const std::span<const float> block = elements.subspan(at, stop - at);
+      const OrderedRange range = ordered_range(block);
+      if (!may_have_fills_) counts.add(block);
+      whole.unite(range);
+      const std::lock_guard lock(mutex);
+      ranges[sample].unite(range);
+      at = stop;
+    }
+    const std::lock_guard lock(mutex);
+    counts.take(whole, [&](uint32_t bin, int64_t count) { binade_of(bin >> 4).counts[bin & 15] += count; });
+  });
+  OrderedRange all;
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    const int64_t sample = first_sample + static_cast<int64_t>(i);
+    all.unite(ranges[i]);
+    ends_[0].add(~int64_t{ranges[i].least}, sample);
+    ends_[1].add(ranges[i].greatest, sample);
+    if (may_have_fills_ && !ranges[i].has_nan()) add_with_fills(elements.subspan(i * each, each), sample);
+  }
+  count_ += static_cast<int64_t>(elements.size());
+  return all;
+}
+
+void ValueStatistics::add_with_fills(std::span<const float> elements, int64_t sample) {
   for (const float x : elements) {
     const auto bits = std::bit_cast<uint32_t>(x);
-    std::unique_ptr<Binade>& slot = binades_[bits >> 23];
     const float magnitude = std::abs(x);
-    if (!slot) {
-      slot = std::make_unique<Binade>();
-      slot->least = slot->greatest = magnitude;
-      slot->greatest_sample = slot->least_sample = sample;
+    const bool is_first = !binades_[bits >> 23];
+    Binade& b = binade_of(bits >> 23);
+    if (is_first) {
+      b.least = b.greatest = magnitude;
+      b.greatest_sample = b.least_sample = sample;
     }
-    Binade& b = *slot;
     ++b.counts[bits >> 19 & 15];
     if (magnitude > b.greatest) {
       if (b.greatest_sample != sample) b.runner_up = b.greatest;
@@ -39,13 +93,11 @@ void ValueStatistics::add(std::span<const float> elements, int64_t sample) {
       b.least_runner_up = magnitude;
     }
   }
-  count_ += static_cast<int64_t>(elements.size());
 }
-
-bool ValueStatistics::has_infinity() const { return binade(false, kInfinite) || binade(true, kInfinite); }
 
 void ValueStatistics::leave_out_fills(std::optional<float> least_fill) {
   if (!least_fill) return;
+  assert(may_have_fills_);
   float greatest_below = 0;
   for (int e = 0; e < kExponents; ++e) {
     float least = INFINITY, greatest = -1;
@@ -68,6 +120,15 @@ void ValueStatistics::leave_out_fills(std::optional<float> least_fill) {
 }
 
 std::optional<float> ValueStatistics::extreme(bool upper, int64_t except, int64_t* sample) const {
+  if (may_have_fills_) return extreme_of_binades(upper, except, sample);
+  const Outermost& end = ends_[upper ? 1 : 0];
+  const int64_t order = end.sample == except ? end.runner_up : end.order;
+  if (order == Outermost::kNone) return std::nullopt;
+  if (sample && end.sample != except) *sample = end.sample;
+  return std::bit_cast<float>(bits_at(static_cast<int32_t>(upper ? order : ~order)));
+}
+
+std::optional<float> ValueStatistics::extreme_of_binades(bool upper, int64_t except, int64_t* sample) const {
   // Outermost first: of the sign that the end asks for from the greatest magnitude on, then of the other from the
   // least.
   const auto found = [&](const Binade* b, bool outwards) -> std::optional<float> {

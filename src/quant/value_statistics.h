@@ -8,16 +8,22 @@
 #include <span>
 
 #include "quant/calibrate.h"
+#include "quant/element_scan.h"
+#include "runtime/thread_pool.h"
 
 namespace cupel {
 
-// Streaming: a count for each sixteenth of a binade (a power of two of one sign), and the extremes of each binade with
-// the sample that holds them. Memory is bounded, at most 512 binades; counts and extremes do not depend on the order in
-// which elements come, nor on threads and batches.
+// Streaming: a count for each sixteenth of a binade (a power of two of one sign), and the extremes with the sample that
+// holds them; where fills may be among the elements, the extremes of each binade. Memory is bounded, at most 512
+// binades; counts and extremes do not depend on the order in which elements come, nor on threads and batches.
 class ValueStatistics {
  public:
-  // Adds elements of one sample; none is NaN.
-  void add(std::span<const float> elements, int64_t sample);
+  // `may_have_fills`: whether leave_out_fills may be given a fill. It takes several times as long.
+  explicit ValueStatistics(bool may_have_fills = true) : may_have_fills_(may_have_fills) {}
+
+  // Adds elements of `samples` samples, equally many each, numbered from `first_sample` on; gives their range. With a
+  // NaN among them, or an infinity where no fill may be, the statistics are of no use any more.
+  OrderedRange add(std::span<const float> elements, int64_t first_sample, int64_t samples, ThreadPool& threads);
 
   // Elements from `least_fill` on, in magnitude, are no data but fills where they lie beyond a gap: more than 255 times
   // above every smaller element, so that with them in the range all data would be less than one step. Infinities
@@ -26,7 +32,6 @@ class ValueStatistics {
   void leave_out_fills(std::optional<float> least_fill);
 
   int64_t count() const { return count_; }
-  bool has_infinity() const;
   // nullopt without data.
   std::optional<Range> range() const;
   // The range of all samples but the one that holds the greatest (upper) or the least element; {0, 0} when no other
@@ -49,14 +54,26 @@ class ValueStatistics {
     float least_runner_up = -1;  // least magnitude in samples other than least_sample; −1: none
   };
   static constexpr int kExponents = 256;
+  // The outermost element at one end.
+  struct Outermost {
+    static constexpr int64_t kNone = INT64_MIN;
+    int64_t order = kNone, sample = -1;  // how far it lies out
+    int64_t runner_up = kNone;           // that of the samples other than `sample`
+    void add(int64_t order_of_one, int64_t sample_of_one);
+  };
 
   const Binade* binade(bool negative, int exponent) const {
     return binades_[static_cast<size_t>(negative ? kExponents + exponent : exponent)].get();
   }
+  Binade& binade_of(uint32_t upper_bits);
+  void add_with_fills(std::span<const float> elements, int64_t sample);
   // The greatest element of the data when `upper`, the least otherwise, in samples other than `except` (−1: in all).
   std::optional<float> extreme(bool upper, int64_t except, int64_t* sample = nullptr) const;
+  std::optional<float> extreme_of_binades(bool upper, int64_t except, int64_t* sample) const;
 
+  bool may_have_fills_;
   std::array<std::unique_ptr<Binade>, 2 * kExponents> binades_;  // by the sign bit and the exponent's bits
+  std::array<Outermost, 2> ends_;                                // the least, the greatest; without fills
   int64_t count_ = 0;
   int end_ = kExponents;  // exponents from here on are fills
 };

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -41,8 +42,13 @@ std::vector<Element> random_elements(uint64_t seed) {
   return elements;
 }
 
+ThreadPool& two_threads() {
+  static ThreadPool threads(2);
+  return threads;
+}
+
 void fill(ValueStatistics& s, const std::vector<Element>& elements) {
-  for (const Element& e : elements) s.add(std::span(&e.x, 1), e.sample);
+  for (const Element& e : elements) s.add(std::span(&e.x, 1), e.sample, 1, two_threads());
 }
 
 Range range_of(const std::vector<Element>& elements, int64_t except = -1) {
@@ -57,12 +63,14 @@ Range range_of(const std::vector<Element>& elements, int64_t except = -1) {
 TEST(ValueStatistics, AgreeWithAllElementsAtHandInAnyOrder) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     std::vector<Element> elements = random_elements(seed);
-    ValueStatistics s, turned;
+    ValueStatistics s, turned, simple(false), simple_turned(false);
     fill(s, elements);
+    fill(simple, elements);
     std::vector<Element> reversed(elements.rbegin(), elements.rend());
     fill(turned, reversed);
+    fill(simple_turned, reversed);
     const Range range = range_of(elements);
-    for (const ValueStatistics* one : {&s, &turned}) {
+    for (const ValueStatistics* one : {&s, &turned, &simple, &simple_turned}) {
       ASSERT_TRUE(one->range());
       EXPECT_EQ(one->range()->min, range.min);
       EXPECT_EQ(one->range()->max, range.max);
@@ -79,6 +87,61 @@ TEST(ValueStatistics, AgreeWithAllElementsAtHandInAnyOrder) {
       }
     }
   }
+}
+
+// Special numbers, sizes around whole vectors and blocks, several samples at once: as one element after another.
+TEST(ValueStatistics, AreTheSameForAllElementsAtOnce) {
+  const float special[] = {0.0f, -0.0f, 1e-45f, -1e-45f, 1.17e-38f, 3.4e38f, -3.4e38f, 1, -1, 255, 1e-10f};
+  std::mt19937_64 random(5);
+  for (const size_t each : {1u, 3u, 7u, 8u, 9u, 17u, 4095u, 4096u, 4097u, 9000u, 40000u})
+    for (const int64_t samples : {1, 3}) {
+      std::vector<float> x(each * static_cast<size_t>(samples));
+      const bool one_sign = random() % 2 == 0;
+      for (float& v : x) {
+        v = std::ldexp(static_cast<float>(random() % 8192) / 8192, static_cast<int>(random() % 20) - 15);
+        if (random() % 2 == 0) v = 0;
+        if (random() % 100 == 0) v = special[random() % std::size(special)];
+        if (one_sign)
+          v = std::abs(v);
+        else if (random() % 2 == 0)
+          v = -v;
+      }
+      for (const bool fills : {false, true}) {
+        ValueStatistics at_once(fills), one_by_one(true);
+        const OrderedRange range = at_once.add(x, 7, samples, two_threads());
+        for (size_t i = 0; i < x.size(); ++i)
+          one_by_one.add(std::span(&x[i], 1), 7 + static_cast<int64_t>(i / each), 1, two_threads());
+        EXPECT_TRUE(range.all_finite());
+        const auto same = [](Range a, Range b) {
+          return std::bit_cast<uint32_t>(a.min) == std::bit_cast<uint32_t>(b.min) &&
+                 std::bit_cast<uint32_t>(a.max) == std::bit_cast<uint32_t>(b.max);
+        };
+        EXPECT_EQ(at_once.count(), one_by_one.count());
+        EXPECT_TRUE(same(*at_once.range(), *one_by_one.range())) << each;
+        for (const double share : {0.0, 1e-6, 5e-5, 0.01, 0.25})
+          EXPECT_TRUE(same(at_once.central_range(share), one_by_one.central_range(share))) << each << " " << share;
+        for (const bool upper : {false, true}) {
+          const auto a = at_once.range_without_extreme_sample(upper),
+                     b = one_by_one.range_without_extreme_sample(upper);
+          EXPECT_EQ(a.sample, b.sample) << each;
+          EXPECT_TRUE(same(a.range, b.range)) << each;
+        }
+      }
+    }
+}
+
+TEST(OrderedRange, KnowsWhatIsNoNumber) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const size_t at : {0u, 5u, 8u, 11u})
+    for (const float bad : {nan, -nan, kInfinity, -kInfinity}) {
+      std::vector<float> x(12, -2.5f);
+      EXPECT_TRUE(ordered_range(x).all_finite());
+      x[at] = bad;
+      EXPECT_FALSE(ordered_range(x).all_finite());
+      EXPECT_EQ(ordered_range(x).has_nan(), std::isnan(bad));
+    }
+  EXPECT_TRUE(ordered_range({}).all_finite());
+  EXPECT_FALSE(ordered_range({}).has_nan());
 }
 
 TEST(ValueStatistics, CentralRangeLeavesOutNoMoreThanItsShare) {
@@ -105,7 +168,7 @@ TEST(ValueStatistics, CentralRangeLeavesOutNoMoreThanItsShare) {
 TEST(ValueStatistics, FillsLieBeyondAGap) {
   const auto range = [](std::vector<float> elements, std::optional<float> least_fill) {
     ValueStatistics s;
-    s.add(elements, 0);
+    s.add(elements, 0, 1, two_threads());
     s.leave_out_fills(least_fill);
     const auto r = s.range();
     return r ? std::pair(r->min, r->max) : std::pair(kInfinity, -kInfinity);
@@ -175,7 +238,7 @@ Quantized quantize(const Graph& g, const std::vector<Tensor>& batches, ThreadPoo
     if (next == batches.size()) return std::optional<std::vector<Tensor>>();
     return std::optional(std::vector<Tensor>{batches[next++]});
   };
-  auto c = calibrate_min_max(g, s.activations, source, interpreter(threads));
+  auto c = calibrate_min_max(g, s.activations, source, interpreter(threads), threads);
   EXPECT_TRUE(c) << c.error().message();
   if (!c) return {};
   auto plan = choose_parameters(g, s, c->ranges);
@@ -280,7 +343,7 @@ output %y)");
     if (std::exchange(given, true)) return std::optional<std::vector<Tensor>>();
     return std::optional(std::vector{Tensor::of<float>({1, 4}, {1, 2, 3, 200})});
   };
-  const auto c = calibrate_min_max(g, select_values(g).activations, source, interpreter(threads));
+  const auto c = calibrate_min_max(g, select_values(g).activations, source, interpreter(threads), threads);
   ASSERT_FALSE(c);
   EXPECT_EQ(c.error().message(),
             "node e (Exp): a value is NaN or infinite during calibration\n  check the calibration data and its "
