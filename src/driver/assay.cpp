@@ -18,7 +18,7 @@ Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, Comp
   const int64_t total = CUPEL_TRY(data.size("calibrate"));
   auto feed = feed_for(model.source, data, batch);
   if (!feed) return std::unexpected(std::move(feed).error().within(place));
-  RunGraph run;
+  ObservedRun run;
   if (!model.is_quantized()) {
     const Selection selection = select_values(model.source);
     if (!feed->fixed) feed->batch = calibration_batch(model.source, selection.activations, feed->batch);

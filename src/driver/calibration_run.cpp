@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <unordered_map>
 
 #include "assess/model_cost.h"
+#include "emit/emit_target.h"
 #include "reference/interpreter.h"
 
 namespace cupel {
@@ -14,54 +16,108 @@ namespace {
 constexpr int64_t kMacsOfACompilation = 4'000'000'000;
 constexpr int64_t kObservedBytes = int64_t{8} << 20;
 
-// `model` with the values that compiled code has to give as outputs, its own first.
-struct TappedModel {
-  Graph graph;
-  std::vector<ValueId> outputs;  // the same values as in the model
+// `model` with the values that have to leave a kernel as further outputs: `copied` of them as tensors, the others where
+// they lie.
+Graph with_outputs(const Graph& model, std::span<const ValueId> copied, std::span<const ValueId> tapped) {
+  Graph graph = model;
+  for (const ValueId id : copied) graph.add_output(id);
+  for (const ValueId id : tapped) graph.add_output(id);
+  return graph;
+}
+
+// The values of which a step of the Program has all elements, one sample behind the other.
+std::set<std::string_view> shown_by_steps(const Program& program, const Graph& graph) {
+  std::set<std::string_view> shown;
+  const Shape& lead = graph.type(graph.inputs()[0]).shape;
+  if (program.fixed_batch > 0 && (lead.empty() || lead[0] != Dim(program.fixed_batch))) return shown;
+  for (const Step& step : program.steps) {
+    if (!step.result || step.type.dtype != DType::f32 || step.type.shape.empty()) continue;
+    const Shape& shape = step.type.shape;
+    const auto whole = bind_shape(shape, 1);
+    const int64_t items = is_static(shape) ? program.fixed_batch : 1;
+    const bool by_samples = is_static(shape) ? items > 0 && shape[0].factor % items == 0 : !shape[0].is_constant();
+    if (whole && by_samples && element_count(*whole) == items * element_count(step.result->dims))
+      shown.insert(step.value_name);
+  }
+  return shown;
+}
+
+// A model compiled for calibration.
+struct ObservedModel {
+  Graph graph;  // with further outputs
+  CompiledModel code;
+  size_t outputs = 0;  // that are tensors
+  std::unordered_map<std::string_view, ValueId> tapped;
+
+  Status run(std::span<const Tensor> inputs, const Observe& observe);
 };
 
-TappedModel tapped(const Graph& model, std::span<const ValueId> values) {
-  TappedModel t{model, model.outputs()};
-  const auto is_computed = [&](ValueId id) {
-    return !model.value(id).constant && std::ranges::find(model.inputs(), id) == model.inputs().end();
+Status ObservedModel::run(std::span<const Tensor> inputs, const Observe& observe) {
+  CUPEL_TRY(bind_inputs(graph, inputs));
+  const int64_t samples = inputs[0].dims()[0];
+  const auto show = [&](ValueId id, const Tensor& t) -> Status {
+    return t.dtype() == DType::f32 ? observe(id, elements_of(t, samples)) : Status();
   };
+  for (size_t i = 0; i < inputs.size(); ++i) CUPEL_TRY(show(graph.inputs()[i], inputs[i]));
+  const auto view = [&](const CupelImageResult& r, const uint8_t* buffer, int64_t batch) -> Status {
+    const auto found = tapped.find(r.value_name);
+    if (found == tapped.end()) return {};
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(float));
+    std::vector<int64_t> strides(r.strides, r.strides + r.rank);
+    for (int64_t& s : strides) s /= kBytes;
+    return observe(found->second, {reinterpret_cast<const float*>(buffer + r.offset), batch, r.item_stride / kBytes,
+                                   std::span(r.dims, static_cast<size_t>(r.rank)), strides});
+  };
+  const std::vector<Tensor> tensors = CUPEL_TRY(code.run_viewed(inputs, view));
+  std::set<ValueId> seen;
+  for (size_t i = 0; i < outputs; ++i)
+    if (seen.insert(graph.outputs()[i]).second) CUPEL_TRY(show(graph.outputs()[i], tensors[i]));
+  return {};
+}
+
+Result<std::shared_ptr<ObservedModel>> compile_observed(const Graph& model, std::span<const ValueId> values,
+                                                        CompileContext& context) {
+  std::vector<ValueId> copied, tapped;
   for (const ValueId id : values) {
-    if (!is_computed(id) || std::ranges::find(t.outputs, id) != t.outputs.end()) continue;
-    t.graph.add_output(id);
-    t.outputs.push_back(id);
+    const auto is_one_of = [&](const std::vector<ValueId>& ids) { return std::ranges::find(ids, id) != ids.end(); };
+    if (!model.value(id).constant && !is_one_of(model.inputs()) && !is_one_of(model.outputs())) tapped.push_back(id);
   }
-  return t;
-}
-
-// Compiled code; the tap sees inputs, then outputs in order of computation.
-Result<RunGraph> compiled_run(const Graph& model, std::span<const ValueId> values, CompileContext& context) {
-  auto t = std::make_shared<TappedModel>(tapped(model, values));
-  RunGraph engine = CUPEL_TRY(make_engine(t->graph, "calibration", EngineKind::compiled, context.threads));
-  std::vector<size_t> order;
-  for (size_t i = 0; i < t->outputs.size(); ++i) order.push_back(i);
-  std::ranges::sort(order, {}, [&](size_t i) { return t->outputs[i]; });
-  return [t, order, engine, own = model.outputs().size()](const Graph&, std::span<const Tensor> inputs,
-                                                          const Tap& tap) -> Result<std::vector<Tensor>> {
-    std::vector<Tensor> outputs = CUPEL_TRY(engine(t->graph, inputs, {}));
-    if (tap) {
-      for (size_t i = 0; i < inputs.size(); ++i) CUPEL_TRY(tap(t->graph.inputs()[i], inputs[i]));
-      for (size_t k = 0; k < order.size(); ++k)
-        if (k == 0 || t->outputs[order[k]] != t->outputs[order[k - 1]])
-          CUPEL_TRY(tap(t->outputs[order[k]], outputs[order[k]]));
-    }
-    outputs.resize(own);
-    return outputs;
+  const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
+  const auto lower = [&](const Graph& graph) {
+    PassOptions silent;
+    return lower_model(graph, "calibration", host, {.tapped_outputs = tapped.size()}, silent);
   };
+  Graph graph = with_outputs(model, copied, tapped);
+  Program program = CUPEL_TRY(lower(graph));
+  // Views have no step of their own.
+  const std::set<std::string_view> shown = shown_by_steps(program, graph);
+  std::erase_if(tapped, [&](ValueId id) {
+    if (shown.contains(model.value(id).name)) return false;
+    copied.push_back(id);
+    return true;
+  });
+  if (!copied.empty()) {
+    graph = with_outputs(model, copied, tapped);
+    program = CUPEL_TRY(lower(graph));
+  }
+  WorkerPool workers;
+  const Bytes image = CUPEL_TRY(build_image(program, host, workers));
+  auto code = CUPEL_TRY(CompiledModel::load(image, "calibration", context.threads.size()));
+  auto observed = std::make_shared<ObservedModel>(
+      ObservedModel{std::move(graph), std::move(code), model.outputs().size() + copied.size(), {}});
+  for (const ValueId id : tapped) observed->tapped.emplace(observed->graph.value(id).name, id);
+  return observed;
 }
 
-// The interpreter, for a tap that sees what compiled code would show it.
-RunGraph interpreted_run(const Graph& model, std::span<const ValueId> values, ThreadPool& threads) {
-  std::set<ValueId> seen(values.begin(), values.end());
-  seen.insert(model.inputs().begin(), model.inputs().end());
-  seen.insert(model.outputs().begin(), model.outputs().end());
-  return [seen, &threads](const Graph& graph, std::span<const Tensor> inputs, const Tap& tap) {
-    return interpret(graph, inputs, threads, [&](ValueId id, const Tensor& t) -> Status {
-      return tap && seen.contains(id) ? tap(id, t) : Status();
+// The interpreter, which shows what compiled code would.
+ObservedRun interpreted(const Graph& model, std::span<const ValueId> values, ThreadPool& threads) {
+  std::set<ValueId> shown(values.begin(), values.end());
+  shown.insert(model.inputs().begin(), model.inputs().end());
+  shown.insert(model.outputs().begin(), model.outputs().end());
+  const ObservedRun all = observed(model, interpreter(threads));
+  return [shown, all](std::span<const Tensor> inputs, const Observe& observe) {
+    return all(inputs, [&](ValueId id, const ElementRuns& elements) {
+      return shown.contains(id) ? observe(id, elements) : Status();
     });
   };
 }
@@ -76,23 +132,24 @@ int64_t calibration_batch(const Graph& model, std::span<const ValueId> values, i
   return std::clamp<int64_t>(kObservedBytes / std::max<int64_t>(bytes, 1), 1, wanted);
 }
 
-Result<RunGraph> calibration_run(const Graph& model, std::span<const ValueId> values, int64_t samples,
-                                 CompileContext& context) {
-  const auto choose = [&]() -> Result<RunGraph> {
-    const int64_t macs = std::max<int64_t>(cost_of(model).macs, 1);
-    if (samples <= kMacsOfACompilation / macs) return interpreted_run(model, values, context.threads);
-    auto run = compiled_run(model, values, context);
-    if (!run && run.error().code == ErrorCode::reference_runs_it)
-      return interpreted_run(model, values, context.threads);
-    return run;
-  };
-  RunGraph run = CUPEL_TRY(choose());
-  return [run = std::move(run), &threads = context.threads](const Graph& graph, std::span<const Tensor> inputs,
-                                                            const Tap& tap) {
-    auto outputs = run(graph, inputs, tap);
-    if (outputs || !tap || outputs.error().kind != ErrorKind::bad_input) return outputs;
-    auto again = interpret(graph, inputs, threads, tap);
-    return again ? outputs : again;
+Result<ObservedRun> calibration_run(const Graph& model, std::span<const ValueId> values, int64_t samples,
+                                    CompileContext& context) {
+  ObservedRun run = interpreted(model, values, context.threads);
+  if (samples > kMacsOfACompilation / std::max<int64_t>(cost_of(model).macs, 1)) {
+    auto compiled = compile_observed(model, values, context);
+    if (compiled)
+      run = [code = *compiled](std::span<const Tensor> inputs, const Observe& observe) {
+        return code->run(inputs, observe);
+      };
+    else if (compiled.error().kind != ErrorKind::unsupported)
+      return std::unexpected(std::move(compiled).error());
+  }
+  return [run, all = observed(model, interpreter(context.threads))](std::span<const Tensor> inputs,
+                                                                    const Observe& observe) {
+    Status status = run(inputs, observe);
+    if (status || status.error().kind != ErrorKind::bad_input) return status;
+    Status again = all(inputs, observe);
+    return again ? status : again;
   };
 }
 

@@ -1,4 +1,4 @@
-// The engine that calibration runs: compiled code that gives the values that are observed, as fast as inference.
+// The engine that calibration runs: compiled code that shows the values that are observed, as fast as inference.
 #pragma once
 
 #include <span>
@@ -11,11 +11,11 @@ namespace cupel {
 // one and at most `wanted`. No range depends on it.
 int64_t calibration_batch(const Graph& model, std::span<const ValueId> values, int64_t wanted);
 
-// Runs `model` (that graph and no other), whose tap sees `values`, the inputs and the outputs, in order of computation.
-// Compiled with the values as further outputs; the interpreter where the model has no compiled form, or `samples` are
-// so few that it is through before a compiler would be. Both give the same bits. Where the tap or the data end a run,
-// the interpreter repeats it with every value for the tap, so that the error is about the first node.
-Result<RunGraph> calibration_run(const Graph& model, std::span<const ValueId> values, int64_t samples,
-                                 CompileContext& context);
+// Runs `model`, which must outlive the result, and shows `values`, the inputs and the outputs. Compiled so that the
+// values leave their kernels; the interpreter where the model has no compiled form, or `samples` are so few that it is
+// through before a compiler would be. Both give the same bits. Where the observer or the data end a run, the
+// interpreter repeats it with every value shown, so that the error is about the first node.
+Result<ObservedRun> calibration_run(const Graph& model, std::span<const ValueId> values, int64_t samples,
+                                    CompileContext& context);
 
 }  // namespace cupel

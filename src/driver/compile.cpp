@@ -109,14 +109,15 @@ Result<Model> load_model_bytes(std::span<const std::byte> file, const std::files
 }
 
 Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context,
-                                      const RunGraph& run) {
+                                      const ObservedRun& run) {
   if (model.stage != Stage::simplified)
     return bad_input("quantization", "the model holds quantize and dequantize nodes already", "give the float model");
 
   // calibrate
   const Selection selection = select_values(model);
-  Calibration calibrated = CUPEL_TRY(calibrate_min_max(model, selection.activations, calibration,
-                                                       run ? run : interpreter(context.threads), context.threads));
+  Calibration calibrated =
+      CUPEL_TRY(calibrate_min_max(model, selection.activations, calibration,
+                                  run ? run : observed(model, interpreter(context.threads)), context.threads));
 
   // choose
   QuantPlan plan = CUPEL_TRY(choose_parameters(model, selection, calibrated.ranges));

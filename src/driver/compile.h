@@ -59,7 +59,7 @@ struct QuantizedGraph {
 };
 // `run`: the engine that calibrates; empty: the interpreter.
 Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context,
-                                      const RunGraph& run = {});
+                                      const ObservedRun& run = {});
 
 // The integer form of a Graph with Q/DQ nodes; reasons for what stays in float go to `kept`.
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,

@@ -165,7 +165,7 @@ Result<Tensor> copy_result(const CupelImageResult& r, const uint8_t* buffer, int
 
 // What a run calls. No exception may pass the session's C code: it is kept until the run has ended.
 struct TapCall {
-  const ImageTap& tap;
+  const ImageView& view;
   Status status;
   FirstException exception;
 };
@@ -177,13 +177,7 @@ struct TimerCall {
 void call_tap(void* context, const CupelImageStep* step, const uint8_t* buffer, int64_t batch) {
   auto& call = *static_cast<TapCall*>(context);
   if (!call.status || call.exception.caught()) return;
-  call.exception.keep([&] {
-    auto elements = copy_result(step->result, buffer, batch);
-    if (elements)
-      call.status = call.tap(step->result, *elements);
-    else
-      call.status = std::unexpected(std::move(elements).error());
-  });
+  call.exception.keep([&] { call.status = call.view(step->result, buffer, batch); });
 }
 
 void call_timer(void* context, const CupelImageStep* step, int64_t time_ns) {
@@ -195,7 +189,7 @@ void call_timer(void* context, const CupelImageStep* step, int64_t time_ns) {
 class Tapping {
  public:
   Tapping(CupelSession* session, TapCall& call) : session_(session) {
-    if (call.tap) cupel_session_set_tap(session, call_tap, &call);
+    if (call.view) cupel_session_set_tap(session, call_tap, &call);
   }
   ~Tapping() { cupel_session_set_tap(session_, nullptr, nullptr); }
   Tapping(const Tapping&) = delete;
@@ -341,8 +335,15 @@ Result<ImageRun> CompiledModel::bind(std::vector<Tensor> inputs) {
 }
 
 Result<std::vector<Tensor>> CompiledModel::run(std::span<const Tensor> inputs, const ImageTap& tap) {
+  if (!tap) return run_viewed(inputs, {});
+  return run_viewed(inputs, [&](const CupelImageResult& result, const uint8_t* buffer, int64_t batch) -> Status {
+    return tap(result, CUPEL_TRY(copy_result(result, buffer, batch)));
+  });
+}
+
+Result<std::vector<Tensor>> CompiledModel::run_viewed(std::span<const Tensor> inputs, const ImageView& view) {
   ImageRun bound = CUPEL_TRY(bind(std::vector<Tensor>(inputs.begin(), inputs.end())));
-  TapCall call{tap, {}, {}};
+  TapCall call{view, {}, {}};
   {
     const Tapping tapping(state_->session.get(), call);
     CUPEL_TRY(bound.run());

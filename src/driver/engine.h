@@ -17,6 +17,8 @@ namespace cupel {
 
 // Sees the result of a step: elements in the graph's dimension order, the batch first; codes as they are stored.
 using ImageTap = std::function<Status(const CupelImageResult& result, const Tensor& elements)>;
+// The same of a result where it lies: byte 0 of its buffer for item 0, and the items of the run.
+using ImageView = std::function<Status(const CupelImageResult& result, const uint8_t* buffer, int64_t batch)>;
 using ImageTimer = std::function<void(const CupelImageStep& step, int64_t time_ns)>;
 
 // A run whose inputs were checked and whose outputs were laid out once: run() costs what a caller of the C interface
@@ -65,6 +67,7 @@ class CompiledModel {
   // fit, or when it holds an index out of range. The tap's first error is the result; later steps are computed, but no
   // longer tapped.
   Result<std::vector<Tensor>> run(std::span<const Tensor> inputs, const ImageTap& tap = {});
+  Result<std::vector<Tensor>> run_viewed(std::span<const Tensor> inputs, const ImageView& view);
   // The same checks, for a run that is repeated.
   Result<ImageRun> bind(std::vector<Tensor> inputs);
   // As RunGraph: `graph` is the one the Image was compiled from, in its names and types. The tap sees the inputs and

@@ -91,8 +91,8 @@ std::set<std::string> origins_of_producer(const Graph& graph, ValueId v) {
   return {};
 }
 
-Status copy_outputs(Lowering& l) {
-  for (size_t i = 0; i < l.graph.outputs().size(); ++i) {
+Status copy_outputs(Lowering& l, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
     const ValueId id = l.graph.outputs()[i];
     const Value& v = l.graph.value(id);
     const ValueLayout from = CUPEL_TRY(l.places.at(id)).layout;
@@ -158,7 +158,7 @@ Result<Lowered> lower_items(const Graph& graph, const Graph& forms, const std::s
   Lowering l(forms, graph, model, target, options, batch);
   CUPEL_TRY(place_inputs(l));
   CUPEL_TRY(lower_nodes(l));
-  CUPEL_TRY(copy_outputs(l));
+  CUPEL_TRY(copy_outputs(l, graph.outputs().size() - options.tapped_outputs));
   CUPEL_TRY(check_sizes(l.steps.program()));
   Lowered lowered{.program = l.steps.take(), .decisions = decisions_about(graph, forms, l.absorption.take_decisions())};
   plan_memory(lowered.program);

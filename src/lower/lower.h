@@ -31,6 +31,9 @@ struct FusionDecision {
 // No option changes a result.
 struct LowerOptions {
   bool fuse = true;  // false: no kernel absorbs a further node
+  // So many of the graph's outputs, the last ones, are for taps alone: their values leave a kernel and are no output of
+  // the Program. One that is a view of another, or is computed beside others, may have no tap.
+  size_t tapped_outputs = 0;
 };
 
 struct Lowered {

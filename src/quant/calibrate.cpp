@@ -20,6 +20,10 @@ double width(Range r) { return std::max(static_cast<double>(r.max), 0.0) - std::
 
 std::string range_text(Range r) { return fmt::format("[{:.6g}, {:.6g}]", r.min, r.max); }
 
+int64_t samples_of(std::span<const Tensor> inputs) {
+  return inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dims()[0];
+}
+
 class Calibrator {
  public:
   Calibrator(const Graph& graph, std::span<const ValueId> values, ThreadPool& threads)
@@ -36,20 +40,19 @@ class Calibrator {
   // The batch whose values are seen next.
   void begin_batch(std::span<const Tensor> inputs) {
     first_sample_ += batch_;
-    batch_ = inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dims()[0];
+    batch_ = samples_of(inputs);
   }
   int64_t samples() const { return first_sample_ + batch_; }
 
-  Status see(ValueId id, const Tensor& t) {
-    if (t.dtype() != DType::f32) return {};
+  Status see(ValueId id, const ElementRuns& elements) {
     const auto at = static_cast<size_t>(id.index);
-    const std::span<const float> x = t.data<float>();
-    if (x.empty()) return {};
-    // Rows of a sample lie together; a value without them belongs to the whole batch.
-    const int64_t rows = t.rank() == 0 ? 1 : t.dims()[0];
-    const int64_t samples = batch_ > 0 && rows % batch_ == 0 ? batch_ : 1;
-    const OrderedRange range =
-        statistics_[at] ? statistics_[at]->add(x, first_sample_, samples, threads_) : ordered_range(x);
+    if (elements.size() == 0) return {};
+    OrderedRange range;
+    if (statistics_[at])
+      range = statistics_[at]->add(elements, first_sample_, threads_);
+    else
+      for (int64_t i = 0; i < elements.samples() * elements.runs(); ++i)
+        range.unite(ordered_range(elements.at(i / elements.runs(), i % elements.runs())));
     if (range.all_finite() || (!range.has_nan() && fills_[at])) return {};
     return bad_input(place(id), "a value is NaN or infinite during calibration",
                      "check the calibration data and its preprocessing, and the model's weights");
@@ -106,17 +109,31 @@ class Calibrator {
 
 }  // namespace
 
+ElementRuns elements_of(const Tensor& t, int64_t batch) {
+  const int64_t rows = t.rank() == 0 ? 1 : t.dims()[0];
+  return {t.data<float>(), batch > 0 && rows % batch == 0 ? batch : 1};
+}
+
+ObservedRun observed(const Graph& graph, RunGraph run) {
+  return [&graph, run = std::move(run)](std::span<const Tensor> inputs, const Observe& observe) -> Status {
+    CUPEL_TRY(run(graph, inputs, [&](ValueId id, const Tensor& t) -> Status {
+      return t.dtype() == DType::f32 ? observe(id, elements_of(t, samples_of(inputs))) : Status();
+    }));
+    return {};
+  };
+}
+
 Result<Calibration> calibrate_min_max(const Graph& graph, std::span<const ValueId> values,
-                                      const BatchSource& next_batch, const RunGraph& run, ThreadPool& threads) {
+                                      const BatchSource& next_batch, const ObservedRun& run, ThreadPool& threads) {
   Calibrator calibrator(graph, values, threads);
-  const Tap tap = [&](ValueId id, const Tensor& t) { return calibrator.see(id, t); };
+  const Observe observe = [&](ValueId id, const ElementRuns& elements) { return calibrator.see(id, elements); };
   bool any = false;
   for (;;) {
     const auto batch = CUPEL_TRY(next_batch());
     if (!batch) break;
     any = true;
     calibrator.begin_batch(*batch);
-    CUPEL_TRY(run(graph, *batch, tap));
+    CUPEL_TRY(run(*batch, observe));
   }
   if (!any) return bad_input("calibration", "there is no sample", "give the calibrate split at least one sample");
   return calibrator.finish();

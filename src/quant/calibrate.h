@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/engine.h"
+#include "quant/element_scan.h"
 #include "runtime/thread_pool.h"
 
 namespace cupel {
@@ -24,15 +25,24 @@ struct Calibration {
   std::vector<std::string> warnings;
 };
 
+// Is shown the f32 elements of a value.
+using Observe = std::function<Status(ValueId, const ElementRuns& elements)>;
+// Runs a batch of inputs and shows the values of a graph that calibration asks for, the inputs and the outputs, each
+// once, in order of computation. An error of `observe` ends the run.
+using ObservedRun = std::function<Status(std::span<const Tensor> inputs, const Observe& observe)>;
+// An engine that gives tensors.
+ObservedRun observed(const Graph& graph, RunGraph run);
+// A tensor of a run of `batch` samples: rows of a sample lie together; without them it is one of the whole batch.
+ElementRuns elements_of(const Tensor& t, int64_t batch);
+
 // The next batch of inputs in graph order; nullopt at the end.
 using BatchSource = std::function<Result<std::optional<std::vector<Tensor>>>()>;
 
 // Streaming minimum and maximum of each value over all batches; memory does not grow with their number. Fills
 // (quant/fills.h) set no range: they saturate. Neither batches nor threads change anything, the order of samples only
-// the number by which a warning names one. `run` shows its tap the values at least; others are looked at for the errors
-// alone: bad_input when a value is NaN, or infinite without a fill (naming the node that computed it), or when there is
-// no batch.
+// the number by which a warning names one. What `run` shows beyond them is looked at for errors alone: bad_input when a
+// value is NaN, or infinite without a fill (naming the node that computed it), or when there is no batch.
 Result<Calibration> calibrate_min_max(const Graph& graph, std::span<const ValueId> values,
-                                      const BatchSource& next_batch, const RunGraph& run, ThreadPool& threads);
+                                      const BatchSource& next_batch, const ObservedRun& run, ThreadPool& threads);
 
 }  // namespace cupel

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <functional>
 
 namespace cupel {
 namespace {
@@ -74,11 +75,43 @@ OrderedRange ordered_range(std::span<const float> elements) {
   return range;
 }
 
+ElementRuns::ElementRuns(std::span<const float> elements, int64_t samples)
+    : first_(elements.data()),
+      samples_(samples),
+      sample_stride_(static_cast<int64_t>(elements.size()) / samples),
+      run_(sample_stride_) {}
+
+ElementRuns::ElementRuns(const float* first, int64_t samples, int64_t sample_stride, std::span<const int64_t> dims,
+                         std::span<const int64_t> strides)
+    : first_(first), samples_(samples), sample_stride_(sample_stride) {
+  std::vector<Axis> axes;
+  for (size_t d = 0; d < dims.size(); ++d)
+    if (dims[d] != 1) axes.push_back({dims[d], strides[d]});
+  std::ranges::sort(axes, std::greater(), &Axis::stride);
+  // Innermost first, as long as nothing lies between.
+  for (; !axes.empty() && axes.back().stride == run_; axes.pop_back()) run_ *= axes.back().extent;
+  for (const Axis& axis : axes) runs_ *= axis.extent;
+  axes_ = std::move(axes);
+}
+
+std::span<const float> ElementRuns::at(int64_t sample, int64_t run) const {
+  const float* from = first_ + sample * sample_stride_;
+  for (size_t d = axes_.size(); d-- > 0; run /= axes_[d].extent) from += run % axes_[d].extent * axes_[d].stride;
+  return {from, static_cast<size_t>(run_)};
+}
+
 void SixteenthCounts::add(std::span<const float> elements) {
   const float* x = elements.data();
+  const size_t whole = elements.size() / kTables * kTables;
   size_t i = 0;
-  for (; i + 4 <= elements.size(); i += 4)
-    for (size_t t = 0; t < 4; ++t) ++tables_[t][std::bit_cast<uint32_t>(x[i + t]) >> 19];
+  for (; i < whole; i += kTables) {
+    uint64_t two[kTables / 2];
+    std::memcpy(two, x + i, sizeof two);
+    ++tables_[0][static_cast<uint32_t>(two[0]) >> 19];
+    ++tables_[1][two[0] >> 51];
+    ++tables_[2][static_cast<uint32_t>(two[1]) >> 19];
+    ++tables_[3][two[1] >> 51];
+  }
   for (; i < elements.size(); ++i) ++tables_[0][std::bit_cast<uint32_t>(x[i]) >> 19];
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace cupel {
 
@@ -27,7 +28,32 @@ struct OrderedRange {
 };
 OrderedRange ordered_range(std::span<const float> elements);
 
-// Counts by the upper 13 bits: sign, exponent, sixteenth of the binade. 128 KB: one for each thread.
+// Elements of samples where they lie, in any order: runs of contiguous ones, `run` elements long. Strides in elements.
+class ElementRuns {
+ public:
+  // `samples` equal parts, one behind the other.
+  ElementRuns(std::span<const float> elements, int64_t samples);
+  // Each sample an array of these dimensions; first: element 0 of sample 0.
+  ElementRuns(const float* first, int64_t samples, int64_t sample_stride, std::span<const int64_t> dims,
+              std::span<const int64_t> strides);
+
+  int64_t samples() const { return samples_; }
+  int64_t runs() const { return runs_; }  // of a sample
+  int64_t run() const { return run_; }
+  int64_t size() const { return samples_ * runs_ * run_; }
+  std::span<const float> at(int64_t sample, int64_t run) const;
+
+ private:
+  struct Axis {
+    int64_t extent, stride;
+  };
+  const float* first_;
+  int64_t samples_, sample_stride_;
+  std::vector<Axis> axes_;  // over runs, the outermost first
+  int64_t runs_ = 1, run_ = 1;
+};
+
+// Counts by the upper 13 bits: sign, exponent, sixteenth of the binade. 130 KB: one for each thread.
 class SixteenthCounts {
  public:
   void add(std::span<const float> elements);
@@ -44,6 +70,7 @@ class SixteenthCounts {
 
  private:
   static constexpr size_t kBins = 8192;
+  static constexpr size_t kTables = 4;
 
   template <class Take>
   void take_bins(uint32_t first, uint32_t last, Take&& take) {
@@ -57,8 +84,9 @@ class SixteenthCounts {
     }
   }
 
-  // Four, so that equal elements in a row do not wait for one another.
-  std::array<std::array<uint32_t, kBins>, 4> tables_{};
+  // Several, so that equal elements in a row do not wait for one another; a bin lies at another place of its page in
+  // each, or loads would seem to follow stores.
+  std::array<std::array<uint32_t, kBins + 80>, kTables> tables_{};
 };
 
 }  // namespace cupel

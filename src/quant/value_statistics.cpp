@@ -13,7 +13,7 @@ namespace {
 constexpr int kInfinite = 255;  // the exponent of infinities
 constexpr float kGap = 255;
 constexpr int64_t kGrain = 16384;  // elements for a thread
-constexpr size_t kBlock = 4096;    // that are read twice while they lie in the nearest cache
+constexpr int64_t kBlock = 4096;   // that are read twice while they lie in the nearest cache
 
 }  // namespace
 
@@ -33,37 +33,42 @@ ValueStatistics::Binade& ValueStatistics::binade_of(uint32_t upper_bits) {
   return *slot;
 }
 
-OrderedRange ValueStatistics::add(std::span<const float> elements, int64_t first_sample, int64_t samples,
-                                  ThreadPool& threads) {
-  const size_t each = elements.size() / static_cast<size_t>(samples);
-  std::vector<OrderedRange> ranges(static_cast<size_t>(samples));
+OrderedRange ValueStatistics::add(const ElementRuns& elements, int64_t first_sample, ThreadPool& threads) {
+  // Parts of runs, so that few long ones are shared too.
+  const int64_t parts = (elements.run() + kBlock - 1) / kBlock, each = elements.runs() * parts;
+  std::vector<OrderedRange> ranges(static_cast<size_t>(elements.samples()));
   std::mutex mutex;
-  threads.parallel_for(static_cast<int64_t>(elements.size()), kGrain, [&](int64_t begin, int64_t end) {
+  const int64_t grain = std::max<int64_t>(kGrain / std::min<int64_t>(elements.run(), kBlock), 1);
+  threads.parallel_for(elements.samples() * each, grain, [&](int64_t begin, int64_t end) {
     static thread_local SixteenthCounts counts;
     OrderedRange whole;
-    for (auto at = static_cast<size_t>(begin); at < static_cast<size_t>(end);) {
-      const size_t sample = at / each;
-      const size_t stop = std::min({at + kBlock, (sample + 1) * each, static_cast<size_t>(end)});
-      const std::span<const float> block = elements.subspan(at, stop - at);
-      const OrderedRange range = ordered_range(block);
-      if (!may_have_fills_) counts.add(block);
+    while (begin < end) {
+      const int64_t sample = begin / each, stop = std::min((sample + 1) * each, end);
+      OrderedRange range;
+      for (; begin < stop; ++begin) {
+        const std::span<const float> run = elements.at(sample, begin % each / parts);
+        const auto from = static_cast<size_t>(begin % parts * kBlock);
+        const std::span<const float> block = run.subspan(from, std::min<size_t>(kBlock, run.size() - from));
+        range.unite(ordered_range(block));
+        if (!may_have_fills_) counts.add(block);
+      }
       whole.unite(range);
       const std::lock_guard lock(mutex);
-      ranges[sample].unite(range);
-      at = stop;
+      ranges[static_cast<size_t>(sample)].unite(range);
     }
     const std::lock_guard lock(mutex);
     counts.take(whole, [&](uint32_t bin, int64_t count) { binade_of(bin >> 4).counts[bin & 15] += count; });
   });
   OrderedRange all;
   for (size_t i = 0; i < ranges.size(); ++i) {
-    const int64_t sample = first_sample + static_cast<int64_t>(i);
+    const auto in_batch = static_cast<int64_t>(i);
     all.unite(ranges[i]);
-    ends_[0].add(~int64_t{ranges[i].least}, sample);
-    ends_[1].add(ranges[i].greatest, sample);
-    if (may_have_fills_ && !ranges[i].has_nan()) add_with_fills(elements.subspan(i * each, each), sample);
+    ends_[0].add(~int64_t{ranges[i].least}, first_sample + in_batch);
+    ends_[1].add(ranges[i].greatest, first_sample + in_batch);
+    for (int64_t run = 0; may_have_fills_ && !ranges[i].has_nan() && run < elements.runs(); ++run)
+      add_with_fills(elements.at(in_batch, run), first_sample + in_batch);
   }
-  count_ += static_cast<int64_t>(elements.size());
+  count_ += elements.size();
   return all;
 }
 

@@ -21,9 +21,9 @@ class ValueStatistics {
   // `may_have_fills`: whether leave_out_fills may be given a fill. It takes several times as long.
   explicit ValueStatistics(bool may_have_fills = true) : may_have_fills_(may_have_fills) {}
 
-  // Adds elements of `samples` samples, equally many each, numbered from `first_sample` on; gives their range. With a
-  // NaN among them, or an infinity where no fill may be, the statistics are of no use any more.
-  OrderedRange add(std::span<const float> elements, int64_t first_sample, int64_t samples, ThreadPool& threads);
+  // Adds elements of samples that are numbered from `first_sample` on; gives their range. With a NaN among them, or an
+  // infinity where no fill may be, the statistics are of no use any more.
+  OrderedRange add(const ElementRuns& elements, int64_t first_sample, ThreadPool& threads);
 
   // Elements from `least_fill` on, in magnitude, are no data but fills where they lie beyond a gap: more than 255 times
   // above every smaller element, so that with them in the range all data would be less than one step. Infinities

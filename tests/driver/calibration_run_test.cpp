@@ -30,12 +30,15 @@ class CalibrationRun : public testing::Test {
   }
   // The same calibration, run by compiled code and by the interpreter.
   void expect_equal(const Graph& g, samples::InputRange range = {}) {
+    expect_equal(g, batches_of(g, range), batches_of(g, range));
+  }
+  void expect_equal(const Graph& g, BatchSource once, BatchSource again) {
     const std::vector<ValueId> values = select_values(g).activations;
     ASSERT_FALSE(values.empty());
     auto run = calibration_run(g, values, kManySamples, context_);
     ASSERT_TRUE(run) << run.error().message();
-    const auto found = calibrate_min_max(g, values, batches_of(g, range), *run, threads_),
-               expected = calibrate_min_max(g, values, batches_of(g, range), interpreter(threads_), threads_);
+    const auto found = calibrate_min_max(g, values, once, *run, threads_),
+               expected = calibrate_min_max(g, values, again, observed(g, interpreter(threads_)), threads_);
     ASSERT_TRUE(expected) << expected.error().message();
     ASSERT_TRUE(found) << found.error().message();
     EXPECT_EQ(found->warnings, expected->warnings);
@@ -80,6 +83,40 @@ weights %w5 [32,5] 0.2
 %y = MatMul(%all, %w5)
 output %y
 output %r1)"));
+}
+
+// A batch of the file's size, no batch at all, values for all samples together, few channels and borders.
+TEST_F(CalibrationRun, OfAnyBatch) {
+  for (const char* lead : {"batch", "5", "1"}) {
+    SCOPED_TRACE(lead);
+    std::string text = R"(input %x : f32[LEAD,3,7,5]
+input %s : f32[3,4]
+weights %w1 [5,3,3,3] 0.3
+weights %w2 [6,5,3,3] 0.3
+weights %w3 [6,4] 0.3
+weights %w4 [4,4] 0.3
+%c1 = Conv(%x, %w1) {pads=[1,1,1,1]}
+%r1 = Relu(%c1)
+%c2 = Conv(%r1, %w2) {pads=[1,1,1,1], strides=[2,2]}
+%p = GlobalAveragePool(%c2)
+%f = Flatten(%p)
+%m = MatMul(%f, %w3)
+%alone = MatMul(%s, %w4)
+%t = MatMul(%alone, %w4)
+output %m
+output %t)";
+    text.replace(text.find("LEAD"), 4, lead);
+    const Graph g = networks::network(text);
+    if (std::string(lead) == "batch") {
+      expect_equal(g);
+      continue;
+    }
+    const BatchSource whole = [&g, given = false]() mutable -> Result<std::optional<std::vector<Tensor>>> {
+      if (std::exchange(given, true)) return std::optional<std::vector<Tensor>>();
+      return std::optional(samples::make_inputs(g, 1));
+    };
+    expect_equal(g, whole, whole);
+  }
 }
 
 TEST_F(CalibrationRun, FallsBackToTheInterpreterWhereNothingCompiles) {

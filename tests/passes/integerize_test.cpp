@@ -300,7 +300,8 @@ Result<Graph> quantize(const Graph& g, const std::vector<Tensor>& inputs, Thread
     given = true;
     return std::optional(inputs);
   };
-  const Calibration calibrated = CUPEL_TRY(calibrate_min_max(g, s.activations, once, interpreter(threads), threads));
+  const Calibration calibrated =
+      CUPEL_TRY(calibrate_min_max(g, s.activations, once, observed(g, interpreter(threads)), threads));
   Graph q = CUPEL_TRY(apply_plan(g, CUPEL_TRY(choose_parameters(g, s, calibrated.ranges))));
   PassOptions options;
   const std::string_view names[] = {"drop_redundant_clamps"};

@@ -27,7 +27,8 @@ Result<Quantized> quantize(const Graph& g, const std::vector<Tensor>& inputs, Th
     given = true;
     return std::optional(inputs);
   };
-  const Calibration c = CUPEL_TRY(calibrate_min_max(g, s.activations, once, interpreter(threads), threads));
+  const Calibration c =
+      CUPEL_TRY(calibrate_min_max(g, s.activations, once, observed(g, interpreter(threads)), threads));
   QuantPlan plan = CUPEL_TRY(choose_parameters(g, s, c.ranges));
   Graph out = CUPEL_TRY(apply_plan(g, plan));
   return Quantized{std::move(out), std::move(plan)};

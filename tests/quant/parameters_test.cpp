@@ -128,7 +128,8 @@ struct Calibrated {
   Graph graph = network(networks::kResidual);
   Selection selection = select_values(graph);
   Result<Ranges> run(const BatchSource& source) {
-    Calibration c = CUPEL_TRY(calibrate_min_max(graph, selection.activations, source, interpreter(threads), threads));
+    Calibration c = CUPEL_TRY(
+        calibrate_min_max(graph, selection.activations, source, observed(graph, interpreter(threads)), threads));
     return std::move(c.ranges);
   }
 };

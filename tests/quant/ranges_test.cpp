@@ -48,7 +48,7 @@ ThreadPool& two_threads() {
 }
 
 void fill(ValueStatistics& s, const std::vector<Element>& elements) {
-  for (const Element& e : elements) s.add(std::span(&e.x, 1), e.sample, 1, two_threads());
+  for (const Element& e : elements) s.add({std::span(&e.x, 1), 1}, e.sample, two_threads());
 }
 
 Range range_of(const std::vector<Element>& elements, int64_t except = -1) {
@@ -108,9 +108,9 @@ TEST(ValueStatistics, AreTheSameForAllElementsAtOnce) {
       }
       for (const bool fills : {false, true}) {
         ValueStatistics at_once(fills), one_by_one(true);
-        const OrderedRange range = at_once.add(x, 7, samples, two_threads());
+        const OrderedRange range = at_once.add({x, samples}, 7, two_threads());
         for (size_t i = 0; i < x.size(); ++i)
-          one_by_one.add(std::span(&x[i], 1), 7 + static_cast<int64_t>(i / each), 1, two_threads());
+          one_by_one.add({std::span(&x[i], 1), 1}, 7 + static_cast<int64_t>(i / each), two_threads());
         EXPECT_TRUE(range.all_finite());
         const auto same = [](Range a, Range b) {
           return std::bit_cast<uint32_t>(a.min) == std::bit_cast<uint32_t>(b.min) &&
@@ -128,6 +128,43 @@ TEST(ValueStatistics, AreTheSameForAllElementsAtOnce) {
         }
       }
     }
+}
+
+// An array with gaps and another order of its dimensions has the elements of its dense copy.
+TEST(ElementRuns, FindElementsWhereTheyLie) {
+  std::vector<float> memory(4000);
+  for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<float>(i);
+  struct Case {
+    std::vector<int64_t> dims, strides;
+    int64_t run;
+  };
+  const Case cases[] = {{{}, {}, 1},
+                        {{5}, {1}, 5},
+                        {{5}, {3}, 1},
+                        {{3, 4, 5}, {20, 5, 1}, 60},  // dense
+                        {{5, 3, 4}, {1, 20, 5}, 60},  // dense, the first dimension innermost
+                        {{5, 3, 4}, {1, 40, 8}, 5},   // that with gaps behind channels and rows
+                        {{4, 1, 6}, {7, 900, 1}, 6},  // a dimension of one
+                        {{2, 3, 4}, {100, 32, 8}, 1}};
+  for (const Case& c : cases) {
+    const ElementRuns runs(memory.data() + 17, 2, 1000, c.dims, c.strides);
+    EXPECT_EQ(runs.run(), c.run);
+    EXPECT_EQ(runs.size(), 2 * element_count(c.dims));
+    for (int64_t sample = 0; sample < 2; ++sample) {
+      std::vector<float> expected = {static_cast<float>(17 + sample * 1000)}, found;
+      for (size_t d = 0; d < c.dims.size(); ++d) {
+        std::vector<float> further;
+        for (const float at : expected)
+          for (int64_t i = 0; i < c.dims[d]; ++i) further.push_back(at + static_cast<float>(i * c.strides[d]));
+        expected = further;
+      }
+      for (int64_t run = 0; run < runs.runs(); ++run)
+        found.insert(found.end(), runs.at(sample, run).begin(), runs.at(sample, run).end());
+      std::ranges::sort(expected);
+      std::ranges::sort(found);
+      EXPECT_EQ(found, expected);
+    }
+  }
 }
 
 TEST(OrderedRange, KnowsWhatIsNoNumber) {
@@ -168,7 +205,7 @@ TEST(ValueStatistics, CentralRangeLeavesOutNoMoreThanItsShare) {
 TEST(ValueStatistics, FillsLieBeyondAGap) {
   const auto range = [](std::vector<float> elements, std::optional<float> least_fill) {
     ValueStatistics s;
-    s.add(elements, 0, 1, two_threads());
+    s.add({elements, 1}, 0, two_threads());
     s.leave_out_fills(least_fill);
     const auto r = s.range();
     return r ? std::pair(r->min, r->max) : std::pair(kInfinity, -kInfinity);
@@ -238,7 +275,7 @@ Quantized quantize(const Graph& g, const std::vector<Tensor>& batches, ThreadPoo
     if (next == batches.size()) return std::optional<std::vector<Tensor>>();
     return std::optional(std::vector<Tensor>{batches[next++]});
   };
-  auto c = calibrate_min_max(g, s.activations, source, interpreter(threads), threads);
+  auto c = calibrate_min_max(g, s.activations, source, observed(g, interpreter(threads)), threads);
   EXPECT_TRUE(c) << c.error().message();
   if (!c) return {};
   auto plan = choose_parameters(g, s, c->ranges);
@@ -343,7 +380,7 @@ output %y)");
     if (std::exchange(given, true)) return std::optional<std::vector<Tensor>>();
     return std::optional(std::vector{Tensor::of<float>({1, 4}, {1, 2, 3, 200})});
   };
-  const auto c = calibrate_min_max(g, select_values(g).activations, source, interpreter(threads), threads);
+  const auto c = calibrate_min_max(g, select_values(g).activations, source, observed(g, interpreter(threads)), threads);
   ASSERT_FALSE(c);
   EXPECT_EQ(c.error().message(),
             "node e (Exp): a value is NaN or infinite during calibration\n  check the calibration data and its "
