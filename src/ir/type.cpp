@@ -33,7 +33,7 @@ Status check_quant_params(const QuantParams& params, DType type, const Shape& sh
       return bad_input("", fmt::format("scale {} is {}, expected a finite normal number above 0", i, params.scale[i]),
                        remedy);
     if (type == DType::s32 && params.zero_point[i] != 0)
-      return bad_input("", fmt::format("zero point {} is {}, expected 0 for s32", i, params.zero_point[i]), remedy);
+      return unsupported("", fmt::format("zero point {} is {}, expected 0 for s32", i, params.zero_point[i]), remedy);
     if (params.zero_point[i] < dtype_min(type) || params.zero_point[i] > dtype_max(type))
       return bad_input("", fmt::format("zero point {} is {}, outside {}", i, params.zero_point[i], dtype_name(type)),
                        remedy);

@@ -155,6 +155,7 @@ Result<Scalar> Expressions::operand(Draft& draft, ValueId value, const Walk& wal
     const DType type = stored_type(constant->dtype());
     if (!is_read_as_number(type))
       return not_compiled("", fmt::format("a constant operand of type {}", dtype_name(type)));
+    if (constant->empty()) return not_compiled("", "a constant operand without elements");
     if (constant->size() == 1 && type != DType::f16)
       return type == DType::f32 ? Scalar(constant->data<float>()[0])
                                 : Scalar(static_cast<int32_t>(constant->int_at(0)));

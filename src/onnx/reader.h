@@ -13,7 +13,7 @@ namespace cupel {
 
 // Opsets of ai.onnx that are read.
 inline constexpr int kOldestOpset = 1;
-inline constexpr int kNewestOpset = 24;
+inline constexpr int kNewestOpset = 28;
 
 // The graph of an ONNX file, stage imported, every operator in the form of the newest opset (axes, pads, splits and
 // bounds as constant operands). External data is read from the file's folder only. Errors have the path as their place,

@@ -25,6 +25,8 @@ struct SpelledOp {
   DTypeSet computed = kAnyType;  // of these, those that the spelling computes
   std::vector<AttributeSpec> attributes = {};
   Status (*spell)(Spelling&) = nullptr;
+  // Nodes that are spelled out; null: all. The others are left to the operator's row in the table of ops.
+  bool (*when)(Importer&, const NodeDraft&) = nullptr;
 };
 
 // The row of that name in spelled_ops.cpp; null when there is none.
@@ -98,6 +100,11 @@ class Spelling {
   Attributes attributes_;
 };
 
+// spell_volumes.cpp
+bool is_volume_convolution(Importer& importer, const NodeDraft& draft);
+bool is_volume_pooling(Importer& importer, const NodeDraft& draft);
+Status spell_volume_convolution(Spelling& s);
+Status spell_volume_pooling(Spelling& s);
 // spell_reductions.cpp
 Status spell_reduction(Spelling& s);  // ReduceL1, ReduceL2, ReduceLogSum, ReduceLogSumExp, ReduceSumSquare
 Status spell_sum(Spelling& s);
@@ -118,6 +125,14 @@ Status spell_eye_like(Spelling& s);
 Status spell_one_hot(Spelling& s);
 Status spell_reverse_sequence(Spelling& s);
 Status spell_affine_grid(Spelling& s);
+// spell_attention.cpp
+Status spell_scaled_attention(Spelling& s);
+Status spell_rotary_embedding(Spelling& s);
+// spell_losses.cpp
+Status spell_negative_log_likelihood(Spelling& s);
+Status spell_softmax_cross_entropy(Spelling& s);
+// spell_conv_transpose.cpp
+Status spell_conv_transpose(Spelling& s);
 // spell_einsum.cpp
 Status spell_einsum(Spelling& s);
 // spell_qlinear.cpp: on codes

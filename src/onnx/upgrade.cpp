@@ -200,6 +200,15 @@ Status upgrade_upsample(Importer& importer, NodeDraft& node) {
   return upgrade_resize(importer, node);
 }
 
+// Numbers had only the remainder with the sign of the dividend.
+Status upgrade_mod(Importer& importer, NodeDraft& node) {
+  if (!node.has_input(0)) return {};
+  const DType type = CUPEL_TRY(importer.file_type(node.inputs[0]));
+  if (!kFloatTypes.has(type) || attr_int(node.attributes, "fmod", 0) == 1) return {};
+  return bad_input("", fmt::format("operand 0 is {}, for which fmod must be 1 below opset 28", dtype_name(type)),
+                   "correct the attribute");
+}
+
 struct Row {
   std::string_view op;
   int below_opset;  // INT_MAX: every opset
@@ -213,6 +222,7 @@ constexpr Row kRows[] = {
     {"Dropout", INT_MAX, upgrade_dropout},
     {"LayerNormalization", INT_MAX, upgrade_layer_normalization},
     {"LogSoftmax", 13, upgrade_softmax},
+    {"Mod", 28, upgrade_mod},
     {"Pad", 11, upgrade_pad},
     {"QuantizeLinear", INT_MAX, upgrade_quantization},
     {"ReduceMax", 18, axes_to_input},
@@ -240,13 +250,14 @@ const Row* find_row(std::string_view op) {
 
 Status upgrade(Importer& importer, NodeDraft& node) {
   CUPEL_TRY(upgrade_first_opsets(importer, node));
-  if (const SpelledOp* spelled = find_spelled_op(node.op)) return spell_in_others(*spelled, importer, node);
+  if (const SpelledOp* spelled = find_spelled_op(node.op); spelled && (!spelled->when || spelled->when(importer, node)))
+    return spell_in_others(*spelled, importer, node);
   const Row* row = find_row(node.op);
   return row && importer.opset() < row->below_opset ? row->run(importer, node) : Status{};
 }
 
 bool is_upgraded_away(std::string_view op) {
-  return find_spelled_op(op) != nullptr || (find_row(op) != nullptr && find_op(op) == nullptr);
+  return find_op(op) == nullptr && (find_spelled_op(op) != nullptr || find_row(op) != nullptr);
 }
 
 }  // namespace cupel

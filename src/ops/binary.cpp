@@ -54,7 +54,10 @@ struct ModOf {
       const T rest = RestOf{}(a, b);
       return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
     } else {
-      return a;  // infer_mod refuses numbers without fmod
+      // Python's and NumPy's: a remainder of 0 has the sign of b too.
+      const T rest = RestOf{}(a, b);
+      if (rest == 0) return std::copysign(rest, b);
+      return (rest < 0) != (b < 0) ? scalar::flushed(rest + scalar::flushed(b)) : rest;
     }
   }
   struct RestOf {
@@ -320,13 +323,6 @@ Status reference_div(const EvalContext& c) {
   return reference<DivOf>(c);
 }
 
-Result<Types> infer_mod(const InferContext& c) {
-  if (kFloatTypes.has(c.type(0).dtype) && attr_int(c.attributes, "fmod", 0) != 1)
-    return bad_input("", fmt::format("operand 0 is {}, for which fmod must be 1", dtype_name(c.type(0).dtype)),
-                     "correct the attribute");
-  return infer_numbers(c);
-}
-
 Status reference_mod(const EvalContext& c) {
   CUPEL_TRY(expect_divisors(c));
   return attr_int(c.attributes, "fmod", 0) != 0 ? reference<ModOf::RestOf>(c) : reference<ModOf>(c);
@@ -475,7 +471,7 @@ const OpDef kMod{.name = "Mod",
                  .max_inputs = 2,
                  .attributes = {{"fmod", AttributeKind::integer}},
                  .elements = Elements::elementwise,
-                 .infer = infer_mod,
+                 .infer = infer_numbers,
                  .fold_contents = fold_mod_contents,
                  .reference = reference_mod,
                  .samples = {R"(graph "mod" stage imported opset 17 {
@@ -494,6 +490,12 @@ const OpDef kMod{.name = "Mod",
   input %a : f32[batch,3]
   constant %b : f32[3] = [1.5, -0.75, 0.3]
   %y = Mod(%a, %b) {fmod=1}
+  output %y
+})",
+                             R"(graph "mod_numbers_sign_of_divisor" stage imported opset 28 {
+  input %a : f32[batch,3]
+  constant %b : f32[3] = [1.5, -0.75, 0.3]
+  %y = Mod(%a, %b)
   output %y
 })"}};
 

@@ -130,7 +130,8 @@ Status expect_image(const Shape& x) {
       "correct the model's shapes");
 }
 
-Result<std::vector<WindowAxis>> convolution_axes(const Attributes& attributes, const Shape& x, const Shape& w) {
+Result<std::vector<WindowAxis>> convolution_axes(const Attributes& attributes, const Shape& x, const Shape& w,
+                                                 size_t most_dimensions) {
   if (x.size() != w.size() || x.size() < 3)
     return bad_input("", fmt::format("input {} and weights {} do not fit a convolution", to_text(x), to_text(w)),
                      "correct the model's shapes");
@@ -142,7 +143,7 @@ Result<std::vector<WindowAxis>> convolution_axes(const Attributes& attributes, c
   if (!declared.empty() && declared != kernel)
     return bad_input("", fmt::format("kernel_shape differs from weights {}", to_text(w)), "correct the attribute");
   return axes_of(attributes, x, kernel,
-                 {.action = "a convolution", .noun = "kernel", .most_dimensions = 2, .limit_log2 = 31});
+                 {.action = "a convolution", .noun = "kernel", .most_dimensions = most_dimensions, .limit_log2 = 31});
 }
 
 Result<std::vector<WindowAxis>> pooling_axes(const Attributes& attributes, const Shape& x) {

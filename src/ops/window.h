@@ -55,8 +55,9 @@ Status expect_image(const Shape& x);
 // One axis for each spatial dimension of images `x` (batch, channels, spatial dimensions), by the attributes strides,
 // dilations, pads and auto_pad. bad_input for what contradicts itself, unsupported for symbolic or too many dimensions,
 // resource for numbers that are too large.
-// Of a convolution by weights `w` (output channels, channels, taps).
-Result<std::vector<WindowAxis>> convolution_axes(const Attributes& attributes, const Shape& x, const Shape& w);
+// Of a convolution by weights `w` (output channels, channels, taps) over so many spatial dimensions.
+Result<std::vector<WindowAxis>> convolution_axes(const Attributes& attributes, const Shape& x, const Shape& w,
+                                                 size_t most_dimensions = 2);
 // Of pooling, by kernel_shape and ceil_mode too. Pads are shorter than a window spans, so that none lies in them alone.
 Result<std::vector<WindowAxis>> pooling_axes(const Attributes& attributes, const Shape& x);
 // Of any op whose elements are windowed.

@@ -194,7 +194,7 @@ TEST(Blame, ZeroPointsOfBiases) {
   m.constant<int32_t>("b", {2}, {1, 2}).constant<float>("s", {}, {0.5f}).constant<int32_t>("z", {}, {1000});
   m.node("DequantizeLinear", {"b", "s", "z"}, {"y"}).output("y");
   EXPECT_EQ(error_of(m),
-            "3: model.onnx: node n (DequantizeLinear): zero point 0 is 1000, expected 0 for s32\n"
+            "4: model.onnx: node n (DequantizeLinear): zero point 0 is 1000, expected 0 for s32\n"
             "  quantize the model again");
 }
 

@@ -9,6 +9,17 @@ namespace cupel {
 
 using Ints = std::vector<int64_t>;
 
+inline Tensor numbers(Dims dims, uint32_t seed, float low = -2, float high = 3) {
+  Tensor t(DType::f32, std::move(dims));
+  uint32_t state = seed * 2654435761u + 12345u;
+  for (float& x : t.mutable_data<float>()) {
+    state = state * 1664525u + 1013904223u;
+    x = low + (high - low) * (static_cast<float>(state >> 8) * 0x1p-24f);
+  }
+  return t;
+}
+inline double at(const Tensor& t, int64_t i) { return t.at(i); }
+
 struct Operator {
   std::string op;
   std::vector<Tensor> inputs;  // the first is computed, the others are constants
@@ -62,6 +73,14 @@ inline std::vector<Tensor> results(const Operator& o) {
 inline Tensor result(const Operator& o) {
   auto all = results(o);
   return all.empty() ? Tensor() : all[0];
+}
+
+inline void expect_near(const Tensor& t, const Dims& dims, const std::vector<double>& expected,
+                        double tolerance = 1e-5) {
+  ASSERT_EQ(t.dims(), dims);
+  ASSERT_EQ(t.size(), static_cast<int64_t>(expected.size()));
+  for (int64_t i = 0; i < t.size(); ++i)
+    ASSERT_NEAR(t.at(i), expected[static_cast<size_t>(i)], tolerance * std::fmax(1, std::fabs(t.at(i)))) << i;
 }
 
 }  // namespace cupel

@@ -1,5 +1,4 @@
 // Operators that reading spells out: what the nodes compute, by another rule.
-#include <cmath>
 #include <functional>
 #include <numeric>
 
@@ -7,24 +6,6 @@
 
 namespace cupel {
 namespace {
-
-Tensor numbers(Dims dims, uint32_t seed, float low = -2, float high = 3) {
-  Tensor t(DType::f32, std::move(dims));
-  uint32_t state = seed * 2654435761u + 12345u;
-  for (float& x : t.mutable_data<float>()) {
-    state = state * 1664525u + 1013904223u;
-    x = low + (high - low) * (static_cast<float>(state >> 8) * 0x1p-24f);
-  }
-  return t;
-}
-double at(const Tensor& t, int64_t i) { return t.at(i); }
-
-void expect_near(const Tensor& t, const Dims& dims, const std::vector<double>& expected, double tolerance = 1e-5) {
-  ASSERT_EQ(t.dims(), dims);
-  ASSERT_EQ(t.size(), static_cast<int64_t>(expected.size()));
-  for (int64_t i = 0; i < t.size(); ++i)
-    ASSERT_NEAR(t.at(i), expected[static_cast<size_t>(i)], tolerance * std::fmax(1, std::fabs(t.at(i)))) << i;
-}
 
 // f of each column x[r][·][j] of [outer][n][inner].
 std::vector<double> columns(const Tensor& x, int64_t n, int64_t inner,

@@ -186,8 +186,12 @@ TEST(BinaryOps, ModHasTheSignOfEither) {
             (std::vector<float>{1.5f, -1.5f, 1, 0x1p-126f}));
   EXPECT_EQ(elements<float>(run(kMod, {Tensor::scalar(0x1.8p-126f), Tensor::scalar(0x1p-126f)}, c_form)),
             (std::vector<float>{0}));  // 2^-127 is a zero
-  EXPECT_EQ(message_of(run_op(kMod, {x, x})),
-            "bad input; operand 0 is f32, for which fmod must be 1\n  correct the attribute");
+  const float infinity = std::numeric_limits<float>::infinity();
+  const auto signs = elements<float>(run(kMod, {Tensor::of<float>({7}, {5.5f, -5.5f, 5.5f, -5.5f, -4, 4, -1}),
+                                                Tensor::of<float>({7}, {2, 2, -2, -2, 2, -2, infinity})}));
+  EXPECT_EQ(signs, (std::vector<float>{1.5f, 0.5f, -0.5f, -1.5f, 0, 0, infinity}));
+  EXPECT_FALSE(std::signbit(signs[4]));
+  EXPECT_TRUE(std::signbit(signs[5]));
 }
 
 TEST(BinaryOps, TypesKeepSymbolsAndRefuseMixtures) {
