@@ -65,6 +65,12 @@ int needed_by_form(const Graph& graph, const Node& node) {
   }
   if (op == "Split") need(!has_operand(node, 1) && split_sizes(graph, node).empty(), 18);
   if (op == "Reshape") need(attr_int(a, "allowzero", 0) != 0, 14);
+  if (op == "Mod") need(kFloatTypes.has(graph.type(node.outputs[0]).dtype) && attr_int(a, "fmod", 0) == 0, 28);
+  if (op == "ScatterElements" || op == "ScatterND") {
+    const std::string reduction = attr_text(a, "reduction", "none");
+    need(has_attr(a, "reduction"), reduction == "max" || reduction == "min" ? 18 : 16);
+  }
+  if (op == "GridSample") need(graph.type(node.inputs[0]).shape.size() != 4, 20);
   if (op == "Shape") need(has_attr(a, "start") || has_attr(a, "end"), 15);
   if (op == "Resize" || op == "ResizeNearest") {
     need(has_attr(a, "axes") || has_attr(a, "antialias") || has_attr(a, "keep_aspect_ratio_policy"), 18);
@@ -175,6 +181,16 @@ Status steps_first(Exporter& e, const Node& node, NodeDraft& d) {
   return {};
 }
 
+// Modes had other names, which opset 20 has no longer.
+Status rename_modes(Exporter& e, const Node&, NodeDraft& draft) {
+  const bool old = e.opset() < 20;
+  std::string mode = attr_text(draft.attributes, "mode", "linear");
+  for (const auto& [two_dimensional, any] : {std::pair("bilinear", "linear"), {"bicubic", "cubic"}})
+    if (mode == (old ? any : two_dimensional)) mode = old ? two_dimensional : any;
+  draft.attributes.insert_or_assign("mode", mode);
+  return {};
+}
+
 struct Row {
   std::string_view op;
   int below_opset;
@@ -185,7 +201,7 @@ constexpr Row kRows[] = {
     {"AveragePool", 19, drop_dilations},   {"Pad", INT_MAX, downgrade_pad},      {"ReduceMax", 18, axes_to_attribute},
     {"ReduceMean", 18, axes_to_attribute}, {"ReduceMin", 18, axes_to_attribute}, {"ReduceProd", 18, axes_to_attribute},
     {"Reshape", 14, drop_allowzero},       {"Split", 18, spell_split_sizes},     {"GRU", INT_MAX, steps_first},
-    {"LSTM", INT_MAX, steps_first},        {"RNN", INT_MAX, steps_first},
+    {"GridSample", INT_MAX, rename_modes}, {"LSTM", INT_MAX, steps_first},       {"RNN", INT_MAX, steps_first},
 };
 
 }  // namespace

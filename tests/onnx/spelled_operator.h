@@ -1,6 +1,8 @@
 // A model of one operator that reading spells out, and what it computes.
 #pragma once
 
+#include <cmath>
+
 #include "model_builder.h"
 #include "reference/interpreter.h"
 #include "runtime/thread_pool.h"

@@ -53,7 +53,7 @@ struct InputRange {
 
 // What an op accepts without an error of the data.
 inline InputRange range_for(std::string_view op) {
-  if (op == "Gather") return {.least = 0, .greatest = 1};                     // indices
+  if (op.starts_with("Gather") || op.starts_with("Scatter")) return {.least = 0, .greatest = 1};  // indices
   if (op == "Cast") return {.low = 0, .high = 4, .least = 0, .greatest = 9};  // fits every integer type
   if (op == "Div" || op == "Pow") return {.low = 0.5f, .least = 1, .greatest = 5};
   if (op == "BatchNormalization" || op == "Log") return {.low = 0.25f};
