@@ -14,7 +14,8 @@ namespace {
 
 __extension__ using Wide = __int128;
 
-constexpr int64_t kSpare = 64;  // bytes behind every buffer of the arena
+constexpr int64_t kBufferAlignment = 64;  // bytes, of constants
+constexpr int64_t kSpare = 64;            // bytes behind every buffer of the arena
 constexpr int64_t kMostBytes = int64_t{1} << 40;
 // Values are followed through one window of a buffer after another, so that few runs are held at once.
 constexpr int64_t kLeastWindow = int64_t{1} << 20, kGreatestWindow = int64_t{1} << 24, kWindows = 1024;
@@ -75,9 +76,12 @@ class Checker {
       case BufferPlace::input: return check_port(b, program_.inputs);
       case BufferPlace::output: return check_port(b, program_.outputs);
       case BufferPlace::constant:
-        if (b.offset >= 0 && b.offset <= static_cast<int64_t>(program_.constants.size()) - b.item_bytes) return {};
-        return broken(fmt::format("lies at {} with {} bytes, outside the {} bytes of constants", b.offset, b.item_bytes,
-                                  program_.constants.size()));
+        if (b.offset >= 0 && b.offset % kBufferAlignment == 0 &&
+            b.offset <= static_cast<int64_t>(program_.constants.size()) - b.item_bytes)
+          return {};
+        return broken(
+            fmt::format("lies at {} with {} bytes, outside the {} bytes of constants or not on a multiple of {}",
+                        b.offset, b.item_bytes, program_.constants.size(), kBufferAlignment));
       case BufferPlace::arena:
       case BufferPlace::fault: return {};
     }

@@ -74,6 +74,9 @@ std::string broken_tensor(const int64_t* block, bool result) {
   return {};
 }
 
+// Whether elements of so many bytes lie on multiples of them, in every item.
+bool is_aligned(const Access& a, int64_t bytes) { return a.offset % bytes == 0 && a.item_stride % bytes == 0; }
+
 std::string broken_op(const CallSpec& s, const char* (*check)(const OpCall&)) {
   const auto& n = s.integers;
   const auto at_most = [](int64_t value, int64_t most) { return value >= 0 && value <= most; };
@@ -92,10 +95,14 @@ std::string broken_op(const CallSpec& s, const char* (*check)(const OpCall&)) {
     const bool result = i < call.results();
     if (!result && block[OpDescription::dtype] == -1) continue;
     if (std::string cause = broken_tensor(block, result); !cause.empty()) return cause;
-    if (result) continue;
+    const int64_t element = op_element_bytes(block[OpDescription::dtype]);
+    if (result) {
+      if (!is_aligned(s.out, element)) return "a result lies off the boundaries of its elements";
+      continue;
+    }
     if (present >= s.operands.size()) return "an operand is missing";
     const Access& a = s.operands[present++];
-    if (dtype_bits(a.dtype) / 8 != op_element_bytes(block[OpDescription::dtype]) ||
+    if (dtype_bits(a.dtype) / 8 != element ||
         std::any_of(a.strides.begin(), a.strides.end(), [](int64_t stride) { return stride != 0; }))
       return fmt::format("operand {} has another type than its description, or moves", i);
   }
@@ -103,6 +110,7 @@ std::string broken_op(const CallSpec& s, const char* (*check)(const OpCall&)) {
   const int64_t bytes = call.result_bytes(), scratch = call.scratch_bytes();
   const int64_t all = scratch > 0 ? round_up_64(bytes) + scratch : bytes;
   const bool parts = call.results() == 1 && scratch == 0;
+  if (scratch > 0 && !is_aligned(s.out, 8)) return "the scratch lies off the boundaries of its elements";
   if (s.space.size() != 2 || s.space[0] != call.units() || (call.units() != 1 && !parts) || call.units() > all ||
       s.space[0] * s.space[1] != all || s.out.strides != std::vector<int64_t>{s.space[1], 1})
     return fmt::format("the space is no division of {} bytes", all);

@@ -180,17 +180,21 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Offset, PlantedFault,
-    ::testing::Values(Planted{"behind", [](Program& p) { spec_of<MapSpec>(p, 4).operands[0].offset = 1; },
-                              "step into_image: bytes [1, 601) of buffer x are read, which has 600 for one item"},
-                      Planted{"before", [](Program& p) { spec_of<WindowSpec>(p, 5).a.offset = -1; },
-                              "step pool: kernel: a: reaches bytes before its buffer"},
-                      Planted{"output", [](Program& p) { spec_of<MapSpec>(p, 9).out.offset = 4; },
-                              "step to_output: bytes [4, 4804) of buffer y are written, which has 4800 for one item"},
-                      Planted{"constant", [](Program& p) { p.buffers[kStart].offset = 704; },
-                              "buffer start: lies at 704 with 128 bytes, outside the 768 bytes of constants"},
-                      Planted{
-                          "slice", [](Program& p) { spec_of<MapSpec>(p, 7).out.offset = 4; },
-                          "step in_place: byte 0 of buffer joined is read, which no step before has left a value in"}));
+    ::testing::Values(
+        Planted{"behind", [](Program& p) { spec_of<MapSpec>(p, 4).operands[0].offset = 1; },
+                "step into_image: bytes [1, 601) of buffer x are read, which has 600 for one item"},
+        Planted{"before", [](Program& p) { spec_of<WindowSpec>(p, 5).a.offset = -1; },
+                "step pool: kernel: a: reaches bytes before its buffer"},
+        Planted{"output", [](Program& p) { spec_of<MapSpec>(p, 9).out.offset = 4; },
+                "step to_output: bytes [4, 4804) of buffer y are written, which has 4800 for one item"},
+        Planted{
+            "constant", [](Program& p) { p.buffers[kStart].offset = 704; },
+            "buffer start: lies at 704 with 128 bytes, outside the 768 bytes of constants or not on a multiple of 64"},
+        Planted{
+            "boundary", [](Program& p) { p.buffers[kStart].offset -= 4; },
+            "buffer start: lies at 636 with 128 bytes, outside the 768 bytes of constants or not on a multiple of 64"},
+        Planted{"slice", [](Program& p) { spec_of<MapSpec>(p, 7).out.offset = 4; },
+                "step in_place: byte 0 of buffer joined is read, which no step before has left a value in"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Halo, PlantedFault,

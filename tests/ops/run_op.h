@@ -49,7 +49,7 @@ inline TensorType codes_type(DType dtype, Shape shape, float scale, int32_t zero
 class Inference {
  public:
   Inference(const std::vector<Operand>& operands, const Attributes& attributes, const std::vector<TensorType>& declared)
-      : operands_(operands), contents_(operands.size()) {
+      : contents_(operands.size()) {
     for (size_t i = 0; i < operands.size(); ++i) {
       const Operand& operand = operands[i];
       if (operand.contents) {
@@ -69,7 +69,6 @@ class Inference {
   const std::vector<const TensorType*>& types() const { return types_; }
 
  private:
-  const std::vector<Operand>& operands_;
   std::vector<std::optional<std::vector<Dim>>> contents_;
   std::vector<const TensorType*> types_;
   std::vector<const std::vector<Dim>*> content_pointers_;
