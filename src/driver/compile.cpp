@@ -19,10 +19,10 @@ namespace cupel {
 namespace {
 
 // Shape arithmetic first, since the other passes need constant targets; then towards few, large ops.
-constexpr std::string_view kSimplify[] = {"resolve_shapes", "fold_constants",       "drop_identities",
-                                          "lead_batch",     "drop_identities",      "fold_batch_norm",
-                                          "recognise_gelu", "recognise_layer_norm", "recognise_activations",
-                                          "fold_constants", "finish_simplify"};
+constexpr std::string_view kSimplify[] = {"resolve_shapes",     "fold_constants",       "drop_identities",
+                                          "lead_batch",         "drop_identities",      "fold_batch_norm",
+                                          "recognise_gelu",     "recognise_layer_norm", "recognise_activations",
+                                          "recognise_saturate", "fold_constants",       "finish_simplify"};
 constexpr std::string_view kAfterQuantization[] = {"drop_redundant_clamps"};
 constexpr std::string_view kIntegerize[] = {"drop_redundant_clamps", "integerize", "fold_constants"};
 

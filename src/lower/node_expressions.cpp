@@ -138,6 +138,13 @@ Result<Scalar> express_as_codes(const OperandsOfNode& n) {
   return n.in().dtype == n.out().dtype ? n.operands[0] : n.operands[0] + Scalar(128);
 }
 
+Result<Scalar> express_saturate(const OperandsOfNode& n) {
+  const DType integers = *dtype_from_name(attr_text(n.node.attributes, "dtype", "u8"));
+  if (dtype_bits(integers) == 8) return to_code(n.operands[0], integers, 0);
+  const Scalar least = static_cast<float>(dtype_min(integers)), most = static_cast<float>(dtype_max(integers));
+  return round_s32(less(greater(n.operands[0], least), most));
+}
+
 Result<Scalar> express_dequantize(const OperandsOfNode& n) {
   const TensorType& t = n.in();
   CUPEL_TRY(expect_byte_codes(t));

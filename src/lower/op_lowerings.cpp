@@ -69,6 +69,8 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kMatMul,
        .ways = {{.lower = lower_matmul, .applies = has_constant_matrix}, {.lower = lower_product}},
        .images = ImageRule::none},
+      {.op = &ops::kMatMulInteger, .ways = kCall},
+      {.op = &ops::kConvInteger, .ways = kCall},
 
       {.op = &ops::kQuantizeLinear},
       {.op = &ops::kDequantizeLinear},
@@ -78,6 +80,7 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kAsCodes,
        .ways = {{.lower = lower_identity, .applies = keeps_type}, {.lower = lower_map}},
        .expression = express_as_codes},
+      {.op = &ops::kSaturate, .ways = kMap, .expression = express_saturate},
 
       {.op = &ops::kAdd, .ways = kMapOrWide, .expression = express_add, .wide = wide_add},
       {.op = &ops::kSub, .ways = kMapOrWide, .expression = express_sub, .wide = wide_sub},

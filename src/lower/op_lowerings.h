@@ -118,8 +118,9 @@ Result<Scalar> express_where(const OperandsOfNode& n);
 Result<Scalar> express_clip(const OperandsOfNode& n);
 Result<Scalar> express_batch_normalization(const OperandsOfNode& n);
 Result<Scalar> express_identity(const OperandsOfNode& n);
-Result<Scalar> express_cast(const OperandsOfNode& n);      // where it is exact or rounds, and cannot fail
-Result<Scalar> express_as_codes(const OperandsOfNode& n);  // s8 or u8 given as numbers, taken for codes
+Result<Scalar> express_cast(const OperandsOfNode& n);  // where it is exact or rounds, and cannot fail
+Result<Scalar> express_as_codes(const OperandsOfNode& n);
+Result<Scalar> express_saturate(const OperandsOfNode& n);  // s8 or u8 given as numbers, taken for codes
 Result<Scalar> express_unary(const OperandsOfNode& n);
 
 WideScalar wide_add(std::span<const WideScalar> x);

@@ -188,6 +188,9 @@ Status Importer::add_outputs() {
     if (output.kind && !output.is_tensor())
       return unsupported(place, fmt::format("is {}, expected a tensor", output.kind),
                          "export the model with plain tensors as outputs");
+    if (const auto held = held_.find(std::string(output.name)); held != held_.end() && dtype_bits(held->second) == 4)
+      return unsupported(place, fmt::format("holds {}, which is computed in bytes", dtype_name(held->second)),
+                         "give out what it stands for");
     const ValueId id = CUPEL_TRY(output_value(std::string(output.name)));
     const TensorType& type = graph_.type(id);
     if (output.elem_type != 0 && dtype_from_onnx(output.elem_type) != type.dtype)
@@ -229,6 +232,7 @@ Result<Shape> Importer::shape_of(const std::string& name) {
 
 Result<DType> Importer::file_type(const std::string& name) {
   if (const auto narrow = narrow_type(name)) return *narrow;
+  if (const auto held = held_.find(name); held != held_.end()) return held->second;
   if (const Tensor* t = constant(name)) return t->dtype();
   return graph_.type(CUPEL_TRY(value(name))).dtype;
 }
@@ -259,7 +263,7 @@ Result<std::string> Importer::add_part(std::string op, const NodeDraft& whole, c
                                        std::vector<std::string> inputs, Attributes attributes) {
   const std::string name = fmt::format("{}_{}", whole.name, part);
   std::string result = fresh(name);
-  CUPEL_TRY(add({std::move(op), name, std::move(inputs), {result}, std::move(attributes)}, whole.name));
+  CUPEL_TRY(add({std::move(op), name, std::move(inputs), {result}, std::move(attributes)}, whole.origin()));
   return result;
 }
 

@@ -18,7 +18,9 @@ struct NodeDraft {
   std::string op, name;
   std::vector<std::string> inputs, outputs;
   Attributes attributes;
+  std::string part_of = {};  // the name of the file's node that this one is a part of; empty: of itself
 
+  const std::string& origin() const { return part_of.empty() ? name : part_of; }
   bool has_input(size_t i) const { return i < inputs.size() && !inputs[i].empty(); }
 };
 
@@ -45,6 +47,8 @@ class Importer {
   // is narrow.
   Result<Shape> shape_of(const std::string& name);
   Result<DType> file_type(const std::string& name);
+  // The value has codes of 4 or 16 bits, which the graph holds in bytes and s32.
+  void hold(const std::string& name, DType type) { held_.insert_or_assign(name, type); }
   // The constant as codes with these parameters; one value for each distinct pair.
   ValueId quantized_constant(const std::string& name, const QuantParams& params);
   // Whether a node reads the value or the graph gives it out.
@@ -115,6 +119,8 @@ class Importer {
   // bad_input where operands that ONNX wants of one type have several.
   Status expect_one_width(const OpDef& op, const NodeDraft& node) const;
   void note_width(const NodeDraft& node);
+  // Codes that a node only moves stay of 4 or 16 bits.
+  void note_held(const NodeDraft& node);
   // `add` without regard to the widths of numbers.
   Status add_as_it_is(NodeDraft node, const std::string& origin);
   // The results of a node whose operands are constants; nullopt when it is left to the graph.
@@ -136,6 +142,7 @@ class Importer {
   std::unordered_map<std::string, Constant> constants_;
   std::unordered_map<std::string, ValueId> values_;
   std::unordered_map<std::string, DType> narrow_;  // the file's types of values that the graph holds as f32
+  std::unordered_map<std::string, DType> held_;
   std::unordered_set<std::string> read_;
   std::unordered_set<std::string> taken_;
   std::unordered_map<std::string, int> next_suffix_;

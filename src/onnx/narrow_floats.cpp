@@ -56,9 +56,11 @@ Status Importer::add_input_value(const std::string& name, TensorType type) {
 
 Result<ValueId> Importer::output_value(const std::string& name) {
   const ValueId id = CUPEL_TRY(value(name));
-  const auto type = narrow_type(name);
+  auto type = narrow_type(name);
+  if (const auto held = held_.find(name); held != held_.end()) type = held->second;
   if (!type) return id;
-  if (graph_.value(id).name == name) graph_.rename_value(id, fresh(name + "_f32"));
+  if (graph_.value(id).name == name)
+    graph_.rename_value(id, fresh(name + "_" + std::string(dtype_name(graph_.type(id).dtype))));
   const NodeId cast =
       CUPEL_TRY(graph_.add_node(*find_op("Cast"), fresh(name + "_rounded"), {id}, cast_to(*type), {name}));
   return graph_.node(cast).outputs[0];
@@ -112,6 +114,13 @@ void Importer::note_width(const NodeDraft& node) {
   }
 }
 
+void Importer::note_held(const NodeDraft& node) {
+  const auto held = node.inputs.empty() ? held_.end() : held_.find(node.inputs[0]);
+  if (held == held_.end() || find_op(node.op)->quant_rule != QuantRule::same) return;
+  const DType type = held->second;
+  for (const std::string& name : node.outputs) hold(name, type);
+}
+
 Status Importer::add(NodeDraft node, const std::string& origin) {
   const OpDef* op = find_op(node.op);
   if (!op) return internal_error("", fmt::format("operator {} is not in the op table", node.op));
@@ -125,6 +134,7 @@ Status Importer::add(NodeDraft node, const std::string& origin) {
     }
   CUPEL_TRY(add_as_it_is(std::move(node), origin));
   note_width(names);
+  note_held(names);
   return {};
 }
 

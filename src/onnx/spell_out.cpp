@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "onnx/downgrade.h"
+#include "ops/onnx_dtype.h"
 
 namespace cupel {
 namespace {
@@ -143,6 +144,18 @@ Status spell_resize_nearest(Exporter&, const Node&, NodeDraft& d) {
   return {};
 }
 
+// The numbers of a type, rounded and cast.
+Status spell_saturate(Exporter& e, const Node& node, NodeDraft& d) {
+  const DType type = *dtype_from_name(attr_text(node.attributes, "dtype", "u8"));
+  const std::string rounded = e.add_part("Round", d, "rounded", {d.inputs[0]});
+  const std::string within = e.add_part("Clip", d, "within",
+                                        {rounded, scalar(e, d, "least", static_cast<float>(dtype_min(type))),
+                                         scalar(e, d, "most", static_cast<float>(dtype_max(type)))});
+  finish(d, "Cast", {within});
+  d.attributes["to"] = onnx_dtype(e.graph().type(node.outputs[0]).dtype);
+  return {};
+}
+
 struct Row {
   std::string_view op;
   Status (*run)(Exporter&, const Node&, NodeDraft&);
@@ -156,6 +169,7 @@ constexpr Row kRows[] = {
     {"Mish", spell_mish},
     {"RMSNormalization", spell_rms_normalization},
     {"ResizeNearest", spell_resize_nearest},
+    {"Saturate", spell_saturate},
     {"Silu", spell_silu},
 };
 

@@ -113,14 +113,14 @@ Result<std::vector<std::string>> Spelling::add_several(const std::string& op, co
   NodeDraft node{op, name() + "_" + part, std::move(inputs), {}, std::move(attributes)};
   for (size_t i = 0; i < results; ++i) node.outputs.push_back(importer_.fresh(fmt::format("{}_{}", node.name, i)));
   std::vector<std::string> names = node.outputs;
-  CUPEL_TRY(importer_.add(std::move(node), name()));
+  CUPEL_TRY(importer_.add(std::move(node), draft_.origin()));
   return names;
 }
 
 Status Spelling::give(size_t i, const std::string& op, std::vector<std::string> inputs, Attributes attributes) {
   return importer_.add(
       {op, fmt::format("{}_result_{}", name(), i), std::move(inputs), {draft_.outputs[i]}, std::move(attributes)},
-      name());
+      draft_.origin());
 }
 
 Status Spelling::finish(const std::string& op, std::vector<std::string> inputs, Attributes attributes) {
@@ -136,9 +136,10 @@ Result<std::string> Spelling::add_as_read(const std::string& op, const std::stri
   NodeDraft node{op, name() + "_" + part, std::move(inputs), {}, std::move(attributes)};
   std::string result = importer_.fresh(node.name);
   node.outputs = {result};
+  node.part_of = draft_.origin();
   while (!node.inputs.empty() && node.inputs.back().empty()) node.inputs.pop_back();
   CUPEL_TRY(upgrade(importer_, node));
-  CUPEL_TRY(importer_.add(std::move(node), name()));
+  CUPEL_TRY(importer_.add(std::move(node), draft_.origin()));
   return result;
 }
 

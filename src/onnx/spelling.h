@@ -76,6 +76,8 @@ class Spelling {
   // A node with so many results.
   Result<std::vector<std::string>> add_several(const std::string& op, const std::string& part, size_t results,
                                                std::vector<std::string> inputs, Attributes attributes = {});
+  // Result 0 has codes of that type, which the graph holds in another.
+  void hold_result(DType type) { importer_.hold(draft_.outputs.at(0), type); }
   // A node that gives result i of the operator, i > 0.
   Status give(size_t i, const std::string& op, std::vector<std::string> inputs, Attributes attributes = {});
   // The last node, which gives result 0.
@@ -145,6 +147,17 @@ Status spell_qlinear_pool(Spelling& s);
 Status spell_qlinear_concat(Spelling& s);
 Status spell_qlinear_softmax(Spelling& s);
 Status spell_qlinear_where(Spelling& s);
+// spell_quantization.cpp: QuantizeLinear and DequantizeLinear in operators on numbers
+struct LinearSpelling {
+  DType type;  // of the codes
+  int64_t axis, block;
+};
+Status spell_quantize_linear(Spelling& s, const LinearSpelling& how);
+Status spell_dequantize_linear(Spelling& s, const LinearSpelling& how);
+// spell_dynamic.cpp: what is quantized at run time
+Status spell_dynamic_quantize_linear(Spelling& s);
+Status spell_matmul_integer_to_float(Spelling& s);
+Status spell_dynamic_quantize_matmul(Spelling& s);
 // spell_blocks.cpp
 Status spell_matmul_n_bits(Spelling& s);
 // spell_transformer.cpp, spell_fused.cpp: com.microsoft

@@ -1,5 +1,6 @@
-// QuantizeLinear and DequantizeLinear: parameters from constant operands into attributes. Constants of 4-bit codes are
-// held in bytes; those of 16 bits, and with parameters per block, are the numbers that they stand for.
+// QuantizeLinear and DequantizeLinear: parameters from constant operands into attributes; with other parameters and
+// codes in operators on numbers (spell_quantization.cpp). Constants of 4-bit codes are held in bytes; those of 16 bits,
+// and with parameters per block, are the numbers that they stand for.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 
 #include "base/file.h"
 #include "onnx/element_type.h"
+#include "onnx/spelling.h"
 #include "onnx/upgrade.h"
 #include "ops/onnx_dtype.h"
 
@@ -18,18 +20,13 @@ const char* const kQuantizeAgain = "quantize the model again";
 
 // The parameters of a node as the file gives them.
 struct Given {
-  const Tensor* scale = nullptr;
-  const Tensor* zero = nullptr;  // null: 0
+  const Tensor* scale = nullptr;   // null: computed
+  const Tensor* zero = nullptr;    // null: computed, or 0
+  std::optional<DType> zero_type;  // nullopt: there is no zero point, it is 0
   int64_t axis = 1, block = 0, output_type = 0;
-};
 
-// The constant operand `index`.
-Result<const Tensor*> parameter(const Importer& importer, const NodeDraft& node, size_t index, const char* what) {
-  if (const Tensor* t = importer.constant(node.inputs[index])) return t;
-  return unsupported(
-      "", fmt::format("{} {} is computed by the network, expected a constant", what, printable(node.inputs[index])),
-      "quantize the model statically");
-}
+  bool computed() const { return !scale || (zero_type && !zero); }
+};
 
 int64_t code_at(const Tensor& t, int64_t i) {
   if (dtype_bits(t.dtype()) != 4) return t.int_at(i);
@@ -48,16 +45,32 @@ Result<int64_t> taken(NodeDraft& node, std::string_view name, int64_t fallback) 
   return result;
 }
 
-Result<Given> given_by(const Importer& importer, NodeDraft& node) {
+// A scale of the file: one below the least normal number is read as that (docs/quantization.md 2).
+float normal_scale(float scale) { return scale > 0 && scale < FLT_MIN ? FLT_MIN : scale; }
+
+Status check_scales(const Tensor& scales) {
+  if (scales.empty()) return bad_input("", "scale is empty", kQuantizeAgain);
+  for (int64_t i = 0; i < scales.size(); ++i)
+    if (const float s = scales.data<float>()[static_cast<size_t>(i)]; !(s > 0) || !std::isfinite(s))
+      return bad_input("", fmt::format("scale {} is {}, expected a finite normal number above 0", i, s),
+                       kQuantizeAgain);
+  return {};
+}
+
+Result<Given> given_by(Importer& importer, NodeDraft& node) {
   if (!node.has_input(0) || !node.has_input(1) || node.inputs.size() > 3)
     return bad_input("", fmt::format("{} operands, expected 2 or 3", node.inputs.size()), "export the model again");
   Given g;
-  g.scale = CUPEL_TRY(parameter(importer, node, 1, "scale"));
-  if (node.has_input(2)) g.zero = CUPEL_TRY(parameter(importer, node, 2, "zero point"));
-  if (g.scale->dtype() != DType::f32)
-    return unsupported("", fmt::format("scale is {}, expected f32", dtype_name(g.scale->dtype())), "quantize from f32");
-  if (g.scale->empty()) return bad_input("", "scale is empty", kQuantizeAgain);
-  if (g.zero && g.zero->size() != g.scale->size())
+  g.scale = importer.constant(node.inputs[1]);
+  const DType type = CUPEL_TRY(importer.file_type(node.inputs[1]));
+  if (type != DType::f32 && type != DType::f16 && type != DType::bf16)
+    return unsupported("", fmt::format("scale is {}, expected f32", dtype_name(type)), "quantize from f32");
+  if (g.scale) CUPEL_TRY(check_scales(*g.scale));
+  if (node.has_input(2)) {
+    g.zero = importer.constant(node.inputs[2]);
+    g.zero_type = CUPEL_TRY(importer.file_type(node.inputs[2]));
+  }
+  if (g.scale && g.zero && g.zero->size() != g.scale->size())
     return bad_input(
         "", fmt::format("{} scales and {} zero points, expected equally many", g.scale->size(), g.zero->size()),
         kQuantizeAgain);
@@ -69,6 +82,8 @@ Result<Given> given_by(const Importer& importer, NodeDraft& node) {
   return g;
 }
 
+DType held_type(DType type) { return type == DType::u4 ? DType::u8 : type == DType::s4 ? DType::s8 : type; }
+
 // The type of the node's codes.
 Result<DType> code_type(const Given& g, bool quantize, DType operand) {
   DType type = quantize ? DType::u8 : operand;
@@ -79,26 +94,23 @@ Result<DType> code_type(const Given& g, bool quantize, DType operand) {
                          "quantize to uint8 or int8");
     type = *named;
   }
-  if (g.zero) {
+  if (g.zero_type) {
     const bool fixed = !quantize || g.output_type != 0;
-    if (fixed && g.zero->dtype() != type)
-      return bad_input("", fmt::format("zero point is {}, expected {}", dtype_name(g.zero->dtype()), dtype_name(type)),
+    if (fixed && *g.zero_type != type)
+      return bad_input("", fmt::format("zero point is {}, expected {}", dtype_name(*g.zero_type), dtype_name(type)),
                        kQuantizeAgain);
-    if (!is_code(g.zero->dtype()))
-      return unsupported("", fmt::format("zero point is {}", dtype_name(g.zero->dtype())), "quantize to uint8 or int8");
-    type = g.zero->dtype();
+    if (!is_code(*g.zero_type))
+      return unsupported("", fmt::format("zero point is {}", dtype_name(*g.zero_type)), "quantize to uint8 or int8");
+    type = *g.zero_type;
   }
   if (!quantize && g.output_type != 0 && g.output_type != onnx_dtype(DType::f32))
     return unsupported("", fmt::format("dequantization to {}", onnx_type_name(g.output_type)), "dequantize to float");
   return type;
 }
 
-// A file's scale below the least normal number is read as that (docs/quantization.md 2).
-float normal_scale(float scale) { return scale > 0 && scale < FLT_MIN ? FLT_MIN : scale; }
-
 // A constant of 4-bit codes in bytes.
 Tensor in_bytes(const Tensor& codes) {
-  Tensor bytes(codes.dtype() == DType::u4 ? DType::u8 : DType::s8, codes.dims());
+  Tensor bytes(held_type(codes.dtype()), codes.dims());
   for (int64_t i = 0; i < bytes.size(); ++i)
     bytes.mutable_bytes()[static_cast<size_t>(i)] = static_cast<std::byte>(code_at(codes, i) & 255);
   return bytes;
@@ -110,8 +122,8 @@ Result<Tensor> numbers_of(const Tensor& codes, const Given& g) {
   const auto rank = static_cast<int64_t>(codes.rank());
   const bool listed = g.scale->size() > 1 || g.block != 0;
   const int64_t axis = listed ? CUPEL_TRY(normalize_axis(g.axis, rank)) : 0;
-  int64_t outer = 1, inner = 1;
-  for (int64_t d = 0; d < axis; ++d) outer *= codes.dims()[static_cast<size_t>(d)];
+  if (codes.empty()) return Tensor(DType::f32, codes.dims());
+  int64_t inner = 1;
   for (int64_t d = axis + 1; d < rank; ++d) inner *= codes.dims()[static_cast<size_t>(d)];
   const int64_t extent = rank == 0 ? 1 : codes.dims()[static_cast<size_t>(axis)];
   const int64_t blocks = g.block > 0 ? extent / g.block + (extent % g.block != 0 ? 1 : 0) : extent;
@@ -123,9 +135,6 @@ Result<Tensor> numbers_of(const Tensor& codes, const Given& g) {
                                  to_text(g.scale->dims()), to_text(codes.dims()), g.block, axis),
                      kQuantizeAgain);
   const auto scales = g.scale->data<float>();
-  for (const float s : scales)
-    if (!(s > 0) || !std::isfinite(s))
-      return bad_input("", fmt::format("a scale is {}, expected a finite number above 0", s), kQuantizeAgain);
   Tensor numbers(DType::f32, codes.dims());
   const auto out = numbers.mutable_data<float>();
   for (int64_t i = 0; i < numbers.size(); ++i) {
@@ -135,6 +144,29 @@ Result<Tensor> numbers_of(const Tensor& codes, const Given& g) {
     out[static_cast<size_t>(i)] = static_cast<float>(difference) * normal_scale(scales[static_cast<size_t>(p)]);
   }
   return numbers;
+}
+
+// The node in operators on numbers.
+Status spell_conversion(Importer& importer, NodeDraft& node, const Given& g, DType type) {
+  if (!is_code(type))
+    return is_float(type) && dtype_bits(type) == 8
+               ? unsupported("", fmt::format("codes of {}", dtype_name(type)), "quantize to uint8 or int8")
+               : bad_input("", fmt::format("{} cannot hold quantized codes", dtype_name(type)), kQuantizeAgain);
+  if (type == DType::s32 && node.op == "QuantizeLinear")
+    return unsupported("", "quantization to s32", "quantize to uint8 or int8");
+  if (const Tensor* codes = importer.constant(node.inputs[0]); codes && dtype_bits(codes->dtype()) == 4)
+    node.inputs[0] = importer.add_constant(node.name + "_codes", in_bytes(*codes));
+  if (g.zero && dtype_bits(g.zero->dtype()) == 4)
+    node.inputs[2] = importer.add_constant(node.name + "_zero_point", in_bytes(*g.zero));
+  if (g.scale) {
+    Tensor scales(DType::f32, g.scale->dims());
+    std::ranges::transform(g.scale->data<float>(), scales.mutable_data<float>().begin(), normal_scale);
+    node.inputs[1] = importer.add_constant(node.name + "_scale", std::move(scales));
+  }
+  const LinearSpelling how{type, g.axis, g.block};
+  const bool quantize = node.op == "QuantizeLinear";
+  Spelling spelling(importer, node);
+  return quantize ? spell_quantize_linear(spelling, how) : spell_dequantize_linear(spelling, how);
 }
 
 // Numbers instead of the node that makes them of constant codes.
@@ -166,13 +198,12 @@ Status upgrade_quantization(Importer& importer, NodeDraft& node) {
   } else {
     x = importer.graph().type(CUPEL_TRY(importer.value(node.inputs[0])));
   }
-  DType type = CUPEL_TRY(code_type(g, quantize, x.dtype));
-  if (codes && (g.block != 0 || dtype_bits(codes->dtype()) == 16))
+  DType type = CUPEL_TRY(code_type(g, quantize, CUPEL_TRY(importer.file_type(node.inputs[0]))));
+  const bool is_byte = dtype_bits(type) == 8 || (dtype_bits(type) == 4 && codes);
+  if (codes && !g.computed() && (g.block != 0 || dtype_bits(type) == 16))
     return become_numbers(importer, node, CUPEL_TRY(numbers_of(*codes, g)));
-  if (g.block != 0 || g.scale->rank() > 1)
-    return unsupported(
-        "", fmt::format("scale has shape {}; parameters per block are for constants", to_text(g.scale->dims())),
-        "quantize per tensor or per channel");
+  if (g.computed() || g.block != 0 || g.scale->rank() > 1 || (!is_byte && type != DType::s32))
+    return spell_conversion(importer, node, g, type);
   if (codes && dtype_bits(codes->dtype()) == 4) {
     node.inputs[0] = importer.add_constant(node.name + "_codes", in_bytes(*codes));
     type = type == DType::u4 ? DType::u8 : DType::s8;

@@ -40,6 +40,9 @@ class ContractionResult {
   std::vector<float> multiplier_;  // one per channel
 };
 
+// The shape of a matrix product of operands 0 and 1, with broadcast leading dimensions, as NumPy's.
+Result<Shape> product_shape(const InferContext& c);
+
 // Type of a contraction's result: codes when both operands are codes and the node declares them, f32 otherwise. Checks
 // that operands are both f32 or both 8-bit codes.
 Result<TensorType> contraction_type(const InferContext& c, Shape shape);

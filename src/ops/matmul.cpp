@@ -22,22 +22,10 @@ int64_t channel_axis_of_gemm(const Attributes& attributes, int64_t) {
 // ---- MatMul
 
 Result<Types> infer_matmul(const InferContext& c) {
-  Shape a = c.shape(0), b = c.shape(1);
-  if (a.empty() || b.empty()) return bad_input("", "an operand is a scalar", "correct the model's shapes");
-  const bool row = a.size() == 1, column = b.size() == 1;
-  if (row) a.insert(a.begin(), Dim(1));
-  if (column) b.emplace_back(1);
-  if (!(a.back() == b[b.size() - 2]))
-    return bad_input("", fmt::format("shapes {} and {} do not multiply", to_text(c.shape(0)), to_text(c.shape(1))),
-                     "correct the model's shapes");
-  if (!a.back().is_constant())
-    return unsupported("", fmt::format("the summed dimension {} is symbolic", to_text(a.back())), kGiveSize);
-  const Shape lead_a(a.begin(), a.end() - 2), lead_b(b.begin(), b.end() - 2);
-  Shape out = CUPEL_TRY(broadcast_shapes(lead_a, lead_b));
-  if (!row) out.push_back(a[a.size() - 2]);
-  if (!column) out.push_back(b.back());
+  Shape out = CUPEL_TRY(product_shape(c));
+  const Shape& b = c.shape(1);
   const auto& q = c.type(1).quant;
-  if (q && !q->per_tensor() && (column || q->axis != static_cast<int64_t>(b.size()) - 1))
+  if (q && !q->per_tensor() && (b.size() == 1 || q->axis != static_cast<int64_t>(b.size()) - 1))
     return unsupported("", fmt::format("a second operand with parameters along axis {}", q->axis),
                        "quantize weights per tensor or along the last axis");
   return Types{CUPEL_TRY(contraction_type(c, std::move(out)))};
@@ -236,6 +224,24 @@ Cost cost_gemm(const Attributes& attributes, std::span<const TensorType* const> 
 }  // namespace
 
 namespace ops {
+Result<Shape> product_shape(const InferContext& c) {
+  Shape a = c.shape(0), b = c.shape(1);
+  if (a.empty() || b.empty()) return bad_input("", "an operand is a scalar", "correct the model's shapes");
+  const bool row = a.size() == 1, column = b.size() == 1;
+  if (row) a.insert(a.begin(), Dim(1));
+  if (column) b.emplace_back(1);
+  if (!(a.back() == b[b.size() - 2]))
+    return bad_input("", fmt::format("shapes {} and {} do not multiply", to_text(c.shape(0)), to_text(c.shape(1))),
+                     "correct the model's shapes");
+  if (!a.back().is_constant())
+    return unsupported("", fmt::format("the summed dimension {} is symbolic", to_text(a.back())), kGiveSize);
+  const Shape lead_a(a.begin(), a.end() - 2), lead_b(b.begin(), b.end() - 2);
+  Shape out = CUPEL_TRY(broadcast_shapes(lead_a, lead_b));
+  if (!row) out.push_back(a[a.size() - 2]);
+  if (!column) out.push_back(b.back());
+  return out;
+}
+
 const OpDef kMatMul{.name = "MatMul",
                     .since_opset = 1,
                     .operand_types = same_type(kFloatTypes | kWideIntegerTypes),

@@ -1,6 +1,7 @@
 // From numbers to codes and back (docs/quantization.md 2 and 3).
 // QuantizeLinear, DequantizeLinear: ONNX's meaning, parameters in attributes. Quantize, Dequantize, Requantize: the
 // integer stage, parameters in the types. AsCodes: what integers of a file stand for, when a dequantize node says so.
+// Saturate: the nearest integer that a code type holds, for parameters that are computed.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -90,6 +91,39 @@ Status reference_as_codes(const EvalContext& c) {
   if (c.in(0).dtype() == c.out().dtype()) return share_elements(c);
   std::ranges::transform(c.in(0).bytes(), c.out().mutable_bytes().begin(),
                          [](std::byte b) { return b ^ std::byte{0x80}; });
+  return {};
+}
+
+// The integers that attribute dtype names, in u8 or s8 where they have 4 bits, in s32 where they have 16.
+Result<DType> saturated(const Attributes& attributes) {
+  const std::string name = attr_text(attributes, "dtype", "u8");
+  const auto dtype = dtype_from_name(name);
+  if (!dtype || !is_code(*dtype) || *dtype == DType::s32)
+    return unsupported("", fmt::format("integers of {}", name), "quantize to u8 or s8");
+  return *dtype;
+}
+
+Result<Types> infer_saturate(const InferContext& c) {
+  CUPEL_TRY(expect_dtype(c, 0, DType::f32));
+  const DType integers = CUPEL_TRY(saturated(c.attributes));
+  const bool is_signed = dtype_min(integers) < 0;
+  return Types{plain(dtype_bits(integers) == 16 ? DType::s32 : is_signed ? DType::s8 : DType::u8, c.shape(0))};
+}
+
+Status reference_saturate(const EvalContext& c) {
+  const CodeRange range(CUPEL_TRY(saturated(c.attributes)), 0);
+  const float* x = c.in(0).data<float>().data();
+  const auto convert = [&](auto* out) {
+    c.threads.parallel_for(c.in(0).size(), kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        out[i] = static_cast<std::remove_reference_t<decltype(*out)>>(to_code(x[i], range));
+    });
+  };
+  switch (c.out().dtype()) {
+    case DType::u8: convert(c.out().mutable_data<uint8_t>().data()); break;
+    case DType::s8: convert(c.out().mutable_data<int8_t>().data()); break;
+    default: convert(c.out().mutable_data<int32_t>().data()); break;
+  }
   return {};
 }
 
@@ -301,6 +335,30 @@ const OpDef kAsCodes{.name = "AsCodes",
                                  R"(graph "as_other_codes" stage integer opset 17 {
   input %x : u8[batch,3,5] quant(scale=[0x1.4p-5], zero_point=[128])
   %y = AsCodes(%x) : u8[batch,3,5] quant(scale=[0x1.99999ap-5], zero_point=[20])
+  output %y
+})"}};
+
+const OpDef kSaturate{.name = "Saturate",
+                      .since_opset = 0,
+                      .operand_types = {{DType::f32}},
+                      .attributes = {{"dtype", AttributeKind::text}},
+                      .elements = Elements::elementwise,
+                      .infer = infer_saturate,
+                      .reference = reference_saturate,
+                      .spelled_by = "Cast(Clip(Round(x)))",
+                      .samples = {R"(graph "saturate" stage imported opset 17 {
+  input %x : f32[batch,3,5]
+  %y = Saturate(%x) {dtype="u8"}
+  output %y
+})",
+                                  R"(graph "saturate_short" stage imported opset 17 {
+  input %x : f32[batch,7]
+  %y = Saturate(%x) {dtype="s16"}
+  output %y
+})",
+                                  R"(graph "saturate_nibble" stage imported opset 17 {
+  input %x : f32[batch,7]
+  %y = Saturate(%x) {dtype="s4"}
   output %y
 })"}};
 }  // namespace ops

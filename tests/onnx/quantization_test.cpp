@@ -132,13 +132,10 @@ TEST(Quantization, BadParameters) {
   EXPECT_EQ(quantize_error(Tensor(DType::f32, {0}), Tensor(DType::u8, {0})),
             "3: " + place + "scale is empty\n  quantize the model again");
   EXPECT_EQ(quantize_error(Tensor::of<float>({1, 3}, {1, 1, 1}), zeros),
-            "4: " + place +
-                "scale has shape [1,3]; parameters per block are for constants\n"
-                "  quantize per tensor or per channel");
+            "3: " + place + "parameters of shape [1,3] for axis 1 of [batch,2,3]\n  quantize the model again");
   EXPECT_EQ(quantize_error(Tensor::scalar(1.0f), Tensor::scalar(uint8_t{0}), {{"block_size", int64_t{16}}}),
-            "4: " + place +
-                "scale has shape []; parameters per block are for constants\n"
-                "  quantize per tensor or per channel");
+            "3: " + place +
+                "parameters of shape [] for blocks of 16 along axis 1 of [batch,2,3]\n  quantize the model again");
   EXPECT_EQ(quantize_error(Tensor::scalar(1.0), Tensor::scalar(uint8_t{0})),
             "4: " + place + "scale is f64, expected f32\n  quantize from f32");
   EXPECT_EQ(quantize_error(Tensor::scalar(1.0f), Tensor::scalar(0.0f)),
@@ -151,10 +148,10 @@ TEST(Quantization, BadParameters) {
 
 TEST(Quantization, ComputedParameters) {
   ModelBuilder m;
-  m.input("x", {4}).input("s", {}).node("QuantizeLinear", {"x", "s"}, {"q"}).output("q");
+  m.input("x", {4}).input("s", {"n"}).node("QuantizeLinear", {"x", "s"}, {"q"}).output("q");
   EXPECT_EQ(error_of(m),
-            "4: model.onnx: node n (QuantizeLinear): scale s is computed by the network, expected a constant\n"
-            "  quantize the model statically");
+            "4: model.onnx: node n (QuantizeLinear): shape [n] has dimensions that are not known\n"
+            "  fix the model's dimensions");
   ModelBuilder few;
   few.input("x", {4}).node("QuantizeLinear", {"x"}, {"q"}).output("q");
   EXPECT_EQ(error_of(few),

@@ -294,5 +294,91 @@ TEST(Dequantized, ConstantsByBlocksAndOf16And4Bits) {
   EXPECT_EQ(least.at(0), 0x1p-125);
 }
 
+// ---- what is quantized at run time
+
+TEST(SpellDynamic, QuantizeLinear) {
+  const Tensor x = Tensor::of<float>({2, 3}, {-1, 0.5f, 3, 4.1f, -0.2f, 0});
+  Operator o{"DynamicQuantizeLinear", {x}, {}, 11};
+  o.outputs = {"y", "scale", "zero"};
+  const auto all = results(o);
+  ASSERT_EQ(all.size(), 3U);
+  const double scale = 5.1 / 255;
+  EXPECT_NEAR(all[1].at(0), scale, 1e-8);
+  EXPECT_EQ(all[2].int_at(0), 50);
+  expect_codes(all[0], DType::u8, {2, 3}, scale, 50, [&](int64_t i) { return x.at(i); });
+  // Numbers of one sign reach to 0; nothing but 0 has scale 1.
+  Operator positive{"DynamicQuantizeLinear", {Tensor::of<float>({2}, {2, 5.1f})}, {}, 11};
+  positive.outputs = o.outputs;
+  EXPECT_EQ(results(positive)[2].int_at(0), 0);
+  EXPECT_EQ(results(positive)[0].int_at(0), 100);
+  Operator zeros{"DynamicQuantizeLinear", {Tensor(DType::f32, {2})}, {}, 11};
+  zeros.outputs = o.outputs;
+  EXPECT_EQ(results(zeros)[1].at(0), 1.0);
+  EXPECT_EQ(results(zeros)[0].int_at(0), 0);
+}
+
+TEST(SpellDynamic, ProductsToNumbers) {
+  const Tensor a = codes<uint8_t>({2, 4}, 21), b = codes<int8_t>({4, 2}, 22);
+  const Tensor scales = Tensor::of<float>({2}, {0.5f, 0.125f}), bias = Tensor::of<float>({2}, {-1, 4});
+  const Tensor none(DType::f32, {0}), zb = Tensor::of<int8_t>({2}, {3, -9});
+  const auto sum = [&](int64_t i, int64_t za) {
+    int64_t total = 0;
+    for (int64_t k = 0; k < 4; ++k)
+      total += (a.int_at(i / 2 * 4 + k) - za) * (b.int_at(k * 2 + i % 2) - zb.int_at(i % 2));
+    return static_cast<double>(total);
+  };
+  const Tensor y =
+      result({"MatMulIntegerToFloat", {a, b, one(0.25f), scales, one(uint8_t{7}), zb, bias}, {}, 17, kMicrosoft});
+  for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(y.at(i), sum(i, 7) * 0.25 * scales.at(i % 2) + bias.at(i % 2)) << i;
+  const Tensor plain = result({"MatMulIntegerToFloat", {a, b, one(0.25f), scales, none, zb}, {}, 17, kMicrosoft});
+  for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(plain.at(i), sum(i, 0) * 0.25 * scales.at(i % 2)) << i;
+  // Numbers from −51 to 204 have scale 1 and zero point 51.
+  const Tensor x = Tensor::of<float>({2, 4}, {-51, 0.4f, 7, 204, -3.6f, 10, 11, 12});
+  const double rounded[] = {-51, 0, 7, 204, -4, 10, 11, 12};
+  const Tensor z = result({"DynamicQuantizeMatMul", {x, b, scales, zb, bias}, {}, 17, kMicrosoft});
+  for (int64_t i = 0; i < 4; ++i) {
+    double total = 0;
+    for (int64_t k = 0; k < 4; ++k)
+      total += rounded[i / 2 * 4 + k] * static_cast<double>(b.int_at(k * 2 + i % 2) - zb.int_at(i % 2));
+    EXPECT_EQ(z.at(i), total * scales.at(i % 2) + bias.at(i % 2)) << i;
+  }
+}
+
+TEST(SpellDynamic, ComputedParametersAndOtherWidths) {
+  const auto quantized = [](const Tensor& scale, const Tensor& zero, const Attributes& attributes, bool back) {
+    ModelBuilder m(21);
+    m.input("x", {int64_t{2}, int64_t{3}}).input("s", {int64_t{2}}).constant("z", zero).constant("c", scale);
+    const std::string s = scale.empty() ? "s" : "c";
+    m.node("QuantizeLinear", {"x", s, "z"}, {"q"}, attributes, "quantize");
+    if (back) m.node("DequantizeLinear", {"q", s, "z"}, {"y"}, attributes, "dequantize");
+    m.output(back ? "y" : "q");
+    const auto graph = read(m);
+    EXPECT_TRUE(graph) << graph.error().message();
+    ThreadPool threads(1);
+    const Tensor x = Tensor::of<float>({2, 3}, {-1000, 0.75f, 7, 100000, -0.25f, 1.25f});
+    const std::vector<Tensor> inputs = {x, Tensor::of<float>({2}, {0.5f, 0.25f})};
+    auto found = interpret(*graph, inputs, threads);
+    EXPECT_TRUE(found) << found.error().message();
+    return found->at(0);
+  };
+  // Scales that are an input, for the rows.
+  const Tensor none(DType::f32, {0}), rows = Tensor::of<uint8_t>({2}, {1, 128});
+  EXPECT_EQ(quantized(none, rows, {{"axis", int64_t{0}}}, false),
+            Tensor::of<uint8_t>({2, 3}, {0, 3, 15, 255, 127, 133}));
+  EXPECT_EQ(quantized(none, rows, {{"axis", int64_t{0}}}, true),
+            Tensor::of<float>({2, 3}, {-0.5f, 1, 7, 31.75f, -0.25f, 1.25f}));
+  EXPECT_EQ(quantized(one(0.5f), one(int16_t{-2}), {}, false),
+            Tensor::of<int16_t>({2, 3}, {-2002, 0, 12, 32767, -2, 0}));
+  // Blocks of two columns, the last of which is half a block.
+  const Tensor blocks = Tensor::of<float>({2, 2}, {0.5f, 2, 0.25f, 0.125f}),
+               zeros = Tensor::of<uint8_t>({2, 2}, {0, 1, 2, 3});
+  EXPECT_EQ(quantized(blocks, zeros, {{"axis", int64_t{1}}, {"block_size", int64_t{2}}}, false),
+            Tensor::of<uint8_t>({2, 3}, {0, 2, 5, 255, 1, 13}));
+  // 4 bits, whose zero point is 1.
+  Tensor nibble(DType::u4, {});
+  nibble.mutable_bytes()[0] = std::byte{1};
+  EXPECT_EQ(quantized(one(0.5f), nibble, {}, true), Tensor::of<float>({2, 3}, {-0.5f, 1, 7, 7, 0, 1}));
+}
+
 }  // namespace
 }  // namespace cupel

@@ -188,6 +188,40 @@ class Files:
             x = self.random.normal(size=(2, 3, depth)).astype(np.float32)
             self.one_node(f"matmul_n_bits_{i}", node, {}, {"x": x}, constants, None)
 
+    def dynamic(self):
+        """What is quantized while the model runs; scales and zero points that are no constants."""
+        x = self.random.normal(size=(4, 33)).astype(np.float32) * 3 + 1
+        for b in CODE:
+            for i, columns in enumerate([(), (7,)]):
+                constants = {"b": self.some_codes(b, 33, 7), "bs": self.scale(*columns), "bz": self.zero(b, *columns),
+                             "c": self.scale(7)}
+                node = helper.make_node("DynamicQuantizeMatMul", ["x", "b", "bs", "bz", "c"][: 5 - i], ["y"], domain=MICROSOFT)
+                self.one_node(f"dynamic_quantize_matmul_{b}_{i}", node, {}, {"x": x}, constants, None)
+                node = helper.make_node("MatMulIntegerToFloat", ["a", "b", "s", "bs", "z", "bz", "c"][: 7 - i], ["y"],
+                                        domain=MICROSOFT)
+                a, s = {"a": self.some_codes("u8", 4, 33), "z": self.zero("u8")}, {"s": self.scale(1)[0:1].reshape(())}
+                self.one_node(f"matmul_integer_to_float_{b}_{i}", node, a, s, constants, None)
+        nodes = [helper.make_node("DynamicQuantizeLinear", ["image"], ["q", "s", "z"]),
+                 helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"])]
+        given, result = ("image", TensorProto.FLOAT, ["n", 33]), ("y", TensorProto.FLOAT, ["n", 33])
+        self.close("dynamic_quantize_linear", model_of(nodes, [given], [result], {}), x, 2e-7)
+        content = model_of(nodes[:1], [given], [("q", TensorProto.UINT8, ["n", 33])], {})
+        results = self.run("dynamic_quantize_linear_codes", content, {"image": x})
+        self.checks.that(results and np.array_equal(results[0][0], results[1][0]), "dynamic_quantize_linear: other codes")
+        for i, (kind, attributes) in enumerate([("u8", {}), ("s8", {"group": 2, "strides": [2, 1], "pads": [1, 1, 0, 2]})]):
+            weights = self.some_codes("u8" if i else "s8", 6, 4 // attributes.get("group", 1), 3, 2)
+            zero = {"z": self.zero(kind)} if kind == "u8" else {"z": np.int8(0)}
+            node = helper.make_node("ConvInteger", ["x", "w", "z"], ["sums"], **attributes)
+            cast = helper.make_node("Cast", ["sums"], ["y"], to=TensorProto.FLOAT)
+            content = model_of([node, cast], [("x", CODE[kind][1], ["n", 4, 9, 8])], [("y", TensorProto.FLOAT, None)],
+                               {"w": weights, **zero})
+            try:
+                harness.runtime_session(content, False)
+            except Exception:  # ONNX Runtime has no kernel for some pairs of types
+                continue
+            results = self.run(f"conv_integer_{i}", content, {"x": self.some_codes(kind, 2, 4, 9, 8)})
+            self.checks.that(results and np.array_equal(results[0][0], results[1][0]), f"conv_integer_{i}: other sums")
+
     # ---- networks
 
     def convolutional(self):
@@ -262,6 +296,7 @@ class Files:
         self.checks.equal([row for row in products if row[3] != "INT8"], [], f"{name}: contractions in float")
 
     def networks(self):
+        from onnxruntime import quantization
         from onnxruntime.quantization import QuantFormat, QuantType
 
         u8, s8 = QuantType.QUInt8, QuantType.QInt8
@@ -278,6 +313,13 @@ class Files:
                                           per_channel=per_channel, reduce_range=reduce_range)
                     self.close(name, file, images[:7], 0.03)
                     self.expect_integers(name)
+            for weight in (s8, u8):
+                for per_channel in (False, True):
+                    name = f"{network.__name__}_dynamic_{weight.name}{'_channels' * per_channel}"
+                    source, target = self.cupel.folder / "float.onnx", self.cupel.folder / "quantized.onnx"
+                    source.write_bytes(content)
+                    quantization.quantize_dynamic(str(source), str(target), weight_type=weight, per_channel=per_channel)
+                    self.close(name, target.read_bytes(), images[:7], 0.03)
 
 
 def main():
@@ -288,6 +330,7 @@ def main():
     files.pointwise()
     files.pools_and_moves()
     files.blocks()
+    files.dynamic()
     files.networks()
     for name, far in files.worst.items():
         print(f"{name:64} {far:.2e} of the largest number")
