@@ -94,6 +94,9 @@ Shape to_shape(const Dims& dims) { return Shape(dims.begin(), dims.end()); }
 
 Result<Dims> bind_shape(const Shape& shape, int64_t value) {
   Dims dims;
+  if (value >= kSymbolLimit && !is_static(shape))
+    return resource_error("", "a symbolic dimension of " + std::to_string(value) + "; it must be below 2^27",
+                          "use fewer items at once");
   for (const Dim& d : shape) dims.push_back(d.is_constant() ? d.factor : CUPEL_TRY(checked_mul(d.factor, value)));
   CUPEL_TRY(count_elements(dims));
   return dims;

@@ -12,6 +12,9 @@ namespace cupel {
 // Caps that hold for every tensor a file may declare (docs/architecture.md, reliability).
 inline constexpr int64_t kMaxRank = 8;
 inline constexpr int64_t kMaxElements = int64_t{1} << 34;
+// Symbols are below it, so that what exporters write for "to the end" (10^9 or 2^31 − 1) is behind multiples of them
+// too.
+inline constexpr int64_t kSymbolLimit = int64_t{1} << 27;
 
 // What to do about a dimension, and about a parameter, that is not known before the run.
 inline constexpr const char* kGiveSize = "give its size with --dim or --shape";

@@ -101,6 +101,7 @@ class DTypeSet {
   constexpr DTypeSet() = default;
   constexpr DTypeSet(DType type) : bits_(1U << static_cast<unsigned>(type)) {}  // NOLINT(google-explicit-constructor)
   constexpr DTypeSet operator|(DTypeSet other) const { return DTypeSet(bits_ | other.bits_); }
+  constexpr DTypeSet operator&(DTypeSet other) const { return DTypeSet(bits_ & other.bits_); }
   constexpr bool has(DType type) const { return (bits_ >> static_cast<unsigned>(type) & 1U) != 0; }
 
  private:

@@ -407,6 +407,8 @@ const std::vector<SpelledOp>& rows() {
 
 }  // namespace
 
+std::span<const SpelledOp> spelled_ops() { return rows(); }
+
 const SpelledOp* find_spelled_op(std::string_view op) {
   const auto row = std::ranges::find(rows(), op, &SpelledOp::op);
   return row == rows().end() ? nullptr : &*row;

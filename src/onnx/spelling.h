@@ -1,6 +1,7 @@
 // Operators that are written in others while they are imported. Private to src/onnx.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,7 @@ struct SpelledOp {
   bool (*when)(Importer&, const NodeDraft&) = nullptr;
 };
 
+std::span<const SpelledOp> spelled_ops();
 // The row of that name in spelled_ops.cpp; null when there is none.
 const SpelledOp* find_spelled_op(std::string_view op);
 // Checks the node against the row and spells it out: the draft becomes the last node of the spelling, with the first

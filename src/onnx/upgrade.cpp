@@ -6,6 +6,7 @@
 #include <climits>
 
 #include "base/file.h"
+#include "onnx/operators.h"
 #include "onnx/spelling.h"
 
 namespace cupel {
@@ -254,6 +255,15 @@ Status upgrade(Importer& importer, NodeDraft& node) {
     return spell_in_others(*spelled, importer, node);
   const Row* row = find_row(node.op);
   return row && importer.opset() < row->below_opset ? row->run(importer, node) : Status{};
+}
+
+std::vector<ReadOperator> read_operators() {
+  std::vector<ReadOperator> all = {{"If"}};  // inlined by branches.cpp
+  for (const SpelledOp& op : spelled_ops()) all.push_back({op.op, op.since_opset, op.types & op.computed});
+  for (const Row& row : kRows) all.push_back({row.op});
+  std::erase_if(all, [](const ReadOperator& op) { return find_op(op.name) != nullptr; });
+  std::ranges::sort(all, {}, &ReadOperator::name);
+  return all;
 }
 
 bool is_upgraded_away(std::string_view op) {

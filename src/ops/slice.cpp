@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <climits>
 
 #include "ir/graph.h"
 #include "ops/known.h"
@@ -68,10 +67,11 @@ Result<SliceBounds> slice_bounds(size_t rank, size_t starts, size_t ends,
 }
 
 // Length of the slice of a symbolic dimension f·s: bounds that are multiples of s between 0 and f·s, or the whole
-// dimension reversed. Bounds beyond 32 bits mean the first or the last element, as exporters write them.
+// dimension reversed. Bounds that no size reaches mean the first or the last element, as exporters write them.
 Result<Dim> symbolic_length(const Dim& dim, const Dim& start, const Dim& end, int64_t step) {
-  const auto beyond = [](const Dim& bound) { return bound.is_constant() && bound.factor >= INT_MAX; };
-  const auto before = [](const Dim& bound) { return bound.is_constant() && bound.factor <= -INT_MAX; };
+  const int64_t limit = std::min(dim.factor, kMaxElements) * kSymbolLimit;
+  const auto beyond = [&](const Dim& bound) { return bound.is_constant() && bound.factor >= limit; };
+  const auto before = [&](const Dim& bound) { return bound.is_constant() && bound.factor <= -limit; };
   if (step == -1 && (start == Dim(-1) || beyond(start)) && before(end)) return dim;
   // The multiple of the symbol that a bound stands for.
   const auto multiple = [&](const Dim& bound) -> std::optional<int64_t> {

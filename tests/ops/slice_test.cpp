@@ -71,6 +71,9 @@ TEST(Slice, SymbolicDimensions) {
   };
   EXPECT_EQ(slice(x, 0, kFar, 1), "[batch,9]");
   EXPECT_EQ(slice(x, 0, INT32_MAX, 1), "[batch,9]");
+  EXPECT_EQ(slice(x, 0, 1'000'000'000, 1), "[batch,9]");
+  EXPECT_EQ(slice(x, 0, int64_t{1} << 27, 1), "[batch,9]");
+  EXPECT_EQ(slice(two, 0, INT32_MAX, 1), "[4*batch,9]");
   EXPECT_EQ(slice(x, -kFar, kBatch, 1), "[batch,9]");
   EXPECT_EQ(slice(x, 0, Dim(2, "batch"), 1), "[batch,9]");
   EXPECT_EQ(slice(x, 0, 0, 1), "[0,9]");
@@ -85,6 +88,7 @@ TEST(Slice, SymbolicDimensions) {
   EXPECT_EQ(slice(x, 1, kFar, 1), refused("batch from 1 to 9223372036854775807 with step 1"));
   EXPECT_EQ(slice(x, 0, -1, 1), refused("batch from 0 to -1 with step 1"));
   EXPECT_EQ(slice(x, 0, 10, 1), refused("batch from 0 to 10 with step 1"));
+  EXPECT_EQ(slice(x, 0, (int64_t{1} << 27) - 1, 1), refused("batch from 0 to 134217727 with step 1"));
   EXPECT_EQ(slice(x, 0, kFar, 2), refused("batch from 0 to 9223372036854775807 with step 2"));
   EXPECT_EQ(slice(x, 0, Dim(1, "length"), 1), refused("batch from 0 to length with step 1"));
   EXPECT_EQ(shape_of(kSlice, {x, known({0}), known_shape({kBatch}), known({1})}),

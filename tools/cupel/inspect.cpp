@@ -4,6 +4,7 @@
 
 #include "assess/model_cost.h"
 #include "base/file.h"
+#include "driver/op_support.h"
 #include "lower/node_kernels.h"
 #include "tools/cupel/verb.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 struct Flags {
   std::string model, target = "host";
-  bool explain = false;
+  bool explain = false, ops = false;
   BindingFlags bindings;
 };
 
@@ -110,7 +111,25 @@ void add_kernel(nlohmann::ordered_json& row, const NodeKernel& kernel, const Gra
     row["not_fused_with"].push_back({{"node", name(refused.kernel)}, {"reason", refused.reason}});
 }
 
+// The table of operators, without a model.
+Result<int> list_ops(const CommonFlags& common) {
+  const std::vector<OpSupport> rows = op_support();
+  if (common.json != "-") print(op_support_text(rows));
+  nlohmann::ordered_json json;
+  json["ops"] = nlohmann::ordered_json::array();
+  for (const OpSupport& row : rows)
+    json["ops"].push_back({{"name", row.name},
+                           {"since_opset", row.since_opset},
+                           {"types", row.types},
+                           {"compiled", row.compiled},
+                           {"quantized", row.quantized}});
+  CUPEL_TRY(write_json(common, json.dump(2) + "\n"));
+  return 0;
+}
+
 Result<int> run(const Flags& flags, const CommonFlags& common) {
+  if (flags.ops) return list_ops(common);
+  if (flags.model.empty()) return usage_error("", "inspect takes a model, or --ops", "see cupel inspect --help");
   Work work(common);
   work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   const auto loaded = load_model(flags.model, work.context());
@@ -191,7 +210,8 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
 
 Run setup_inspect(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("MODEL", flags->model, "Model (.onnx)")->required();
+  command.add_option("MODEL", flags->model, "Model (.onnx)");
+  command.add_flag("--ops", flags->ops, "List the operators that Cupel knows, and what it can do with each; no model");
   command.add_flag("--explain", flags->explain,
                    "Say why a node is not INT8, which kernel computes it, and why it is not fused with another");
   command.add_option("--target", flags->target, "What --explain compiles for; as for cupel compile")

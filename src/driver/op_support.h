@@ -1,0 +1,24 @@
+// What Cupel can do with each operator: the table of `cupel inspect --ops` and docs/ops.md, told by the tables of ops,
+// spellings and lowerings themselves.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace cupel {
+
+struct OpSupport {
+  std::string name;       // "domain.name" outside ai.onnx
+  int since_opset = 1;    // ONNX's
+  std::string types;      // of operand 0: those of the op's samples, or that its spelling computes
+  std::string compiled;   // how compiled code computes it, and how many of its samples have no compiled form yet
+  std::string quantized;  // what becomes of it between codes
+};
+
+// One row for each operator that the reader takes, in the order of the op table; then those that are written in others.
+std::vector<OpSupport> op_support();
+
+// A table in Markdown, one line for each operator.
+std::string op_support_text(const std::vector<OpSupport>& rows);
+
+}  // namespace cupel
