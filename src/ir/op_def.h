@@ -174,7 +174,7 @@ struct OpDef {
   Result<std::optional<std::vector<Dim>>> (*fold_contents)(const InferContext&) = nullptr;
   // The meaning, float and integer alike (docs/quantization.md). Null: shape arithmetic that simplify removes.
   Status (*reference)(const EvalContext&) = nullptr;
-  // Set where a routine of the runtime is the definition; `reference` is then ops::evaluate_routine.
+  // Set where a routine of the runtime is the definition; `reference` is evaluate_routine, or shares its functions.
   Result<RoutineUse> (*routine)(const RoutineContext&) = nullptr;
   // May be null: elementwise count of output elements is assumed.
   Cost (*cost)(const Attributes&, std::span<const TensorType* const> inputs,

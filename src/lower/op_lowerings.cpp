@@ -165,7 +165,9 @@ const std::vector<OpLowering>& rows() {
 
       {.op = &ops::kIdentity, .ways = {{.lower = lower_identity}}, .expression = express_identity},
       {.op = &ops::kDropout},
-      {.op = &ops::kCast, .ways = {{.lower = lower_map, .applies = always_converts}}, .expression = express_cast},
+      {.op = &ops::kCast,
+       .ways = {{.lower = lower_map, .applies = always_converts}, {.lower = lower_routine}},
+       .expression = express_cast},
       {.op = &ops::kConstant},
       {.op = &ops::kConstantOfShape},
       {.op = &ops::kRange},

@@ -17,6 +17,7 @@
 #include "ops/onnx_dtype.h"
 #include "ops/op_table.h"
 #include "ops/rules.h"
+#include "runtime/convert.h"
 
 namespace cupel {
 namespace {
@@ -127,18 +128,17 @@ bool in_range(From v) {
 template <class From, class To>
 bool convert(From from, To& to) {
   const auto v = number_of(from);
-  using Number = std::remove_const_t<decltype(v)>;
   if constexpr (std::is_same_v<To, bool>) {
-    to = v != Number{};
+    to = converted<bool>(v);
   } else if constexpr (std::is_same_v<To, Half>) {
     to.bits = f32_to_f16(narrow(v));
   } else if constexpr (std::is_same_v<To, Brain>) {
     to.bits = f32_to_bf16(narrow(v));
   } else if constexpr (std::is_floating_point_v<To>) {
-    to = static_cast<To>(v);
+    to = converted<To>(v);
   } else {
     if (!in_range<To>(v)) return false;
-    to = static_cast<To>(v);
+    to = converted<To>(v);
   }
   return true;
 }
@@ -193,6 +193,18 @@ Status reference_cast(const EvalContext& c) {
   return {};
 }
 
+// Of what always fits.
+Result<RoutineUse> routine_cast(const RoutineContext& c) {
+  const DType from = c.inputs[0]->dtype, to = c.outputs[0]->dtype;
+  if (!always_fits(from, to))
+    return not_compiled("",
+                        fmt::format("Cast from {} to {} has no compiled form yet", dtype_name(from), dtype_name(to)));
+  return RoutineUse{.name = "cast",
+                    .operands = {0},
+                    .units = std::max<int64_t>(element_count(c.outputs[0]->dims), 1),
+                    .grain = kMoveGrain};
+}
+
 }  // namespace
 
 namespace ops {
@@ -202,6 +214,7 @@ const OpDef kCast{.name = "Cast",
                   .infer = infer_cast,
                   .fold_contents = fold_cast,
                   .reference = reference_cast,
+                  .routine = routine_cast,
                   .samples = {R"(graph "cast_to_integer" stage imported opset 17 {
   input %x : f32[batch,3,5]
   %y = Cast(%x) {to=6}
@@ -225,6 +238,11 @@ const OpDef kCast{.name = "Cast",
                               R"(graph "cast_wider" stage imported opset 17 {
   input %x : s32[batch,7]
   %y = Cast(%x) {to=7}
+  output %y
+})",
+                              R"(graph "cast_wide_to_real" stage imported opset 17 {
+  input %x : s64[batch,3,5]
+  %y = Cast(%x) {to=1}
   output %y
 })"}};
 }  // namespace ops

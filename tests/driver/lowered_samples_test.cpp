@@ -100,8 +100,7 @@ const std::vector<std::string>& expected_gaps() {
       "arg_min_middle_last_index: ArgMin of s64 has no compiled form yet",
       "concat_batch: a concatenation along the batch",
       "tile_batch: Tile has no compiled form yet",
-      "cast_to_integer: Cast has no compiled form yet",
-      "cast_wider: Cast has no compiled form yet",
+      "cast_to_integer: Cast from f32 to s32 has no compiled form yet",
   };
   return kGaps;
 }

@@ -24,7 +24,7 @@ def save(path, nodes, inputs, outputs, weights):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
-def text_network(path):
+def text_network(path, mask):
     """Token ids and a mask, both of an open length: the mean of the embeddings, then two layers."""
     rng = np.random.default_rng(11)
     normal = lambda *shape: rng.standard_normal(shape).astype(np.float32)
@@ -37,7 +37,7 @@ def text_network(path):
                 node("Div", ["sum", "count"], ["embedding"]), node("MatMul", ["embedding", "w1"], ["product"]),
                 node("Add", ["product", "b1"], ["biased"]), node("Relu", ["biased"], ["hidden"]),
                 node("MatMul", ["hidden", "w2"], ["logits"])],
-         [("ids", INT64, ["batch", "length"]), ("mask", INT32, ["batch", "length"])], ["logits", "embedding"], weights)
+         [("ids", INT64, ["batch", "length"]), ("mask", mask, ["batch", "length"])], ["logits", "embedding"], weights)
 
 
 def picture_network(path):
@@ -210,10 +210,14 @@ def check_refusals(cupel, checks, text, picture):
 def main():
     cupel, checks = harness.begin(sys.argv)
     text, picture = cupel.folder / "text.onnx", cupel.folder / "picture.onnx"
-    text_network(text)
+    text_network(text, INT32)
+    wide = cupel.folder / "wide.onnx"
+    text_network(wide, INT64)
     picture_network(picture)
     check_network(cupel, checks, "text", text, text_arrays(), TEXT_TOML, None, ["--labelled-output", "logits"])
-    check_network(cupel, checks, "text-toml", text, text_arrays(), '[labels]\noutput = "logits"\n', 50, [])
+    stored = text_arrays()
+    stored["mask"] = stored["mask"].astype(np.int64)
+    check_network(cupel, checks, "text-toml", wide, stored, '[labels]\noutput = "logits"\n', 50, [])
     check_network(cupel, checks, "picture", picture, picture_arrays(), PICTURE_TOML, 7, [])
     check_refusals(cupel, checks, text, picture)
     return checks.finish()

@@ -1,0 +1,80 @@
+// Casts that no number can fail, between all pairs of types, in compiled code: the bits of the reference.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/same_bytes.h"
+#include "driver/compile.h"
+#include "ir/text.h"
+#include "ops/onnx_dtype.h"
+#include "reference/interpreter.h"
+#include "runtime/convert.h"
+
+namespace cupel {
+namespace {
+
+constexpr DType kTypes[] = {DType::f32, DType::f64, DType::u8,  DType::s8,  DType::u16,    DType::s16,
+                            DType::u32, DType::s32, DType::u64, DType::s64, DType::boolean};
+
+template <class T>
+Tensor numbers_of() {
+  using Limits = std::numeric_limits<T>;
+  if constexpr (std::is_floating_point_v<T>)
+    return Tensor::of<T>(
+        {2, 7}, {T(0), T(-0.0), Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN(), Limits::denorm_min(),
+                 Limits::min(), -Limits::max(), T(1) / 3, T(-2.5), T(1e30), T(16777217), T(1e-39), T(1)});
+  else if constexpr (std::is_same_v<T, bool>)
+    return Tensor::of<bool>({2, 7},
+                            {true, false, true, true, false, false, true, true, true, false, true, false, true, true});
+  else  // odd numbers above 2^24 and 2^53 are rounded
+    return Tensor::of<T>({2, 7}, {T(0), T(1), T(-1), Limits::min(), Limits::max(), T(Limits::max() - 1),
+                                  T(Limits::max() / 2), T(Limits::max() / 3), T(16777217), T(-16777219),
+                                  T((int64_t{1} << 53) + 1), T(Limits::max() - 1023), T(0x7fffffbf), T(100)});
+}
+
+Tensor numbers_of(DType type) {
+  switch (type) {
+    case DType::f32: return numbers_of<float>();
+    case DType::f64: return numbers_of<double>();
+    case DType::u8: return numbers_of<uint8_t>();
+    case DType::s8: return numbers_of<int8_t>();
+    case DType::u16: return numbers_of<uint16_t>();
+    case DType::s16: return numbers_of<int16_t>();
+    case DType::u32: return numbers_of<uint32_t>();
+    case DType::s32: return numbers_of<int32_t>();
+    case DType::u64: return numbers_of<uint64_t>();
+    case DType::s64: return numbers_of<int64_t>();
+    default: return numbers_of<bool>();
+  }
+}
+
+TEST(CompiledCast, GivesTheBitsOfTheReference) {
+  setenv("CUPEL_EMIT", CUPEL_EMIT_PROGRAM, 1);
+  std::string inputs, nodes, outputs;
+  std::vector<Tensor> given;
+  for (const DType from : kTypes) {
+    inputs += fmt::format("  input %{0} : {0}[batch,7]\n", dtype_name(from));
+    given.push_back(numbers_of(from));
+    for (const DType to : kTypes) {
+      if (!always_fits(from, to) || from == to) continue;
+      nodes += fmt::format("  %{0}_{1} = Cast(%{0}) {{to={2}}}\n", dtype_name(from), dtype_name(to), onnx_dtype(to));
+      outputs += fmt::format("  output %{}_{}\n", dtype_name(from), dtype_name(to));
+    }
+  }
+  const auto graph = parse_graph("graph \"casts\" stage simplified opset 17 {\n" + inputs + nodes + outputs + "}");
+  ASSERT_TRUE(graph) << graph.error().message();
+  EXPECT_EQ(graph->outputs().size(), 68u);
+  ThreadPool threads(2);
+  auto code = compile_for_host(*graph, "casts", 2);
+  ASSERT_TRUE(code) << code.error().message();
+  const auto found = code->run(*graph, given, {}), expected = interpret(*graph, given, threads);
+  ASSERT_TRUE(found) << found.error().message();
+  ASSERT_TRUE(expected) << expected.error().message();
+  for (size_t i = 0; i < expected->size(); ++i)
+    EXPECT_TRUE(same_bytes((*found)[i], (*expected)[i])) << graph->value(graph->outputs()[i]).name;
+}
+
+}  // namespace
+}  // namespace cupel
