@@ -49,6 +49,13 @@ struct Shown {
 // A machine with byte products and 32 vector registers: which forms there are does not depend on it.
 constexpr LowerTarget kAnyTarget = {true, 32};
 
+std::vector<Tensor> zeros(const Graph& graph) {
+  std::vector<Tensor> inputs;
+  for (const ValueId id : graph.inputs())
+    inputs.emplace_back(graph.type(id).dtype, bind_shape(graph.type(id).shape, 1).value_or(Dims{0}));
+  return inputs;
+}
+
 Shown shown_by(const OpDef& op) {
   Shown shown;
   for (const std::string_view text : op.samples) {
@@ -58,7 +65,8 @@ Shown shown_by(const OpDef& op) {
     if (!node.inputs.empty() && node.inputs[0].valid() && !graph->type(node.inputs[0]).quant)
       shown.types = shown.types | graph->type(node.inputs[0]).dtype;
     ++shown.samples;
-    if (!lower_graph(*graph, "sample", kAnyTarget)) ++shown.lacking;
+    const auto sample = with_constant_operands(*graph, zeros(*graph));
+    if (!sample || !lower_graph(*sample, "sample", kAnyTarget)) ++shown.lacking;
   }
   // Networks of narrow numbers are computed in binary32.
   if (shown.types.has(DType::f32)) shown.types = shown.types | DType::f16 | DType::bf16;
@@ -78,6 +86,37 @@ std::string compiled_text(const OpDef& op, const Shown& shown) {
 }
 
 }  // namespace
+
+Result<Graph> with_constant_operands(const Graph& graph, std::span<const Tensor> inputs) {
+  Graph out;
+  out.opset = graph.opset;
+  out.stage = std::max(graph.stage, Stage::simplified);
+  std::vector<ValueId> values(graph.values().size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Value& v = graph.value(graph.inputs()[i]);
+    values[static_cast<size_t>(graph.inputs()[i].index)] = i > 0 && is_static(v.type.shape)
+                                                               ? out.add_constant(v.name, inputs[i], v.type.quant)
+                                                               : out.add_input(v.name, v.type);
+  }
+  for (size_t i = 0; i < graph.values().size(); ++i)
+    if (const Value& v = graph.values()[i]; v.constant) values[i] = out.add_constant(v.name, *v.constant, v.type.quant);
+  for (const Node& node : graph.nodes()) {
+    std::vector<ValueId> operands;
+    for (ValueId v : node.inputs) operands.push_back(v.valid() ? values[static_cast<size_t>(v.index)] : v);
+    std::vector<std::string> names;
+    std::vector<TensorType> types;
+    for (ValueId v : node.outputs) {
+      names.push_back(graph.value(v).name);
+      types.push_back(graph.type(v));
+    }
+    const NodeId added =
+        CUPEL_TRY(out.add_node(*node.op, node.name, std::move(operands), node.attributes, names, node.origin, types));
+    for (size_t i = 0; i < node.outputs.size(); ++i)
+      values[static_cast<size_t>(node.outputs[i].index)] = out.node(added).outputs[i];
+  }
+  for (ValueId v : graph.outputs()) out.add_output(values[static_cast<size_t>(v.index)]);
+  return out;
+}
 
 std::vector<OpSupport> op_support() {
   std::vector<OpSupport> rows;

@@ -2,8 +2,12 @@
 // spellings and lowerings themselves.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
+
+#include "base/tensor.h"
+#include "ir/graph.h"
 
 namespace cupel {
 
@@ -17,6 +21,10 @@ struct OpSupport {
 
 // One row for each operator that the reader takes, in the order of the op table; then those that are written in others.
 std::vector<OpSupport> op_support();
+
+// The graph with its inputs without a symbolic batch, behind the first, as constants: weights and parameters as models
+// have them. `inputs`: a tensor for each input.
+Result<Graph> with_constant_operands(const Graph& graph, std::span<const Tensor> inputs);
 
 // A table in Markdown, one line for each operator.
 std::string op_support_text(const std::vector<OpSupport>& rows);

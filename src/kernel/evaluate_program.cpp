@@ -88,11 +88,7 @@ Result<std::vector<Tensor>> evaluate_program(const Program& program, std::span<c
     std::vector<std::byte*> buffers;
     for (int64_t b : step.buffers) buffers.push_back(places[static_cast<size_t>(b)]);
     evaluate_kernel(step.kernel, buffers, items);
-    if (fault.found != 0)
-      return bad_input("step " + step.name,
-                       fmt::format("index {} in item {} of the batch is outside [-{}, {})", fault.index, fault.item,
-                                   fault.extent, fault.extent),
-                       "correct the data");
+    if (fault.found != 0) return bad_input("step " + step.name, describe_fault(fault).text, "correct the data");
     if (tap && step.result) {
       const auto buffer = static_cast<size_t>(step.result->buffer);
       const Tensor value = gather_value(*step.result, places[buffer], program.buffers[buffer].item_bytes, items);

@@ -109,21 +109,6 @@ auto number_of(T v) {
   }
 }
 
-template <class To, class From>
-bool in_range(From v) {
-  if constexpr (std::is_floating_point_v<From>) {
-    // Both bounds are powers of two (or 0), hence exact; NaN fails.
-    constexpr int kBits = std::numeric_limits<To>::digits;
-    const From above = std::ldexp(From{1}, kBits);
-    if constexpr (std::is_signed_v<To>) return std::trunc(v) >= -above && v < above;
-    return v > From{-1} && v < above;
-  } else if constexpr (std::is_same_v<From, bool>) {
-    return true;
-  } else {
-    return std::in_range<To>(v);
-  }
-}
-
 // False when the number is outside the integer type.
 template <class From, class To>
 bool convert(From from, To& to) {
@@ -137,7 +122,7 @@ bool convert(From from, To& to) {
   } else if constexpr (std::is_floating_point_v<To>) {
     to = converted<To>(v);
   } else {
-    if (!in_range<To>(v)) return false;
+    if (!fits<To>(v)) return false;
     to = converted<To>(v);
   }
   return true;
@@ -193,14 +178,15 @@ Status reference_cast(const EvalContext& c) {
   return {};
 }
 
-// Of what always fits.
+// Between types that C++ has; the others are kernels, between binary32 and 16 bits.
 Result<RoutineUse> routine_cast(const RoutineContext& c) {
   const DType from = c.inputs[0]->dtype, to = c.outputs[0]->dtype;
-  if (!always_fits(from, to))
+  if (!has_cpp_type(from) || !has_cpp_type(to))
     return not_compiled("",
                         fmt::format("Cast from {} to {} has no compiled form yet", dtype_name(from), dtype_name(to)));
   return RoutineUse{.name = "cast",
                     .operands = {0},
+                    .attributes = {attr_int(c.attributes, "to", 0) == onnx_dtype(DType::boolean)},
                     .units = std::max<int64_t>(element_count(c.outputs[0]->dims), 1),
                     .grain = kMoveGrain};
 }

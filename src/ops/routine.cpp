@@ -118,9 +118,7 @@ Status evaluate_routine(const EvalContext& c) {
   const CupelRoutine function = function_of(use.name);
   c.threads.parallel_for(use.units, use.grain,
                          [&](int64_t first, int64_t last) { function(&call, arguments.buffers.data(), first, last); });
-  if (fault.found != 0)
-    return bad_input("", fmt::format("index {} is outside [-{}, {})", fault.index, fault.extent, fault.extent),
-                     "correct the data");
+  if (fault.found != 0) return bad_input("", describe_fault(fault).text, "correct the data");
   for (size_t i = 0; !lone && i < c.outputs.size(); ++i)
     std::memcpy(c.out(i).mutable_bytes().data(), arguments.buffers[0] + result_offset(integers, i),
                 c.out(i).bytes().size());

@@ -1,8 +1,12 @@
-// Conversions of elements that no number can fail: what Cast computes by the reference and by its routine. Functions of
+// Conversions of elements: what Cast computes by the reference and by its routine. Functions of
 // float operands follow the caller's rule for subnormal numbers (runtime/floating_point.h).
 #pragma once
 
 #include <stdint.h>
+
+#include <limits>
+#include <type_traits>
+#include <utility>
 
 #include "base/dtype.h"
 
@@ -20,6 +24,24 @@ inline bool converted<bool, float>(float v) {
 template <>
 inline bool converted<bool, double>(double v) {
   return v != 0.0;
+}
+
+// Whether v, truncated, is a number of the integer type.
+template <class To, class From>
+bool fits(From v) {
+  using Limits = std::numeric_limits<To>;
+  if constexpr (std::is_same_v<To, bool> || std::is_floating_point_v<To>) {
+    return true;
+  } else if constexpr (std::is_floating_point_v<From>) {
+    // A power of two, hence exact; NaN fails. What lies less than 1 below the least is truncated to it.
+    constexpr From above = static_cast<From>(uint64_t{1} << (Limits::digits - 1)) * From{2};
+    if constexpr (std::is_signed_v<To>) return (v >= -above || v > -above - From{1}) && v < above;
+    return v > From{-1} && v < above;
+  } else if constexpr (std::is_same_v<From, bool>) {
+    return true;
+  } else {
+    return std::in_range<To>(v);
+  }
 }
 
 // Whether elements of both types lie in memory as C++ has them.

@@ -106,14 +106,17 @@ class OpCall {
     memcpy(&value, &bits, sizeof value);
     return value;
   }
-  // A value of data that the routine cannot compute with.
-  void fault(int64_t unit, int64_t index, int64_t extent) const {
-    int64_t accesses = 1;
-    for (int64_t k = 0; k < operands(); ++k) accesses += tensor(results() + k).present() ? 1 : 0;
-    note_fault(*reinterpret_cast<CupelFault*>(buffers_[accesses]), item_ * units() + unit, item_, index, extent);
-  }
+  // An index of the data that is none of [−extent, extent).
+  void fault(int64_t unit, int64_t index, int64_t extent) const { note(kCupelIndexOutside, unit, index, extent); }
+  // An element of the item that does not fit the type of the result.
+  void misfit(int64_t unit, int64_t element) const { note(kCupelNumberOutside, unit, element, 0); }
 
  private:
+  void note(int32_t kind, int64_t unit, int64_t index, int64_t extent) const {
+    int64_t accesses = 1;
+    for (int64_t k = 0; k < operands(); ++k) accesses += tensor(results() + k).present() ? 1 : 0;
+    note_fault(*reinterpret_cast<CupelFault*>(buffers_[accesses]), kind, item_ * units() + unit, item_, index, extent);
+  }
   const int64_t* block(int64_t i) const {
     return integers_ + OpDescription::header_size + i * OpDescription::tensor_size;
   }

@@ -1,4 +1,5 @@
-// cast: y[i] = x[i] in another type, where no number can fail (runtime/convert.h). A unit is an element.
+// cast: y[i] = x[i] in another type (runtime/convert.h). A unit is an element. A number that is outside the result's
+// type is a fault. Attribute: whether truths are asked for, u8 0 and 1.
 #include "runtime/convert.h"
 #include "runtime/op_call.h"
 
@@ -6,54 +7,59 @@ namespace cupel {
 namespace {
 
 template <class From, class To>
-void cast_elements(const OpTensor& x, const OpTensor& y, int64_t begin, int64_t end) {
-  const From* from = x.as<From>();
-  To* to = y.as<To>();
-  for (int64_t i = begin; i < end; ++i) to[i] = converted<To>(from[i]);
+void cast_elements(const OpCall& call, int64_t begin, int64_t end) {
+  const From* from = call.operand(0).as<From>();
+  To* to = call.result(0).as<To>();
+  for (int64_t i = begin; i < end; ++i) {
+    if (!fits<To>(from[i])) return call.misfit(i, i);
+    to[i] = converted<To>(from[i]);
+  }
 }
 
 template <class From>
-void cast_from(const OpTensor& x, const OpTensor& y, int64_t begin, int64_t end) {
-  switch (static_cast<DType>(y.dtype)) {
-    case DType::f32: return cast_elements<From, float>(x, y, begin, end);
-    case DType::f64: return cast_elements<From, double>(x, y, begin, end);
-    case DType::u8: return cast_elements<From, uint8_t>(x, y, begin, end);
-    case DType::s8: return cast_elements<From, int8_t>(x, y, begin, end);
-    case DType::u16: return cast_elements<From, uint16_t>(x, y, begin, end);
-    case DType::s16: return cast_elements<From, int16_t>(x, y, begin, end);
-    case DType::u32: return cast_elements<From, uint32_t>(x, y, begin, end);
-    case DType::s32: return cast_elements<From, int32_t>(x, y, begin, end);
-    case DType::u64: return cast_elements<From, uint64_t>(x, y, begin, end);
-    case DType::s64: return cast_elements<From, int64_t>(x, y, begin, end);
-    default: return cast_elements<From, bool>(x, y, begin, end);
+void cast_from(const OpCall& call, int64_t begin, int64_t end) {
+  if (call.attribute(0) != 0) return cast_elements<From, bool>(call, begin, end);
+  switch (static_cast<DType>(call.result(0).dtype)) {
+    case DType::f32: return cast_elements<From, float>(call, begin, end);
+    case DType::f64: return cast_elements<From, double>(call, begin, end);
+    case DType::u8: return cast_elements<From, uint8_t>(call, begin, end);
+    case DType::s8: return cast_elements<From, int8_t>(call, begin, end);
+    case DType::u16: return cast_elements<From, uint16_t>(call, begin, end);
+    case DType::s16: return cast_elements<From, int16_t>(call, begin, end);
+    case DType::u32: return cast_elements<From, uint32_t>(call, begin, end);
+    case DType::s32: return cast_elements<From, int32_t>(call, begin, end);
+    case DType::u64: return cast_elements<From, uint64_t>(call, begin, end);
+    case DType::s64: return cast_elements<From, int64_t>(call, begin, end);
+    default: return;  // truths
   }
 }
 
 }  // namespace
 
 const char* check_cast(const OpCall& call) {
-  if (call.results() != 1 || call.operands() != 1 || call.attributes() != 0) return "expected one result, one operand";
+  if (call.results() != 1 || call.operands() != 1 || call.attributes() != 1)
+    return "expected one result, one operand, one attribute";
   const OpTensor x = call.operand(0), y = call.result(0);
-  if (!x.present() || !always_fits(static_cast<DType>(x.dtype), static_cast<DType>(y.dtype)))
-    return "numbers of the operand's type may not fit the result's";
+  if (!x.present() || !has_cpp_type(static_cast<DType>(x.dtype)) || !has_cpp_type(static_cast<DType>(y.dtype)))
+    return "a type that C++ has not";
+  if (call.attribute(0) != 0 ? y.element_bytes() != 1 : y.is(DType::boolean)) return "the result holds no truths";
   if (x.size() != y.size() || call.units() != y.size()) return "expected equal sizes, and a unit for each element";
   return nullptr;
 }
 
 void run_cast(const OpCall& call, int64_t begin, int64_t end) {
-  const OpTensor x = call.operand(0), y = call.result(0);
-  switch (static_cast<DType>(x.dtype)) {
-    case DType::f32: return cast_from<float>(x, y, begin, end);
-    case DType::f64: return cast_from<double>(x, y, begin, end);
-    case DType::u8: return cast_from<uint8_t>(x, y, begin, end);
-    case DType::s8: return cast_from<int8_t>(x, y, begin, end);
-    case DType::u16: return cast_from<uint16_t>(x, y, begin, end);
-    case DType::s16: return cast_from<int16_t>(x, y, begin, end);
-    case DType::u32: return cast_from<uint32_t>(x, y, begin, end);
-    case DType::s32: return cast_from<int32_t>(x, y, begin, end);
-    case DType::u64: return cast_from<uint64_t>(x, y, begin, end);
-    case DType::s64: return cast_from<int64_t>(x, y, begin, end);
-    default: return cast_from<bool>(x, y, begin, end);
+  switch (static_cast<DType>(call.operand(0).dtype)) {
+    case DType::f32: return cast_from<float>(call, begin, end);
+    case DType::f64: return cast_from<double>(call, begin, end);
+    case DType::u8: return cast_from<uint8_t>(call, begin, end);
+    case DType::s8: return cast_from<int8_t>(call, begin, end);
+    case DType::u16: return cast_from<uint16_t>(call, begin, end);
+    case DType::s16: return cast_from<int16_t>(call, begin, end);
+    case DType::u32: return cast_from<uint32_t>(call, begin, end);
+    case DType::s32: return cast_from<int32_t>(call, begin, end);
+    case DType::u64: return cast_from<uint64_t>(call, begin, end);
+    case DType::s64: return cast_from<int64_t>(call, begin, end);
+    default: return cast_from<bool>(call, begin, end);
   }
 }
 

@@ -1,20 +1,34 @@
 #include "runtime/routines.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 namespace cupel {
 
-void note_fault(CupelFault& fault, int64_t unit, int64_t item, int64_t index, int64_t extent) {
+void note_fault(CupelFault& fault, int32_t kind, int64_t unit, int64_t item, int64_t index, int64_t extent) {
   while (__atomic_exchange_n(&fault.lock, 1, __ATOMIC_ACQUIRE) != 0) sched_yield();
   if (fault.found == 0 || unit < fault.unit) {
-    fault.found = 1;
+    fault.found = kind;
     fault.unit = unit;
     fault.item = item;
     fault.index = index;
     fault.extent = extent;
   }
   __atomic_store_n(&fault.lock, 0, __ATOMIC_RELEASE);
+}
+
+FaultText describe_fault(const CupelFault& fault) {
+  FaultText text;
+  const auto index = static_cast<long long>(fault.index), item = static_cast<long long>(fault.item),
+             extent = static_cast<long long>(fault.extent);
+  if (fault.found == kCupelNumberOutside)
+    snprintf(text.text, sizeof text.text,
+             "element %lld of item %lld of the batch does not fit the type that it is cast to", index, item);
+  else
+    snprintf(text.text, sizeof text.text, "index %lld in item %lld of the batch is outside [-%lld, %lld)", index, item,
+             extent, extent);
+  return text;
 }
 
 namespace {
@@ -94,7 +108,8 @@ extern "C" void cupel_call_gather(const CupelCall* call, uint8_t* const* buffers
     for (int64_t i = 0; i < columns; i += run) {
       const int64_t index = cupel::integer_at(at + i * index_stride, indices.element_bytes);
       if (index < -extent || index >= extent) {
-        cupel::note_fault(*reinterpret_cast<CupelFault*>(buffers[3]), unit, rows.item(), index, extent);
+        cupel::note_fault(*reinterpret_cast<CupelFault*>(buffers[3]), kCupelIndexOutside, unit, rows.item(), index,
+                          extent);
         return;
       }
       cupel::copy_row(to + i * out_stride, out_stride,

@@ -24,8 +24,13 @@ typedef struct CupelCall {
 } CupelCall;
 
 // Data that a routine cannot compute with: an index outside [−extent, extent). All zero: none was found.
+// What a routine could not compute with.
+enum {
+  kCupelIndexOutside = 1,   // `index` is none of [−extent, extent)
+  kCupelNumberOutside = 2,  // element `index` of its item does not fit the type of the result
+};
 typedef struct CupelFault {
-  int32_t found;
+  int32_t found;  // one of these; 0: nothing
   int32_t lock;
   int64_t unit;  // of those that were noted, the first one is kept
   int64_t item;  // of the batch
@@ -47,7 +52,12 @@ void cupel_call_gather(const CupelCall* call, uint8_t* const* buffers, int64_t b
 namespace cupel {
 
 // Keeps the fault with the least unit; several threads may note at once.
-void note_fault(CupelFault& fault, int64_t unit, int64_t item, int64_t index, int64_t extent);
+void note_fault(CupelFault& fault, int32_t kind, int64_t unit, int64_t item, int64_t index, int64_t extent);
+// What was found, for messages.
+struct FaultText {
+  char text[160];
+};
+FaultText describe_fault(const CupelFault& fault);
 
 }  // namespace cupel
 #endif

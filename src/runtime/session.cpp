@@ -200,10 +200,8 @@ void run_step(CupelSession& session, const CupelImageStep& step, uint8_t* const*
 // What a call of this step has noted.
 int fail_by_fault(const CupelImageStep& step, const CupelFault& fault) {
   const bool has_value = step.result.value_name != nullptr;
-  return fail(kCupelBadData, "%s %.100s: index %lld in item %lld of the batch is outside [-%lld, %lld)",
-              has_value ? "value" : "step", has_value ? step.result.value_name : step.name,
-              static_cast<long long>(fault.index), static_cast<long long>(fault.item),
-              static_cast<long long>(fault.extent), static_cast<long long>(fault.extent));
+  return fail(kCupelBadData, "%s %.100s: %s", has_value ? "value" : "step",
+              has_value ? step.result.value_name : step.name, cupel::describe_fault(fault).text);
 }
 
 // Linked into every Image; the hash is written when the file is complete (emit/image_note.h).

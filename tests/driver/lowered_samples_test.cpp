@@ -9,6 +9,7 @@
 #include "base/same_bytes.h"
 #include "driver/compile.h"
 #include "driver/engine.h"
+#include "driver/op_support.h"
 #include "emit/image_builder.h"
 #include "ir/text.h"
 #include "ir/verifier.h"
@@ -41,38 +42,6 @@ std::vector<Tensor> random_inputs(const Graph& graph) {
   return inputs;
 }
 
-// Inputs without a symbolic batch, behind the first, as constants: compiled code knows weights and parameters only so.
-Result<Graph> with_constant_operands(const Graph& graph) {
-  const auto inputs = random_inputs(graph);
-  Graph out;
-  out.stage = std::max(graph.stage, Stage::simplified);
-  std::vector<ValueId> values(graph.values().size());
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const Value& v = graph.value(graph.inputs()[i]);
-    values[static_cast<size_t>(graph.inputs()[i].index)] = i > 0 && is_static(v.type.shape)
-                                                               ? out.add_constant(v.name, inputs[i], v.type.quant)
-                                                               : out.add_input(v.name, v.type);
-  }
-  for (size_t i = 0; i < graph.values().size(); ++i)
-    if (const Value& v = graph.values()[i]; v.constant) values[i] = out.add_constant(v.name, *v.constant, v.type.quant);
-  for (const Node& node : graph.nodes()) {
-    std::vector<ValueId> operands;
-    for (ValueId v : node.inputs) operands.push_back(v.valid() ? values[static_cast<size_t>(v.index)] : v);
-    std::vector<std::string> names;
-    std::vector<TensorType> types;
-    for (ValueId v : node.outputs) {
-      names.push_back(graph.value(v).name);
-      types.push_back(graph.type(v));
-    }
-    const NodeId added =
-        CUPEL_TRY(out.add_node(*node.op, node.name, std::move(operands), node.attributes, names, node.origin, types));
-    for (size_t i = 0; i < node.outputs.size(); ++i)
-      values[static_cast<size_t>(node.outputs[i].index)] = out.node(added).outputs[i];
-  }
-  for (ValueId v : graph.outputs()) out.add_output(values[static_cast<size_t>(v.index)]);
-  return out;
-}
-
 void expect_equal(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected, std::string_view text) {
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) ASSERT_TRUE(same_bytes(actual[i], expected[i])) << text;
@@ -100,7 +69,6 @@ const std::vector<std::string>& expected_gaps() {
       "arg_min_middle_last_index: ArgMin of s64 has no compiled form yet",
       "concat_batch: a concatenation along the batch",
       "tile_batch: Tile has no compiled form yet",
-      "cast_to_integer: Cast from f32 to s32 has no compiled form yet",
   };
   return kGaps;
 }
@@ -137,7 +105,7 @@ TEST(LoweredSamples, MeanTheSameAsInterpreted) {
     for (std::string_view text : op->samples) {
       const auto parsed = parse_graph(text);
       ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
-      const auto graph = with_constant_operands(*parsed);
+      const auto graph = with_constant_operands(*parsed, random_inputs(*parsed));
       ASSERT_TRUE(graph.has_value()) << graph.error().message();
       if (!verify_graph(*graph)) continue;  // simplify leaves none like it
       const auto lowered = lower_graph(*graph, "sample", {true, 32});

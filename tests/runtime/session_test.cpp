@@ -363,7 +363,7 @@ std::vector<std::pair<int64_t, int64_t>> ranges_of(int threads, int64_t batch, i
 // Finds an index out of range in every unit from 3 on.
 void find_faults(uint8_t* const* buffers, int64_t begin, int64_t end) {
   for (int64_t unit = end; unit-- > std::max<int64_t>(begin, 3);)
-    note_fault(*reinterpret_cast<CupelFault*>(buffers[0]), unit, unit / 2, -7, 5);
+    note_fault(*reinterpret_cast<CupelFault*>(buffers[0]), kCupelIndexOutside, unit, unit / 2, -7, 5);
 }
 
 // The first fault of a step ends the run, whichever thread has noted it; it is gone in the next run.
