@@ -18,7 +18,7 @@ def main():
     names = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
     checks.that(len(names) == len(set(names)), "an operator stands in the table twice")
     result = cupel.run("inspect")
-    checks.that(result.returncode == 2 and "takes a model, or --ops" in result.stderr, f"inspect alone: {result.stderr}")
+    checks.that(result.returncode == 2 and "MODEL is required" in result.stderr, f"inspect alone: {result.stderr}")
     return checks.finish()
 
 

@@ -129,7 +129,8 @@ Result<int> list_ops(const CommonFlags& common) {
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
   if (flags.ops) return list_ops(common);
-  if (flags.model.empty()) return usage_error("", "inspect takes a model, or --ops", "see cupel inspect --help");
+  if (flags.model.empty())
+    return usage_error("cupel inspect", "MODEL is required", "`cupel inspect --help` lists its arguments");
   Work work(common);
   work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   const auto loaded = load_model(flags.model, work.context());
