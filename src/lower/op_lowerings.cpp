@@ -134,6 +134,7 @@ const std::vector<OpLowering>& rows() {
 
       {.op = &ops::kRNN, .ways = kCall},
       {.op = &ops::kGRU, .ways = kCall},
+      {.op = &ops::kDynamicQuantizeLSTM, .ways = kCall},
       {.op = &ops::kLSTM, .ways = kCall},
 
       {.op = &ops::kReshape, .ways = {{.lower = lower_reshape}}, .images = ImageRule::none},

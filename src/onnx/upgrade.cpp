@@ -163,6 +163,11 @@ Status rename_dequantize(Importer& importer, NodeDraft& node) {
   return upgrade_quantization(importer, node);
 }
 
+Status rename_lstm(Importer&, NodeDraft& node) {
+  node.op = "DynamicQuantizeLSTM";
+  return {};
+}
+
 // Resize before opset 11: scales are operand 1, coordinates are divided alone.
 Status upgrade_resize(Importer& importer, NodeDraft& node) {
   if (importer.opset() < 11) {
@@ -239,6 +244,7 @@ constexpr Row kRows[] = {
     {"Unsqueeze", 13, axes_to_input},
     {"Upsample", INT_MAX, upgrade_upsample},
     {"com.microsoft.DequantizeLinear", INT_MAX, rename_dequantize},
+    {"com.microsoft.DynamicQuantizeLSTM", INT_MAX, rename_lstm},
     {"com.microsoft.QuantizeLinear", INT_MAX, rename_quantize},
 };
 

@@ -1,5 +1,6 @@
 // RNN, GRU and LSTM: ONNX's definitions, carried out by routine `recurrent` (runtime/op_recurrent.cpp has the order of
-// operations). Weights, biases and peepholes are constants, which the routine gets transposed.
+// operations); ONNX Runtime's DynamicQuantizeLSTM, by routine `quantized_lstm`. Weights, biases and peepholes are
+// constants, which the routine gets transposed.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -208,6 +209,106 @@ std::vector<AttributeSpec> attributes(std::initializer_list<AttributeSpec> more)
   return all;
 }
 
+// ---- DynamicQuantizeLSTM: x, W, R, B, lengths, h0, c0, P, then scale and zero point of W and of R. W is [directions,
+// inputs, 4·hidden], R [directions, hidden, 4·hidden]; their parameters are for a direction or for each column.
+
+constexpr size_t kParameters[] = {8, 9, 10, 11};
+
+Result<Types> infer_quantized(const InferContext& c) {
+  for (const size_t i : {size_t{0}, size_t{1}, size_t{2}}) CUPEL_TRY(expect_rank(c, i, 3));
+  for (const size_t i : kParameters)
+    if (!c.has(i)) return bad_input("", fmt::format("operand {} is missing", i), "give every required operand");
+  const Shape &x = c.shape(0), &r = c.shape(2);
+  if (!is_static(x) || !is_static(r))
+    return unsupported("", fmt::format("all of {} has one scale", to_text(x)), kGiveSize);
+  const int64_t directions = CUPEL_TRY(directions_of(c.attributes)), hidden = r[1].factor, inputs = x[2].factor;
+  constexpr int64_t kMost = int64_t{1} << 15;  // of op_quantized_lstm.cpp
+  if (hidden < 1 || inputs < 1 || hidden > kMost || inputs > kMost)
+    return unsupported("", fmt::format("{} inputs and a state of {}", inputs, hidden), "use a smaller network");
+  if (const int64_t given = attr_int(c.attributes, "hidden_size", hidden); given != hidden)
+    return bad_input("", fmt::format("hidden_size is {}, the weights have {}", given, hidden), "correct the attribute");
+  const int64_t width = 4 * hidden;
+  const Shape state = {directions, x[1], hidden};
+  CUPEL_TRY(expect_shape(c, 1, {directions, inputs, width}));
+  CUPEL_TRY(expect_shape(c, 2, {directions, hidden, width}));
+  CUPEL_TRY(expect_shape(c, 3, {directions, 2 * width}));
+  CUPEL_TRY(expect_shape(c, 4, {x[1]}));
+  CUPEL_TRY(expect_shape(c, 5, state));
+  CUPEL_TRY(expect_shape(c, 6, state));
+  CUPEL_TRY(expect_shape(c, 7, {directions, 3 * hidden}));
+  for (const size_t i : kParameters)
+    if (c.shape(i) != Shape{directions}) CUPEL_TRY(expect_shape(c, i, {directions, width}));
+  for (const size_t i : {1, 2, 3, 7, 8, 9, 10, 11})
+    if (c.has(i) && c.constants[i] == nullptr)
+      return unsupported("", fmt::format("the weights (operand {}) are computed at run time", i), kGiveParameters);
+  CUPEL_TRY(activations_of(c.attributes, kLstmKind, directions));
+  return Types{plain(DType::f32, {x[0], directions, x[1], hidden}), plain(DType::f32, state), plain(DType::f32, state)};
+}
+
+Cost quantized_cost(const Attributes&, std::span<const TensorType* const> inputs, std::span<const TensorType> outputs) {
+  const Dims w = bind_shape(inputs[1]->shape, 1).value_or(Dims(3, 0)), r = bind_shape(inputs[2]->shape, 1).value_or(w);
+  const Dims y = bind_shape(outputs[0].shape, 1).value_or(Dims(4, 0));
+  const int64_t runs = r[1] == 0 ? 0 : element_count(y) / r[1];  // steps · rows · directions
+  return {.macs = runs * w[2] * (w[1] + r[1]), .elementwise = 8 * element_count(y)};
+}
+
+// [d][rows][columns] minus the zero points of columns as s16, [d][columns][rows]
+Tensor centred(const Tensor& t, const Tensor& zeros) {
+  const Dims& dims = t.dims();
+  Tensor out(DType::s16, {dims[0], dims[2], dims[1]});
+  const auto to = out.mutable_data<int16_t>();
+  for (int64_t i = 0; i < t.size(); ++i) {
+    const int64_t d = i / (dims[1] * dims[2]), k = i / dims[2] % dims[1], n = i % dims[2];
+    const int64_t zero = zeros.int_at(zeros.rank() == 1 ? d : d * dims[2] + n);
+    to[static_cast<size_t>((d * dims[2] + n) * dims[1] + k)] = static_cast<int16_t>(t.int_at(i) - zero);
+  }
+  return out;
+}
+
+// [d] or [d, width] as [d, width]
+Tensor spread(const Tensor& scales, int64_t width) {
+  if (scales.rank() == 2) return scales;
+  Tensor out(DType::f32, {scales.size(), width});
+  for (int64_t i = 0; i < out.size(); ++i)
+    out.mutable_data<float>()[static_cast<size_t>(i)] = scales.data<float>()[static_cast<size_t>(i / width)];
+  return out;
+}
+
+Tensor sum_of_biases(const Tensor* biases, int64_t directions, int64_t width) {
+  Tensor sum(DType::f32, {directions, width});
+  for (int64_t i = 0; biases && i < sum.size(); ++i) {
+    const auto at = static_cast<size_t>(i / width * 2 * width + i % width);
+    sum.mutable_data<float>()[static_cast<size_t>(i)] =
+        biases->data<float>()[at] + biases->data<float>()[at + static_cast<size_t>(width)];
+  }
+  return sum;
+}
+
+Result<RoutineUse> quantized_routine(const RoutineContext& c) {
+  const Attributes& a = c.attributes;
+  const auto constant = [&](size_t i) { return i < c.constants.size() ? c.constants[i] : nullptr; };
+  const Dims &x = c.inputs[0]->dims, &r = c.inputs[2]->dims;
+  const int64_t directions = r[0], hidden = r[1], width = 4 * hidden;
+  RoutineUse use{.name = "quantized_lstm", .operands = {0, 4, 5, 6}};
+  use.attributes = {attr_text(a, "direction", "forward") == "reverse" ? 1 : 0,
+                    real_attribute(attr_real(a, "clip", 0.0f)), has_attr(a, "clip") ? 1 : 0,
+                    attr_int(a, "input_forget", 0), constant(7) ? 1 : 0};
+  const auto activations = CUPEL_TRY(activations_of(a, kLstmKind, directions));
+  use.attributes.insert(use.attributes.end(), activations.begin(), activations.end());
+  use.constants = {centred(*constant(1), *constant(9)), centred(*constant(2), *constant(11)),
+                   spread(*constant(8), width), spread(*constant(10), width),
+                   sum_of_biases(constant(3), directions, width)};
+  if (constant(7)) use.constants.push_back(*constant(7));
+  use.scratch_bytes = (2 * x[1] * hidden + width + hidden) * static_cast<int64_t>(sizeof(float)) +
+                      (x[0] * x[1] * x[2] + x[1] * hidden) * static_cast<int64_t>(sizeof(int16_t));
+  use.keeps_items = false;
+  return use;
+}
+
+const std::vector<OperandTypes> kQuantizedTypes = {{DType::f32}, {kByteTypes},  {kByteTypes}, {DType::f32},
+                                                   {DType::s32}, {DType::f32},  {DType::f32}, {DType::f32},
+                                                   {DType::f32}, {kAnyType, 1}, {DType::f32}, {kAnyType, 2}};
+
 const std::vector<OperandTypes> kOperandTypes = {{kFloatTypes}, {kAnyType, 0}, {kAnyType, 0}, {kAnyType, 0},
                                                  {DType::s32},  {kAnyType, 0}, {kAnyType, 0}, {kAnyType, 0}};
 
@@ -296,6 +397,32 @@ const OpDef kLSTM{.name = "LSTM",
   %y, %h = LSTM(%x, %w, %r, _, %lengths) {hidden_size=1, input_forget=1}
   output %y
   output %h
+})"}};
+
+const OpDef kDynamicQuantizeLSTM{.name = "DynamicQuantizeLSTM",
+                                 .since_opset = 0,
+                                 .operand_types = kQuantizedTypes,
+                                 .min_inputs = 3,
+                                 .max_inputs = 12,
+                                 .max_outputs = 3,
+                                 .attributes = attributes({{"input_forget", AttributeKind::integer}}),
+                                 .infer = infer_quantized,
+                                 .reference = evaluate_routine,
+                                 .routine = quantized_routine,
+                                 .cost = quantized_cost,
+                                 .samples = {R"(graph "dynamic_quantize_lstm" stage imported opset 17 {
+  input %x : f32[3,2,2]
+  constant %w : s8[1,2,4] = [60, -30, 90, 127, -128, 5, 33, 80]
+  constant %r : u8[1,1,4] = [60, 130, 190, 227]
+  constant %lengths : s32[2] = [3, 1]
+  constant %ws : f32[1] = [0x1p-6]
+  constant %wz : s8[1] = [2]
+  constant %rs : f32[1,4] = [0x1p-6, 0x1p-7, 0x1.8p-7, 0x1p-6]
+  constant %rz : u8[1,4] = [128, 120, 130, 0]
+  %y, %h, %c = DynamicQuantizeLSTM(%x, %w, %r, _, %lengths, _, _, _, %ws, %wz, %rs, %rz) {hidden_size=1}
+  output %y
+  output %h
+  output %c
 })"}};
 }  // namespace ops
 }  // namespace cupel

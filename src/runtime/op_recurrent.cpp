@@ -10,6 +10,7 @@
 // laid out as h0.
 #include "base/scalar_math.h"
 #include "runtime/op_call.h"
+#include "runtime/recurrent_gates.h"
 
 namespace cupel {
 namespace {
@@ -30,48 +31,6 @@ enum Attribute {
 constexpr int64_t kGates[] = {1, 3, 4};
 // Of a direction: three, each a code, alpha and beta.
 constexpr int64_t kActivationInts = 9;
-
-enum Activation {
-  kTanh,
-  kSigmoid,
-  kRelu,
-  kAffine,
-  kLeakyRelu,
-  kThresholdedRelu,
-  kScaledTanh,
-  kHardSigmoid,
-  kElu,
-  kSoftsign,
-  kSoftplus,
-  kActivationCount
-};
-
-struct Function {
-  int64_t code = 0;
-  float alpha = 0.0f, beta = 0.0f;
-};
-
-template <class F>
-void each(float* x, int64_t n, F f) {
-  for (int64_t i = 0; i < n; ++i) x[i] = f(x[i]);
-}
-
-void apply(const Function& f, float* x, int64_t n) {
-  const float a = f.alpha, b = f.beta;
-  switch (f.code) {
-    case kTanh: return each(x, n, [](float v) { return tanh_f32(v); });
-    case kSigmoid: return each(x, n, [](float v) { return sigmoid_f32(v); });
-    case kRelu: return each(x, n, [](float v) { return scalar::greater(0.0f, v); });
-    case kAffine: return each(x, n, [=](float v) { return a * v + b; });
-    case kLeakyRelu: return each(x, n, [=](float v) { return scalar::select(v < 0.0f, a * v, v); });
-    case kThresholdedRelu: return each(x, n, [=](float v) { return scalar::select(v > a, v, 0.0f); });
-    case kScaledTanh: return each(x, n, [=](float v) { return a * tanh_f32(b * v); });
-    case kHardSigmoid: return each(x, n, [=](float v) { return hard_sigmoid_f32(v, a, b); });
-    case kElu: return each(x, n, [=](float v) { return scalar::select(v < 0.0f, a * (exp_f32(v) - 1.0f), v); });
-    case kSoftsign: return each(x, n, [](float v) { return v / (1.0f + scalar::magnitude(v)); });
-    default: return each(x, n, [](float v) { return softplus_f32(v); });
-  }
-}
 
 // sums[j] = fma(x[k], weights[k][j], sums[j]) for k ascending; a row of weights is `stride` numbers long.
 void accumulate(float* __restrict sums, const float* x, const float* weights, int64_t count, int64_t stride,
@@ -100,21 +59,19 @@ class Cell {
         hidden_(call.attribute(kHidden)),
         width_(kGates[kind_] * hidden_),
         inputs_(call.operand(0).dims[2]),
-        clips_(call.attribute(kHasClip) != 0),
-        clip_(call.real(kClip)),
-        input_forget_(call.attribute(kInputForget) != 0),
         before_reset_(call.attribute(kLinearBeforeReset) != 0),
         input_weights_(call.operand(4).as<float>() + direction * inputs_ * width_),
         state_weights_(call.operand(5).as<float>() + direction * hidden_ * width_),
         biases_(call.operand(6).as<float>() + direction * 2 * width_),
-        peepholes_(call.attribute(kPeepholes) != 0 ? call.operand(7).as<float>() + direction * 3 * hidden_ : nullptr),
         h_(scratch),
         c_(scratch + hidden_),
         gates_(scratch + 2 * hidden_),
-        spare_(scratch + 2 * hidden_ + width_) {
+        spare_(scratch + 2 * hidden_ + width_),
+        gates_of_{hidden_, call.attribute(kHasClip) != 0, call.real(kClip), call.attribute(kInputForget) != 0} {
+    if (call.attribute(kPeepholes) != 0) gates_of_.peepholes = call.operand(7).as<float>() + direction * 3 * hidden_;
     for (int64_t i = 0; i < 3; ++i) {
       const int64_t at = kActivations + direction * kActivationInts + 3 * i;
-      functions_[i] = {call.attribute(at), call.real(at + 1), call.real(at + 2)};
+      gates_of_.functions[i] = {call.attribute(at), call.real(at + 1), call.real(at + 2)};
     }
   }
   float* h() { return h_; }
@@ -132,14 +89,11 @@ class Cell {
     accumulate(gates_, h_, state_weights_, hidden_, width_, joint);
     if (kind_ == kRnn) return rnn();
     if (kind_ == kGru) return gru(state_biases);
-    lstm();
+    gates_of_.lstm(gates_, h_, c_, spare_);
   }
 
  private:
-  void activate(int64_t which, float* x) {
-    if (clips_) each(x, hidden_, [this](float v) { return v > clip_ ? clip_ : v < -clip_ ? -clip_ : v; });
-    apply(functions_[which], x, hidden_);
-  }
+  void activate(int64_t which, float* x) { gates_of_.activate(which, x); }
 
   void rnn() {
     activate(0, gates_);
@@ -163,36 +117,11 @@ class Cell {
     for (int64_t j = 0; j < hidden_; ++j) h_[j] = (1.0f - update[j]) * next[j] + update[j] * h_[j];
   }
 
-  void lstm() {
-    float *in = gates_, *out = gates_ + hidden_, *forget = gates_ + 2 * hidden_, *next = gates_ + 3 * hidden_;
-    if (peepholes_ != nullptr) {
-      for (int64_t j = 0; j < hidden_; ++j) {
-        in[j] = in[j] + peepholes_[j] * c_[j];
-        forget[j] = forget[j] + peepholes_[2 * hidden_ + j] * c_[j];
-      }
-    }
-    activate(0, in);
-    if (input_forget_)
-      for (int64_t j = 0; j < hidden_; ++j) forget[j] = 1.0f - in[j];
-    else
-      activate(0, forget);
-    activate(1, next);
-    for (int64_t j = 0; j < hidden_; ++j) c_[j] = forget[j] * c_[j] + in[j] * next[j];
-    if (peepholes_ != nullptr)
-      for (int64_t j = 0; j < hidden_; ++j) out[j] = out[j] + peepholes_[hidden_ + j] * c_[j];
-    activate(0, out);
-    memcpy(spare_, c_, static_cast<size_t>(hidden_) * sizeof(float));
-    apply(functions_[2], spare_, hidden_);
-    for (int64_t j = 0; j < hidden_; ++j) h_[j] = out[j] * spare_[j];
-  }
-
   int64_t kind_, hidden_, width_, inputs_;
-  bool clips_;
-  float clip_;
-  bool input_forget_, before_reset_;
-  const float *input_weights_, *state_weights_, *biases_, *peepholes_;
+  bool before_reset_;
+  const float *input_weights_, *state_weights_, *biases_;
   float *h_, *c_, *gates_, *spare_;
-  Function functions_[3];
+  Gates gates_of_;
 };
 
 // Where the parts of a row lie, in numbers.

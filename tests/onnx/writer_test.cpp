@@ -184,6 +184,7 @@ TEST(Writer, SpelledOut) {
 TEST(Writer, EveryOperatorThatOnnxLacksIsSpelledOrInternal) {
   for (const OpDef* op : all_ops()) {
     if (op->spelled_by.empty() && op->since_opset > 0) continue;
+    if (op->name == "DynamicQuantizeLSTM") continue;  // com.microsoft's
     if (op->name == "Quantize" || op->name == "Dequantize" || op->name == "Requantize" || op->name == "AsCodes")
       continue;
     ASSERT_FALSE(op->samples.empty()) << op->name;

@@ -262,6 +262,21 @@ class Files:
                  helper.make_node("Softmax", ["q"], ["logits"], "softmax", axis=-1)]
         return nodes, weights, ("image", TensorProto.FLOAT, ["n", 5, 24]), ("logits", TensorProto.FLOAT, ["n", 5, 16])
 
+    def recurrent(self):
+        """Two LSTMs, the second of both directions; input image [5, 3, 12] of steps, rows and numbers."""
+        r = self.random
+        weights = {}
+        for i, (inputs, directions) in enumerate([(12, 1), (16, 2)]):
+            for name, shape in (("w", (directions, 64, inputs)), ("r", (directions, 64, 16)), ("b", (directions, 128))):
+                weights[f"{name}{i}"] = (r.normal(size=shape) * 0.3).astype(np.float32)
+        weights["axes"] = np.array([1], np.int64)
+        nodes = [helper.make_node("LSTM", ["image", "w0", "r0", "b0"], ["y0"], "first", hidden_size=16),
+                 helper.make_node("Squeeze", ["y0", "axes"], ["z"], "squeeze"),
+                 helper.make_node("LSTM", ["z", "w1", "r1", "b1"], ["logits", "h", "c"], "second", hidden_size=16,
+                                  direction="bidirectional")]
+        outputs = [("logits", TensorProto.FLOAT, [5, 2, 3, 16])] + [(k, TensorProto.FLOAT, [2, 3, 16]) for k in "hc"]
+        return model_of(nodes, [("image", TensorProto.FLOAT, [5, 3, 12])], outputs, weights)
+
     def quantized(self, content, images, **settings):
         """The file that onnxruntime.quantization.quantize_static writes of the model."""
         from onnxruntime import quantization
@@ -296,7 +311,6 @@ class Files:
         self.checks.equal([row for row in products if row[3] != "INT8"], [], f"{name}: contractions in float")
 
     def networks(self):
-        from onnxruntime import quantization
         from onnxruntime.quantization import QuantFormat, QuantType
 
         u8, s8 = QuantType.QUInt8, QuantType.QInt8
@@ -313,13 +327,20 @@ class Files:
                                           per_channel=per_channel, reduce_range=reduce_range)
                     self.close(name, file, images[:7], 0.03)
                     self.expect_integers(name)
-            for weight in (s8, u8):
-                for per_channel in (False, True):
-                    name = f"{network.__name__}_dynamic_{weight.name}{'_channels' * per_channel}"
-                    source, target = self.cupel.folder / "float.onnx", self.cupel.folder / "quantized.onnx"
-                    source.write_bytes(content)
-                    quantization.quantize_dynamic(str(source), str(target), weight_type=weight, per_channel=per_channel)
-                    self.close(name, target.read_bytes(), images[:7], 0.03)
+            self.dynamic_files(network.__name__, content, images[:7])
+        image = self.random.normal(size=(5, 3, 12)).astype(np.float32)
+        self.dynamic_files("recurrent", self.recurrent(), image)
+
+    def dynamic_files(self, network, content, image):
+        from onnxruntime import quantization
+
+        for weight in (quantization.QuantType.QInt8, quantization.QuantType.QUInt8):
+            for per_channel in (False, True):
+                name = f"{network}_dynamic_{weight.name}{'_channels' * per_channel}"
+                source, target = self.cupel.folder / "float.onnx", self.cupel.folder / "quantized.onnx"
+                source.write_bytes(content)
+                quantization.quantize_dynamic(str(source), str(target), weight_type=weight, per_channel=per_channel)
+                self.close(name, target.read_bytes(), image, 0.03)
 
 
 def main():
