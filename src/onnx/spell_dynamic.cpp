@@ -1,5 +1,7 @@
 // Operators that quantize while the network runs: DynamicQuantizeLinear, and of com.microsoft MatMulIntegerToFloat and
 // DynamicQuantizeMatMul, around the exact product MatMulInteger.
+#include <fmt/format.h>
+
 #include "onnx/spelling.h"
 #include "onnx/upgrade.h"
 #include "ops/onnx_dtype.h"
@@ -15,6 +17,9 @@ struct DynamicCodes {
 // Over all numbers of x, with 0: scale = (greatest − least) / 255, or 1 where that is 0; zero point =
 // the nearest u8 to −least / scale. A scale of 0 is ONNX Runtime's case; ONNX leaves it undefined.
 Result<DynamicCodes> dynamic_parameters(Spelling& s, const std::string& x) {
+  // In an open batch it would be all of a chunk.
+  if (const Shape shape = CUPEL_TRY(s.shape(x)); !is_static(shape))
+    return unsupported("", fmt::format("all of {} has one scale", to_text(shape)), kGiveSize);
   const Attributes whole = {{"keepdims", int64_t{0}}};
   const auto real = [&](const char* part, float value) { return s.constant(part, Tensor::scalar<float>(value)); };
   const std::string zero = real("nothing", 0.0f), top = real("top", 255.0f);

@@ -315,6 +315,11 @@ TEST(SpellDynamic, QuantizeLinear) {
   zeros.outputs = o.outputs;
   EXPECT_EQ(results(zeros)[1].at(0), 1.0);
   EXPECT_EQ(results(zeros)[0].int_at(0), 0);
+  // One scale for all rows of a batch of any size is none.
+  ModelBuilder open;
+  open.input("x", {"batch", int64_t{3}}).node("DynamicQuantizeLinear", {"x"}, {"q"}).output("q");
+  EXPECT_EQ(error_of(open), "4: model.onnx: node n (DynamicQuantizeLinear): all of [batch,3] has one scale\n  " +
+                                std::string(kGiveSize));
 }
 
 TEST(SpellDynamic, ProductsToNumbers) {

@@ -327,7 +327,9 @@ class Files:
                                           per_channel=per_channel, reduce_range=reduce_range)
                     self.close(name, file, images[:7], 0.03)
                     self.expect_integers(name)
-            self.dynamic_files(network.__name__, content, images[:7])
+            # More rows than Cupel runs at once, all of which share their scales.
+            many = np.concatenate([images, 3 * images, images])
+            self.dynamic_files(network.__name__, content, many)
         image = self.random.normal(size=(5, 3, 12)).astype(np.float32)
         self.dynamic_files("recurrent", self.recurrent(), image)
 
