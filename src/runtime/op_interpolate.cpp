@@ -64,7 +64,8 @@ Tables tables_of(const OpCall& call, const OpTensor& x) {
     ++with_tables;
   }
   for (int64_t d = x.rank; d-- > 0; stride *= x.dims[d]) tables.axes[d].stride = stride;
-  const Axis *vertical = x.rank >= 2 ? &tables.axes[x.rank - 2] : nullptr, *horizontal = vertical + 1;
+  const Axis *vertical = x.rank >= 2 ? &tables.axes[x.rank - 2] : nullptr,
+             *horizontal = vertical != nullptr ? vertical + 1 : nullptr;
   tables.bilinear = vertical != nullptr && with_tables == 2 && vertical->indices != nullptr &&
                     horizontal->indices != nullptr && vertical->taps == 2 && horizontal->taps == 2 && tables.inside;
   return tables;
