@@ -93,7 +93,10 @@ std::string broken_op(const CallSpec& s, const char* (*check)(const OpCall&)) {
   for (int64_t i = 0; i < tensors; ++i) {
     const int64_t* block = n.data() + OpDescription::header_size + i * OpDescription::tensor_size;
     const bool result = i < call.results();
-    if (!result && block[OpDescription::dtype] == -1) continue;
+    if (!result && block[OpDescription::dtype] == -1) {
+      if (block[OpDescription::rank] != 0) return "a tensor that is absent has a rank";
+      continue;
+    }
     if (std::string cause = broken_tensor(block, result); !cause.empty()) return cause;
     const int64_t element = op_element_bytes(block[OpDescription::dtype]);
     if (result) {

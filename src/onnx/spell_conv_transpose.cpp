@@ -48,6 +48,7 @@ struct Axis {
 
 // Sizes of a model's numbers, so that nothing here overflows.
 constexpr int64_t kMost = int64_t{1} << 31;
+constexpr int64_t kMostTaps = int64_t{1} << 26;  // of an axis, which are listed
 
 struct Form {
   Shape x;
@@ -113,13 +114,17 @@ Result<Axis> axis_of(const Lists& l, size_t i, size_t spatial, int64_t in, int64
                                       "output_padding {}, pads {} and {}; these must stay below 2^31",
                                       a.in, a.kernel, a.stride, a.dilation, extra, before, after),
                           "use a model with smaller tensors");
+  if (a.in == 1) a.stride = 1;  // which nothing takes
+  if (a.stride * a.taps() > kMostTaps)
+    return resource_error("", fmt::format("{} taps in {} phases, more than 2^26", a.taps(), a.stride),
+                          "use a model with smaller windows");
   const int64_t whole = a.stride * (a.in - 1) + extra + a.span();
   if (l.auto_pad == "VALID" || (l.output_shape.empty() && !l.same())) {
     const bool padded = l.auto_pad == "NOTSET";
     a.pad = padded ? before : 0;
     a.out = whole - a.pad - (padded ? after : 0);
   } else {
-    a.out = l.output_shape.empty() ? a.in * a.stride : l.output_shape[i];
+    a.out = l.output_shape.empty() ? a.in * l.strides[i] : l.output_shape[i];
     const int64_t total = std::max<int64_t>(0, whole - a.out);
     a.pad = l.auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
   }

@@ -78,6 +78,10 @@ Status spell_volume_convolution(Spelling& s) {
   if (!x[1].is_constant() || groups < 1 || x[1].factor % groups != 0 || w[1].factor != x[1].factor / groups)
     return bad_input("", fmt::format("{} groups of input {} and weights {}", groups, to_text(x), to_text(w)),
                      "correct the model's shapes");
+  constexpr int64_t kMostPlanes = 1024;  // each becomes nodes
+  if (depth.kernel > kMostPlanes)
+    return resource_error("", fmt::format("a kernel of {} planes, more than {}", depth.kernel, kMostPlanes),
+                          "use a model with smaller windows");
   const std::string volume = CUPEL_TRY(padded(s, s.in(0), depth, height));
   const int64_t rows = CUPEL_TRY(s.shape(volume))[3].factor, channels = x[1].factor * depth.kernel;
   const std::string planes = CUPEL_TRY(planes_by_tap(s, volume, groups, depth));

@@ -11,22 +11,12 @@ namespace cupel {
 struct Indexing {
   OpTensor x, indices;
   bool tuples = false;
-  int64_t axis = 0;   // of elements; of tuples the dimensions that are shared
-  int64_t count = 0;  // elements or tuples
-  int64_t block = 1;  // elements of x that each addresses
+  int64_t axis = 0;  // of elements; of tuples the dimensions that are shared
 
+  // All of these where nothing is unsound. Elements of x that each index addresses, and how many indices there are.
+  int64_t block() const { return tuples ? x.elements(axis + length(), x.rank) : 1; }
+  int64_t count() const { return tuples ? indices.elements(0, indices.rank - 1) : indices.size(); }
   int64_t length() const { return tuples ? indices.dims[indices.rank - 1] : 1; }
-
-  static Indexing of(const OpTensor& x, const OpTensor& indices, bool tuples, int64_t axis) {
-    Indexing all{x, indices, tuples, axis, 0, 1};
-    if (!tuples) {
-      all.count = indices.size();
-    } else {
-      all.count = indices.elements(0, indices.rank - 1);
-      all.block = x.elements(axis + all.length(), x.rank);
-    }
-    return all;
-  }
 
   int64_t index(int64_t i) const {
     return indices.is(DType::s64) ? indices.as<int64_t>()[i] : indices.as<int32_t>()[i];
@@ -83,7 +73,7 @@ struct Indexing {
       if (!place(at, x.dims[axis + k], bad, extent)) return -1;
       from = from * x.dims[axis + k] + at;
     }
-    return from * block;
+    return from * block();
   }
 };
 

@@ -20,7 +20,7 @@ T combined(int64_t reduction, T a, T b) {
 }
 
 Indexing indexing_of(const OpCall& call) {
-  return Indexing::of(call.result(0), call.operand(1), call.attribute(0) != 0, call.attribute(1));
+  return {call.result(0), call.operand(1), call.attribute(0) != 0, call.attribute(1)};
 }
 
 // Wide: without a sign, for integers.
@@ -43,7 +43,7 @@ const char* check_scatter_at(const OpCall& call) {
     if (x.dims[d] != y.dims[d]) return "expected equal shapes";
   const Indexing all = indexing_of(call);
   if (const char* unsound = all.unsound()) return unsound;
-  if (updates.size() != all.count * all.block) return "expected an update for each element that is addressed";
+  if (updates.size() != all.count() * all.block()) return "expected an update for each element that is addressed";
   const int64_t reduction = call.attribute(2);
   if (reduction < none || reduction > min) return "no such reduction";
   if (reduction != none && !x.is(DType::f32) && !x.is(DType::s32) && !x.is(DType::s64))
@@ -54,20 +54,20 @@ const char* check_scatter_at(const OpCall& call) {
 void run_scatter_at(const OpCall& call, int64_t, int64_t) {
   const Indexing all = indexing_of(call);
   const OpTensor x = call.operand(0), updates = call.operand(2), y = call.result(0);
-  const int64_t bytes = x.element_bytes();
+  const int64_t bytes = x.element_bytes(), block = all.block(), count = all.count();
   memcpy(y.data, x.data, static_cast<size_t>(x.size() * bytes));
   int64_t bad = 0, extent = 0;
-  for (int64_t i = 0; i < all.count; ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     const int64_t to = all.offset(i, bad, extent);
     if (to < 0) return call.fault(0, bad, extent);
     if (call.attribute(2) == none) {
-      memcpy(y.data + to * bytes, updates.data + i * all.block * bytes, static_cast<size_t>(all.block * bytes));
+      memcpy(y.data + to * bytes, updates.data + i * block * bytes, static_cast<size_t>(block * bytes));
     } else if (x.is(DType::f32)) {
-      combine<float, float>(call, updates, i * all.block, to, all.block);
+      combine<float, float>(call, updates, i * block, to, block);
     } else if (x.is(DType::s32)) {
-      combine<int32_t, uint32_t>(call, updates, i * all.block, to, all.block);
+      combine<int32_t, uint32_t>(call, updates, i * block, to, block);
     } else {
-      combine<int64_t, uint64_t>(call, updates, i * all.block, to, all.block);
+      combine<int64_t, uint64_t>(call, updates, i * block, to, block);
     }
   }
 }

@@ -125,6 +125,15 @@ TEST(ConvTranspose, SizesThatTheModelGives) {
   expect_scattered(f, {{"auto_pad", std::string("VALID")}, {"pads", Ints{1, 1}}}, {9});
 }
 
+TEST(ConvTranspose, StrideOfOneElement) {
+  // No second element is 2^30 away.
+  Form f{.in = {1}, .kernel = {3}, .strides = {1 << 30}, .dilations = {1}, .pads = {0, 0}, .output_padding = {0}};
+  expect_scattered(f, {}, {3});
+  f.strides = {5};
+  f.pads = {0, 0};
+  expect_scattered(f, {{"auto_pad", std::string("SAME_UPPER")}}, {5});
+}
+
 TEST(ConvTranspose, ComputedWeights) {
   const Tensor x = numbers({1, 2, 3}, 1), w = numbers({2, 1, 2}, 2);
   const Form f{
@@ -161,6 +170,9 @@ TEST(ConvTranspose, Refusals) {
                 "strides, dilations, output_padding, pads and output_shape have 1, 2, 2, 4 and 0 entries for 2 spatial "
                 "dimensions\n  correct the attributes");
   EXPECT_EQ(error({{"strides", Ints{1 << 30, 1}}}).substr(0, 2), "6:");
+  EXPECT_EQ(error({{"strides", Ints{1 << 28, 1}}}),
+            "6: model.onnx: node n (ConvTranspose): 1 taps in 268435456 phases, more than 2^26\n  use a model with "
+            "smaller windows");
 }
 
 }  // namespace
