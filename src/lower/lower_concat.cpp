@@ -1,6 +1,4 @@
 // Concat: kernels write their results at once into slices of its result, where they can; other operands are copied.
-#include <algorithm>
-
 #include "lower/finish.h"
 #include "lower/op_lowerings.h"
 
@@ -22,10 +20,6 @@ std::optional<Placed> joined_operands(const Graph& graph, const Node& node, size
     end += l.dims[dim] * l.strides[dim];
   }
   return operands[0];
-}
-
-bool has_no_element(const Shape& shape) {
-  return std::ranges::any_of(shape, [](const Dim& d) { return d.is_constant() && d.factor == 0; });
 }
 
 // The step that writes an operand into its slice. Its result is that of the Concat, at `place`, where that is not null.
@@ -75,7 +69,7 @@ Status lower_concat(Lowering& l, NodeId id) {
   }
   std::vector<std::pair<ValueId, Placed>> copies;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (has_no_element(l.graph.type(node.inputs[i]).shape)) continue;
+    if (l.facts.is_empty(node.inputs[i])) continue;
     const Placed slice = CUPEL_TRY(l.places.concat_slice(id, i));
     const bool in_place = operands[i] && operands[i]->layout.buffer == slice.layout.buffer &&
                           operands[i]->layout.offset == slice.layout.offset &&

@@ -190,11 +190,6 @@ std::unexpected<Error> no_compiled_form(std::string cause) { return not_compiled
 
 namespace {
 
-bool is_empty(const GraphFacts& facts, ValueId v) {
-  const auto dims = facts.item_dims(v);
-  return dims && element_count(*dims) == 0;
-}
-
 // Results without elements lie anywhere.
 Status place_nothing(Lowering& l, const Node& node) {
   for (ValueId v : node.outputs) {
@@ -243,10 +238,10 @@ Status place_known(Lowering& l, const Node& node) {
 Status lower_node(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);
   l.facts.taken[static_cast<size_t>(id.index)] = true;
-  if (std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return is_empty(l.facts, v); }))
+  if (std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return l.facts.is_empty(v); }))
     return place_nothing(l, node);
   if (node.op->reference && std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
-        return !v.valid() || l.graph.value(v).constant || is_empty(l.facts, v);
+        return !v.valid() || l.graph.value(v).constant || l.facts.is_empty(v);
       }))
     return place_known(l, node);
   const auto& ways = lowering_of(*node.op).ways;

@@ -17,6 +17,11 @@ struct GraphFacts {
   bool is_image(ValueId v) const { return images[static_cast<size_t>(v.index)]; }
   bool is_taken(NodeId id) const { return taken[static_cast<size_t>(id.index)]; }
   Result<Dims> item_dims(ValueId v) const { return cupel::item_dims(graph, batch, v); }
+  // Whether an item of the value has no elements.
+  bool is_empty(ValueId v) const {
+    const auto dims = item_dims(v);
+    return dims && element_count(*dims) == 0;
+  }
   bool is_batched(ValueId v) const { return cupel::is_batched(graph, batch, v); }
   // Whether that dimension holds the items of a batch, so that no item has all of it.
   bool is_batch(ValueId v, int64_t axis) const { return axis == 0 && is_batched(v); }

@@ -211,8 +211,9 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
 
 Run setup_inspect(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("MODEL", flags->model, "Model (.onnx)");
-  command.add_flag("--ops", flags->ops, "List the operators that Cupel knows, and what it can do with each; no model");
+  CLI::Option* model = command.add_option("MODEL", flags->model, "Model (.onnx)");
+  command.add_flag("--ops", flags->ops, "List the operators that Cupel knows, and what it can do with each; no model")
+      ->excludes(model);
   command.add_flag("--explain", flags->explain,
                    "Say why a node is not INT8, which kernel computes it, and why it is not fused with another");
   command.add_option("--target", flags->target, "What --explain compiles for; as for cupel compile")
