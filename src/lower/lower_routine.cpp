@@ -14,7 +14,10 @@ namespace {
 
 // Type and dimensions of a value for one batch item, in the graph's rank.
 Result<ops::RoutineTensor> item_tensor(const Lowering& l, ValueId v) {
-  return ops::RoutineTensor{stored_type(l.graph.type(v).dtype), CUPEL_TRY(l.facts.item_dims(v))};
+  const DType type = stored_type(l.graph.type(v).dtype);
+  if (std::ranges::find(op_operand_types(), type) == op_operand_types().end())
+    return no_compiled_form(fmt::format("elements of type {} have no compiled form here", dtype_name(type)));
+  return ops::RoutineTensor{type, CUPEL_TRY(l.facts.item_dims(v))};
 }
 
 // The operands of a call, each dense.

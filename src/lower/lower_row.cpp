@@ -7,12 +7,14 @@
 namespace cupel {
 namespace {
 
-// unsupported unless the node works along the last dimension, on numbers.
-Status expect_last_axis(const Graph& graph, const Node& node) {
-  const TensorType& type = graph.type(node.inputs[0]);
+// unsupported unless the node works along the last dimension, which is not the batch, on numbers.
+Status expect_last_axis(const Lowering& l, const Node& node) {
+  const TensorType& type = l.graph.type(node.inputs[0]);
   const auto rank = static_cast<int64_t>(type.shape.size());
   int64_t axis = attr_int(node.attributes, "axis", -1);
   if (axis < 0) axis += rank;
+  if (axis == 0 && l.facts.is_batched(node.inputs[0]))
+    return no_compiled_form(fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
   if (type.dtype == DType::f32 && axis == rank - 1) return {};
   return no_compiled_form(
       fmt::format("{} along axis {} of rank {} has no compiled form yet", node.op->name, axis, rank));
@@ -29,7 +31,7 @@ struct RowDraft {
 };
 
 Status begin_row(Lowering& l, const Node& node, RowDraft& r) {
-  CUPEL_TRY(expect_last_axis(l.graph, node));
+  CUPEL_TRY(expect_last_axis(l, node));
   r.walk = plain_walk(CUPEL_TRY(l.facts.item_dims(node.inputs[0])));
   r.spec.space = r.walk.space;
   const Placed x = CUPEL_TRY(l.places.at(node.inputs[0]));
