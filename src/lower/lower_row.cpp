@@ -14,7 +14,8 @@ Status expect_last_axis(const Lowering& l, const Node& node) {
   int64_t axis = attr_int(node.attributes, "axis", -1);
   if (axis < 0) axis += rank;
   if (axis == 0 && l.facts.is_batched(node.inputs[0]))
-    return no_compiled_form(fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
+    return no_compiled_form(
+        fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
   if (type.dtype == DType::f32 && axis == rank - 1) return {};
   return no_compiled_form(
       fmt::format("{} along axis {} of rank {} has no compiled form yet", node.op->name, axis, rank));

@@ -226,6 +226,12 @@ const OpDef kLayerNormalization{.name = "LayerNormalization",
   input %b : f32[7]
   %y = LayerNormalization(%x, %s, %b) {axis=2}
   output %y
+})",
+                                            R"(graph "layer_normalization_of_a_vector" stage imported opset 17 {
+  input %x : f32[64]
+  input %s : f32[64]
+  %y = LayerNormalization(%x, %s)
+  output %y
 })"}};
 
 const OpDef kRMSNormalization{.name = "RMSNormalization",
@@ -250,6 +256,12 @@ const OpDef kRMSNormalization{.name = "RMSNormalization",
   input %x : f32[batch,3,5,7]
   input %s : f32[5,7]
   %y = RMSNormalization(%x, %s) {axis=2}
+  output %y
+})",
+                                          R"(graph "rms_normalization_of_a_vector" stage imported opset 23 {
+  input %x : f32[64]
+  input %s : f32[64]
+  %y = RMSNormalization(%x, %s)
   output %y
 })"}};
 

@@ -102,6 +102,11 @@ const OpDef kSoftmax{.name = "Softmax",
   input %x : f32[2,1]
   %y = Softmax(%x) {axis=1}
   output %y
+})",
+                                 R"(graph "softmax_of_a_vector" stage imported opset 17 {
+  input %x : f32[19]
+  %y = Softmax(%x)
+  output %y
 })"}};
 
 const OpDef kLogSoftmax{.name = "LogSoftmax",
@@ -119,6 +124,11 @@ const OpDef kLogSoftmax{.name = "LogSoftmax",
                                     R"(graph "log_softmax_axis" stage imported opset 17 {
   input %x : f32[2,130,3]
   %y = LogSoftmax(%x) {axis=1}
+  output %y
+})",
+                                    R"(graph "log_softmax_of_a_vector" stage imported opset 17 {
+  input %x : f32[19]
+  %y = LogSoftmax(%x)
   output %y
 })"}};
 
