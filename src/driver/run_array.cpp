@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "lower/lower.h"
 
 namespace cupel {
 namespace {
@@ -31,6 +32,11 @@ ArrayModel array_model(const Graph& graph, RunGraph run) {
   for (ValueId id : graph.inputs()) model.inputs.push_back({graph.value(id).name, graph.type(id).shape});
   for (ValueId id : graph.outputs()) model.outputs.push_back({graph.value(id).name, graph.type(id).shape});
   model.run = [&graph, run = std::move(run)](std::span<const Tensor> inputs) { return run(graph, inputs, {}); };
+  // A Program of an open batch sees one item at a time.
+  model.keeps_items = [&graph] {
+    const auto lowered = lower_graph(graph, "items", LowerTarget{});
+    return lowered && lowered->program.fixed_batch == 0;
+  };
   return model;
 }
 
@@ -43,6 +49,7 @@ ArrayModel array_model(std::shared_ptr<CompiledModel> compiled) {
   for (int32_t i = 0; i < image.input_count; ++i) model.inputs.push_back(port_of(image.inputs[i]));
   for (int32_t i = 0; i < image.output_count; ++i) model.outputs.push_back(port_of(image.outputs[i]));
   model.run = [compiled = std::move(compiled)](std::span<const Tensor> inputs) { return compiled->run(inputs); };
+  model.keeps_items = [] { return true; };
   return model;
 }
 
@@ -72,6 +79,7 @@ Result<std::vector<Tensor>> run_array(const ArrayModel& model, std::span<const T
     batched = batched && !port.shape.empty() && (fixed > 0 || !port.shape[0].is_constant());
   const int64_t size = fixed > 0 ? fixed : std::min(batch, rows);
   if (!batched || rows <= 0 || (fixed < 0 && rows <= batch) || rows == fixed) return model.run(inputs);
+  if (fixed < 0 && !model.keeps_items()) return model.run(inputs);
 
   std::vector<Tensor> results;
   for (int64_t begin = 0; begin < rows; begin += size) {

@@ -99,5 +99,28 @@ TEST(RunArray, CompiledModelsCutArraysAsGraphsDo) {
   EXPECT_EQ(answered, 40 + 15 + 40 + 40);  // 4*batch rows: 4, 8 and 12 alone
 }
 
+// What works along the batch sees all rows, however small the batches that were asked for.
+TEST(RunArray, RowsOfOtherItemsAreSeenWhereANodeReadsThem) {
+  ThreadPool threads(1);
+  const RunGraph run = interpreter(threads);
+  for (const char* node : {"Softmax(%x) {axis=0}", "Slice(%x, %last, %all, %first, %back)", "CumSum(%x, %along)"}) {
+    const auto graph = parse_graph(fmt::format(R"(graph "along" stage simplified opset 17 {{
+  input %x : f32[batch,5]
+  constant %last : s64[1] = [-1]
+  constant %all : s64[1] = [-1000]
+  constant %first : s64[1] = [0]
+  constant %back : s64[1] = [-1]
+  constant %along : s64[] = [0]
+  %y = {}
+  output %y
+}})",
+                                               node));
+    ASSERT_TRUE(graph) << node << ": " << graph.error().message();
+    const std::vector<Tensor> inputs = {array(11, {5}, 1)};
+    const std::string whole = text_of(run(*graph, inputs, {}));
+    EXPECT_EQ(text_of(run_array(array_model(*graph, run), inputs, 4, {})), whole) << node;
+  }
+}
+
 }  // namespace
 }  // namespace cupel
