@@ -1,6 +1,6 @@
 // RNN, GRU and LSTM: ONNX's definitions, carried out by routine `recurrent` (runtime/op_recurrent.cpp has the order of
 // operations); ONNX Runtime's DynamicQuantizeLSTM, by routine `quantized_lstm`. Weights, biases and peepholes are
-// constants, which the routine gets transposed.
+// constants, which the routine gets in panels or transposed.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "ops/op_table.h"
 #include "ops/routine.h"
 #include "ops/rules.h"
+#include "runtime/recurrent_panels.h"
 
 namespace cupel {
 namespace {
@@ -149,17 +150,19 @@ Result<Types> infer(const InferContext& c) {
   return types;
 }
 
-// [d][rows][columns] → [d][columns][rows]
-Tensor transposed(const Tensor& t) {
+// Weights [d][columns][K] as the routine has them: [d], columns below and from `apart`, panels, K, columns of a panel.
+Tensor in_panels(const Tensor& t, int64_t apart) {
   const Dims& dims = t.dims();
-  Tensor out(DType::f32, {dims[0], dims[2], dims[1]});
+  const int64_t width = dims[1], depth = dims[2];
+  Tensor out(DType::f32, {dims[0], depth, width});
   const auto from = t.data<float>();
-  const auto to = out.mutable_data<float>();
+  float* to = out.mutable_data<float>().data();
   for (int64_t d = 0; d < dims[0]; ++d)
-    for (int64_t r = 0; r < dims[1]; ++r)
-      for (int64_t k = 0; k < dims[2]; ++k)
-        to[static_cast<size_t>((d * dims[2] + k) * dims[1] + r)] =
-            from[static_cast<size_t>((d * dims[1] + r) * dims[2] + k)];
+    for (int64_t first = 0, end = 0; first < width; first = end) {
+      end = std::min(first + kPanelColumns, first < apart ? apart : width);
+      for (int64_t k = 0; k < depth; ++k)
+        for (int64_t j = first; j < end; ++j) *to++ = from[static_cast<size_t>((d * width + j) * depth + k)];
+    }
   return out;
 }
 
@@ -182,11 +185,12 @@ Result<RoutineUse> routine(const RoutineContext& c) {
                     constant(7) ? 1 : 0};
   const auto activations = CUPEL_TRY(activations_of(a, kKind, directions));
   use.attributes.insert(use.attributes.end(), activations.begin(), activations.end());
-  use.constants = {transposed(*constant(1)), transposed(*constant(2))};
+  const int64_t apart = kKind.number == kGruKind.number ? 2 * hidden : width;
+  use.constants = {in_panels(*constant(1), apart), in_panels(*constant(2), apart)};
   use.constants.push_back(constant(3) ? constant(3)->reshaped({directions, 2, width})
                                       : Tensor(DType::f32, {directions, 2, width}));
   if (constant(7)) use.constants.push_back(*constant(7));
-  use.scratch_bytes = (3 * hidden + width) * static_cast<int64_t>(sizeof(float));
+  use.scratch_bytes = (3 * hidden + kStepsTogether * width) * static_cast<int64_t>(sizeof(float));
   use.keeps_items = rows_first;
   return use;
 }

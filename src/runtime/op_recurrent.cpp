@@ -4,13 +4,14 @@
 //
 // Operands: x [steps,rows,inputs] or with layout 1 [rows,steps,inputs]; lengths s32[rows]; h0, c0
 // [directions,rows,hidden] or with layout 1 [rows,directions,hidden]; these three may be absent. Then constants:
-// weights of inputs f32[directions,inputs,gates·hidden] and of the state f32[directions,hidden,gates·hidden], both
-// transposed; biases f32[directions,2,gates·hidden], of inputs and of the state; peepholes f32[directions,3·hidden], if
+// weights of inputs f32[directions,inputs,gates·hidden] and of the state f32[directions,hidden,gates·hidden], both in
+// panels (recurrent_panels.h; a GRU's hidden gate begins one); biases f32[directions,2,gates·hidden], of inputs and of the state; peepholes f32[directions,3·hidden], if
 // any. Results: y [steps,directions,rows,hidden] (layout 1: [rows,steps,directions,hidden]), then the last h and c,
 // laid out as h0.
 #include "base/scalar_math.h"
 #include "runtime/op_call.h"
 #include "runtime/recurrent_gates.h"
+#include "runtime/recurrent_panels.h"
 
 namespace cupel {
 namespace {
@@ -32,25 +33,6 @@ constexpr int64_t kGates[] = {1, 3, 4};
 // Of a direction: three, each a code, alpha and beta.
 constexpr int64_t kActivationInts = 9;
 
-// sums[j] = fma(x[k], weights[k][j], sums[j]) for k ascending; a row of weights is `stride` numbers long.
-void accumulate(float* __restrict sums, const float* x, const float* weights, int64_t count, int64_t stride,
-                int64_t width) {
-  constexpr int64_t kBlock = 64;  // sums that stay in registers
-  int64_t j = 0;
-  for (; j + kBlock <= width; j += kBlock) {
-    float block[kBlock];
-    memcpy(block, sums + j, sizeof block);
-    for (int64_t k = 0; k < count; ++k) {
-      const float v = x[k];
-      const float* row = weights + k * stride + j;
-      for (int64_t i = 0; i < kBlock; ++i) block[i] = __builtin_fmaf(v, row[i], block[i]);
-    }
-    memcpy(sums + j, block, sizeof block);
-  }
-  for (int64_t k = 0; k < count; ++k)
-    for (int64_t i = j; i < width; ++i) sums[i] = __builtin_fmaf(x[k], weights[k * stride + i], sums[i]);
-}
-
 // One direction of one row.
 class Cell {
  public:
@@ -65,8 +47,8 @@ class Cell {
         biases_(call.operand(6).as<float>() + direction * 2 * width_),
         h_(scratch),
         c_(scratch + hidden_),
-        gates_(scratch + 2 * hidden_),
-        spare_(scratch + 2 * hidden_ + width_),
+        spare_(scratch + 2 * hidden_),
+        all_gates_(scratch + 3 * hidden_),
         gates_of_{hidden_, call.attribute(kHasClip) != 0, call.real(kClip), call.attribute(kInputForget) != 0} {
     if (call.attribute(kPeepholes) != 0) gates_of_.peepholes = call.operand(7).as<float>() + direction * 3 * hidden_;
     for (int64_t i = 0; i < 3; ++i) {
@@ -78,21 +60,32 @@ class Cell {
   float* c() { return c_; }
   int64_t hidden() const { return hidden_; }
 
-  void step(const float* x) {
+  // What `count` steps, kStepsTogether at most, have of their biases and inputs; then each in turn by `step`.
+  void begin(const float* const* x, int64_t count) {
     const float* state_biases = biases_ + width_;
-    const bool apart = kind_ == kGru;
-    // Of a GRU the hidden gate, the last, waits for the reset gate.
-    const int64_t joint = apart ? 2 * hidden_ : width_;
-    for (int64_t j = 0; j < joint; ++j) gates_[j] = biases_[j] + state_biases[j];
-    for (int64_t j = joint; j < width_; ++j) gates_[j] = before_reset_ ? biases_[j] : biases_[j] + state_biases[j];
-    accumulate(gates_, x, input_weights_, inputs_, width_, width_);
-    accumulate(gates_, h_, state_weights_, hidden_, width_, joint);
+    for (int64_t i = 0; i < count; ++i) {
+      float* gates = all_gates_ + i * width_;
+      for (int64_t j = 0; j < joint(); ++j) gates[j] = biases_[j] + state_biases[j];
+      for (int64_t j = joint(); j < width_; ++j) gates[j] = before_reset_ ? biases_[j] : biases_[j] + state_biases[j];
+    }
+    add_products(all_gates_, width_, x, count, input_weights_, inputs_, joint());
+    if (joint() < width_)
+      add_products(all_gates_ + joint(), width_, x, count, input_weights_ + inputs_ * joint(), inputs_,
+                   width_ - joint());
+  }
+
+  void step(int64_t i) {
+    gates_ = all_gates_ + i * width_;
+    add_products(gates_, width_, &h_, 1, state_weights_, hidden_, joint());
     if (kind_ == kRnn) return rnn();
-    if (kind_ == kGru) return gru(state_biases);
+    if (kind_ == kGru) return gru(biases_ + width_);
     gates_of_.lstm(gates_, h_, c_, spare_);
   }
 
  private:
+  // Of a GRU the hidden gate, the last, waits for the reset gate.
+  int64_t joint() const { return kind_ == kGru ? 2 * hidden_ : width_; }
+
   void activate(int64_t which, float* x) { gates_of_.activate(which, x); }
 
   void rnn() {
@@ -102,16 +95,16 @@ class Cell {
 
   void gru(const float* state_biases) {
     float *update = gates_, *reset = gates_ + hidden_, *next = gates_ + 2 * hidden_;
-    const float* weights = state_weights_ + 2 * hidden_;
+    const float* weights = state_weights_ + hidden_ * joint();
     activate(0, update);
     activate(0, reset);
     if (before_reset_) {
       memcpy(spare_, state_biases + 2 * hidden_, static_cast<size_t>(hidden_) * sizeof(float));
-      accumulate(spare_, h_, weights, hidden_, width_, hidden_);
+      add_products(spare_, hidden_, &h_, 1, weights, hidden_, hidden_);
       for (int64_t j = 0; j < hidden_; ++j) next[j] = next[j] + reset[j] * spare_[j];
     } else {
       for (int64_t j = 0; j < hidden_; ++j) spare_[j] = reset[j] * h_[j];
-      accumulate(next, spare_, weights, hidden_, width_, hidden_);
+      add_products(next, hidden_, &spare_, 1, weights, hidden_, hidden_);
     }
     activate(1, next);
     for (int64_t j = 0; j < hidden_; ++j) h_[j] = (1.0f - update[j]) * next[j] + update[j] * h_[j];
@@ -120,7 +113,7 @@ class Cell {
   int64_t kind_, hidden_, width_, inputs_;
   bool before_reset_;
   const float *input_weights_, *state_weights_, *biases_;
-  float *h_, *c_, *gates_, *spare_;
+  float *h_, *c_, *spare_, *all_gates_, *gates_ = nullptr;
   Gates gates_of_;
 };
 
@@ -163,10 +156,16 @@ void run_row(const OpCall& call, const Layout& at, int64_t direction, int64_t ro
   start(cell.h(), call.operand(2), at, direction, row);
   start(cell.c(), call.operand(3), at, direction, row);
   const bool backwards = direction == 1 || call.attribute(kReverse) != 0;
-  for (int64_t i = 0; i < length; ++i) {
-    const int64_t step = backwards ? length - 1 - i : i;
-    cell.step(at.x(x, step, row));
-    memcpy(at.y(y, step, direction, row), cell.h(), bytes);
+  const auto step_of = [=](int64_t i) { return backwards ? length - 1 - i : i; };
+  for (int64_t first = 0; first < length; first += kStepsTogether) {
+    const int64_t count = length - first < kStepsTogether ? length - first : kStepsTogether;
+    const float* inputs[kStepsTogether] = {};
+    for (int64_t i = 0; i < count; ++i) inputs[i] = at.x(x, step_of(first + i), row);
+    cell.begin(inputs, count);
+    for (int64_t i = 0; i < count; ++i) {
+      cell.step(i);
+      memcpy(at.y(y, step_of(first + i), direction, row), cell.h(), bytes);
+    }
   }
   for (int64_t step = length; step < at.steps; ++step) memset(at.y(y, step, direction, row), 0, bytes);
   if (call.results() > 1) memcpy(at.state(call.result(1), direction, row), cell.h(), bytes);
@@ -216,7 +215,7 @@ const char* check_recurrent(const OpCall& call) {
     return "the result has another size";
   for (int64_t i = 1; i < call.results(); ++i)
     if (!state(call.result(i))) return "a last state has another shape";
-  if (call.scratch_bytes() < (3 * hidden + width) * static_cast<int64_t>(sizeof(float))) return "too little scratch";
+  if (call.scratch_bytes() < (3 * hidden + kStepsTogether * width) * static_cast<int64_t>(sizeof(float))) return "too little scratch";
   return nullptr;
 }
 
