@@ -7,9 +7,11 @@
 #include <array>
 
 #include "ir/graph.h"
+#include "ops/byte_panels.h"
 #include "ops/op_table.h"
 #include "ops/routine.h"
 #include "ops/rules.h"
+#include "runtime/quantized_lstm.h"
 #include "runtime/recurrent_panels.h"
 
 namespace cupel {
@@ -256,16 +258,13 @@ Cost quantized_cost(const Attributes&, std::span<const TensorType* const> inputs
   return {.macs = runs * w[2] * (w[1] + r[1]), .elementwise = 8 * element_count(y)};
 }
 
-// [d][rows][columns] minus the zero points of columns as s16, [d][columns][rows]
-Tensor centred(const Tensor& t, const Tensor& zeros) {
-  const Dims& dims = t.dims();
-  Tensor out(DType::s16, {dims[0], dims[2], dims[1]});
-  const auto to = out.mutable_data<int16_t>();
-  for (int64_t i = 0; i < t.size(); ++i) {
-    const int64_t d = i / (dims[1] * dims[2]), k = i / dims[2] % dims[1], n = i % dims[2];
-    const int64_t zero = zeros.int_at(zeros.rank() == 1 ? d : d * dims[2] + n);
-    to[static_cast<size_t>((d * dims[2] + n) * dims[1] + k)] = static_cast<int16_t>(t.int_at(i) - zero);
-  }
+// Zero points [d] or [d, width] as s32 [d, width], of codes that lost 128 where they are u8.
+Tensor shifted_zeros(const Tensor& zeros, int64_t width) {
+  const int64_t shift = zeros.dtype() == DType::u8 ? 128 : 0, directions = zeros.dims()[0];
+  Tensor out(DType::s32, {directions, width});
+  for (int64_t i = 0; i < out.size(); ++i)
+    out.mutable_data<int32_t>()[static_cast<size_t>(i)] =
+        static_cast<int32_t>(zeros.int_at(zeros.rank() == 1 ? i / width : i) - shift);
   return out;
 }
 
@@ -299,12 +298,18 @@ Result<RoutineUse> quantized_routine(const RoutineContext& c) {
                     attr_int(a, "input_forget", 0), constant(7) ? 1 : 0};
   const auto activations = CUPEL_TRY(activations_of(a, kLstmKind, directions));
   use.attributes.insert(use.attributes.end(), activations.begin(), activations.end());
-  use.constants = {centred(*constant(1), *constant(9)), centred(*constant(2), *constant(11)),
-                   spread(*constant(8), width), spread(*constant(10), width),
+  BytePanels w = in_byte_panels(*constant(1)), of_state = in_byte_panels(*constant(2));
+  use.constants = {std::move(w.panels),
+                   std::move(of_state.panels),
+                   shifted_zeros(*constant(9), width),
+                   shifted_zeros(*constant(11), width),
+                   std::move(w.sums),
+                   std::move(of_state.sums),
+                   spread(*constant(8), width),
+                   spread(*constant(10), width),
                    sum_of_biases(constant(3), directions, width)};
   if (constant(7)) use.constants.push_back(*constant(7));
-  use.scratch_bytes = (2 * x[1] * hidden + width + hidden) * static_cast<int64_t>(sizeof(float)) +
-                      (x[0] * x[1] * x[2] + x[1] * hidden) * static_cast<int64_t>(sizeof(int16_t));
+  use.scratch_bytes = QuantizedLstmSizes{x[0], x[1], x[2], directions, hidden}.scratch_bytes();
   use.keeps_items = false;
   return use;
 }

@@ -5,9 +5,9 @@
 // Operands: x [steps,rows,inputs] or with layout 1 [rows,steps,inputs]; lengths s32[rows]; h0, c0
 // [directions,rows,hidden] or with layout 1 [rows,directions,hidden]; these three may be absent. Then constants:
 // weights of inputs f32[directions,inputs,gates·hidden] and of the state f32[directions,hidden,gates·hidden], both in
-// panels (recurrent_panels.h; a GRU's hidden gate begins one); biases f32[directions,2,gates·hidden], of inputs and of the state; peepholes f32[directions,3·hidden], if
-// any. Results: y [steps,directions,rows,hidden] (layout 1: [rows,steps,directions,hidden]), then the last h and c,
-// laid out as h0.
+// panels (recurrent_panels.h; a GRU's hidden gate begins one); biases f32[directions,2,gates·hidden], of inputs and of
+// the state; peepholes f32[directions,3·hidden], if any. Results: y [steps,directions,rows,hidden] (layout 1:
+// [rows,steps,directions,hidden]), then the last h and c, laid out as h0.
 #include "base/scalar_math.h"
 #include "runtime/op_call.h"
 #include "runtime/recurrent_gates.h"
@@ -215,7 +215,8 @@ const char* check_recurrent(const OpCall& call) {
     return "the result has another size";
   for (int64_t i = 1; i < call.results(); ++i)
     if (!state(call.result(i))) return "a last state has another shape";
-  if (call.scratch_bytes() < (3 * hidden + kStepsTogether * width) * static_cast<int64_t>(sizeof(float))) return "too little scratch";
+  if (call.scratch_bytes() < (3 * hidden + kStepsTogether * width) * static_cast<int64_t>(sizeof(float)))
+    return "too little scratch";
   return nullptr;
 }
 

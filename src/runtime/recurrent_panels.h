@@ -1,5 +1,5 @@
-// Products of vectors with matrices of weights that lie in panels. Header of routines: no exceptions, nothing of the C++
-// library.
+// Products of vectors with matrices of weights that lie in panels. Header of routines: no exceptions, nothing of the
+// C++ library.
 //
 // A matrix [K, width] in panels: 16 columns after another, the last panel narrower; a panel holds its part of each row,
 // one behind the other. So products read memory in a few streams.

@@ -1,0 +1,15 @@
+// Weights of bytes as routines multiply them (runtime/byte_panels.h).
+#pragma once
+
+#include "base/tensor.h"
+
+namespace cupel::ops {
+
+struct BytePanels {
+  Tensor panels;  // s8 [matrices, whole K, whole N]
+  Tensor sums;    // s32 [matrices, N]: of the codes in the panels, wrapping around
+};
+// Of u8 or s8 [.., K, N], leading dimensions counted as matrices; codes of u8 lose 128.
+BytePanels in_byte_panels(const Tensor& codes);
+
+}  // namespace cupel::ops
