@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ir/graph.h"
+#include "ops/byte_panels.h"
 #include "ops/contract.h"
 #include "ops/op_table.h"
 #include "ops/routine.h"
@@ -46,19 +47,13 @@ Result<Types> infer_matmul(const InferContext& c) {
   return Types{plain(DType::s32, std::move(shape))};
 }
 
-// b − zero point as s16, each matrix transposed to [N, K].
-Tensor centred(const Tensor& b, const Tensor* zero) {
-  Dims dims = b.dims();
-  const size_t rank = dims.size();
-  const int64_t depth = dims[rank - 2], columns = dims[rank - 1];
-  std::swap(dims[rank - 1], dims[rank - 2]);
-  Tensor out(DType::s16, dims);
-  const auto to = out.mutable_data<int16_t>();
-  const int64_t matrix = depth * columns;
-  for (int64_t i = 0; i < b.size(); ++i) {
-    const int64_t k = i % matrix / columns, n = i % columns;
+// Zero points of codes that lost 128 where they are u8, one for each of the columns.
+Tensor shifted_zeros(const Tensor& b, const Tensor* zero) {
+  const int64_t columns = b.dims().back(), shift = b.dtype() == DType::u8 ? 128 : 0;
+  Tensor out(DType::s32, {columns});
+  for (int64_t n = 0; n < columns; ++n) {
     const int64_t z = !zero ? 0 : zero->int_at(zero->size() == 1 ? 0 : n);
-    to[static_cast<size_t>(i / matrix * matrix + n * depth + k)] = static_cast<int16_t>(b.int_at(i) - z);
+    out.mutable_data<int32_t>()[static_cast<size_t>(n)] = static_cast<int32_t>(z - shift);
   }
   return out;
 }
@@ -68,13 +63,17 @@ Result<RoutineUse> matmul_routine(const RoutineContext& c) {
   const auto constant = [&](size_t i) { return i < c.constants.size() ? c.constants[i] : nullptr; };
   const Dims& b = c.inputs[1]->dims;
   const int64_t depth = c.inputs[0]->dims.back(), columns = b.size() < 2 ? 1 : b.back();
-  RoutineUse use{.name = "integer_product", .operands = {0, 2, 1, 3}, .attributes = {0}};
+  RoutineUse use{.name = "integer_product", .operands = {0, 2, 1, 3}, .attributes = {-1}};
   use.units = element_count(c.outputs[0]->dims) / std::max<int64_t>(1, columns);
   use.grain = grain_for(depth * columns);
   if (b.size() < 2 || !constant(1) || (given(3) && !constant(3))) return use;
   use.operands = {0, 2};
-  use.constants = {centred(*constant(1), constant(3))};
-  use.attributes = {1};
+  BytePanels panels = in_byte_panels(*constant(1));
+  Dims dims = b;
+  dims[b.size() - 2] = panels.panels.dims()[1];
+  dims[b.size() - 1] = panels.panels.dims()[2];
+  use.constants = {panels.panels.reshaped(dims), shifted_zeros(*constant(1), constant(3)), std::move(panels.sums)};
+  use.attributes = {columns};
   return use;
 }
 

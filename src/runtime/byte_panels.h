@@ -1,6 +1,6 @@
 // A matrix of bytes as vector units multiply u8 by s8 (runtime/byte_products.h). Header of routines: nothing of the C++
-// library. A matrix [K, N] of s8 in panels: 16 columns after another, of 4 rows after another, the 4 of a column together;
-// both sizes are filled up with zeros.
+// library. A matrix [K, N] of s8 in panels: 16 columns after another, of 4 rows after another, the 4 of a column
+// together; both sizes are filled up with zeros.
 #pragma once
 
 #include <stdint.h>

@@ -14,11 +14,12 @@
 
 namespace cupel {
 
-// What the products are of. x: rows of `depth` bytes; depth and columns are whole. sums[r · stride + n] is written.
+// What the products are of. x: rows of `depth` bytes; sizes are whole. The panels are of `panel_depth` rows, of which
+// those from `panels` on are read. sums[r · stride + n] is written.
 struct ByteProduct {
   const uint8_t* const* x;
   const int8_t* panels;
-  int64_t depth, columns;
+  int64_t panel_depth, depth, columns;
   int32_t* sums;
   int64_t stride;
 };
@@ -32,12 +33,13 @@ template <int kRows, int kPanels>
 void part_by_integers(const ByteProduct& p, int64_t first, int64_t n) {
   for (int r = 0; r < kRows; ++r) {
     uint32_t sums[kPanels * kByteColumns] = {};
-    const int8_t* w = p.panels + n * p.depth;
-    for (int j = 0; j < kPanels; ++j)
+    for (int j = 0; j < kPanels; ++j) {
+      const int8_t* w = p.panels + (n + j * kByteColumns) * p.panel_depth;
       for (int64_t k = 0; k < p.depth; k += kByteDepth, w += kByteColumns * kByteDepth)
         for (int c = 0; c < kByteColumns; ++c)
           for (int i = 0; i < kByteDepth; ++i)
             sums[j * kByteColumns + c] += static_cast<uint32_t>(p.x[first + r][k + i] * w[c * kByteDepth + i]);
+    }
     memcpy(p.sums + (first + r) * p.stride + n, sums, sizeof sums);
   }
 }
@@ -56,7 +58,7 @@ __attribute__((target("avx2"))) void part_by_avx2(const ByteProduct& p, int64_t 
     __m256i sums[kRows][4];
     for (auto& row : sums)
       for (auto& s : row) s = _mm256_setzero_si256();
-    const int8_t* w = p.panels + (n + j * kByteColumns) * p.depth;
+    const int8_t* w = p.panels + (n + j * kByteColumns) * p.panel_depth;
     for (int64_t k = 0; k < p.depth; k += kByteDepth, w += kByteColumns * kByteDepth)
       for (int c = 0; c < 4; ++c) {
         const __m256i four = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + 16 * c)));
@@ -79,8 +81,8 @@ __attribute__((target("avx512f,avx512vnni"))) void part_by_vnni(const ByteProduc
   __m512i sums[kRows][kPanels];
   for (auto& row : sums)
     for (auto& s : row) s = _mm512_setzero_si512();
-  const int64_t panel = kByteColumns * p.depth;
-  const int8_t* w = p.panels + n * p.depth;
+  const int64_t panel = kByteColumns * p.panel_depth;
+  const int8_t* w = p.panels + n * p.panel_depth;
   for (int64_t k = 0; k < p.depth; k += kByteDepth, w += kByteColumns * kByteDepth)
     for (int j = 0; j < kPanels; ++j) {
       const __m512i columns = _mm512_loadu_si512(w + j * panel);
@@ -94,14 +96,14 @@ __attribute__((target("avx512f,avx512vnni"))) void part_by_vnni(const ByteProduc
 #endif
 
 struct Parts {
-  Part four_rows, four_panels, one;
+  Part four_rows_two, four_rows, eight, one;
 };
 
 inline constexpr Parts kParts[] = {
-    {part_by_integers<4, 1>, part_by_integers<1, 4>, part_by_integers<1, 1>},
+    {part_by_integers<4, 2>, part_by_integers<4, 1>, part_by_integers<1, 8>, part_by_integers<1, 1>},
 #if defined(__x86_64__)
-    {part_by_avx2<4, 1>, part_by_avx2<1, 4>, part_by_avx2<1, 1>},
-    {part_by_vnni<4, 1>, part_by_vnni<1, 4>, part_by_vnni<1, 1>},
+    {part_by_avx2<4, 2>, part_by_avx2<4, 1>, part_by_avx2<1, 8>, part_by_avx2<1, 1>},
+    {part_by_vnni<4, 2>, part_by_vnni<4, 1>, part_by_vnni<1, 8>, part_by_vnni<1, 1>},
 #endif
 };
 
@@ -124,11 +126,14 @@ inline const Parts& parts() {
 // Sums of 32 bits, wrapping around, of `rows` rows; equal on every CPU.
 inline void multiply_bytes(const ByteProduct& p, int64_t rows, const byte_parts::Parts& by = byte_parts::parts()) {
   int64_t r = 0;
-  for (; r + 4 <= rows; r += 4)
-    for (int64_t n = 0; n < p.columns; n += kByteColumns) by.four_rows(p, r, n);
+  for (; r + 4 <= rows; r += 4) {
+    int64_t n = 0;
+    for (; n + 2 * kByteColumns <= p.columns; n += 2 * kByteColumns) by.four_rows_two(p, r, n);
+    for (; n < p.columns; n += kByteColumns) by.four_rows(p, r, n);
+  }
   for (; r < rows; ++r) {
     int64_t n = 0;
-    for (; n + 4 * kByteColumns <= p.columns; n += 4 * kByteColumns) by.four_panels(p, r, n);
+    for (; n + 8 * kByteColumns <= p.columns; n += 8 * kByteColumns) by.eight(p, r, n);
     for (; n < p.columns; n += kByteColumns) by.one(p, r, n);
   }
 }

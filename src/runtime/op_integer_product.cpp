@@ -2,31 +2,33 @@
 // dimensions broadcast, and a vector is a row (a) or a column (b) whose dimension y lacks, as NumPy's matmul.
 //
 // Operands: a u8 or s8; za of a's type, one or one for each m; b u8 or s8 [K, N]; zb of b's type, one or one for each
-// n. za and zb may be absent, which is 0. Attribute: 1 where b holds b − zb as s16, transposed to [N, K]; there is no
-// operand zb then. Result: y s32. A unit is a row of y.
+// n. za and zb may be absent, which is 0. Attribute: −1, or N where b lies in panels [matrices, whole K, whole N]
+// (byte_panels.h), of which u8 has lost 128; then operand zb is s32 [N], and the sums of columns follow, s32 [matrices,
+// N]. Result: y s32. A unit is a row of y.
+#include "runtime/byte_products.h"
 #include "runtime/op_call.h"
 
 namespace cupel {
 namespace {
 
-enum Operand { kA, kZa, kB, kZb, kOperands };
+enum Operand { kA, kZa, kB, kZb, kSums };
 
 int64_t at_least_one(const OpTensor& t, int64_t from_end) { return t.rank >= from_end ? t.dims[t.rank - from_end] : 1; }
 
 // The matrices of a call and their leading dimensions.
 struct Product {
-  OpTensor a, za, b, zb, y;
-  bool centred;
+  OpTensor a, za, b, zb, sums, y;
+  bool in_panels;
   int64_t rows, depth, columns;  // M, K, N
   int64_t a_lead, b_lead, y_lead;
 
   explicit Product(const OpCall& call)
-      : a(call.operand(kA)), za(call.operand(kZa)), b(call.operand(kB)), y(call.result(0)) {
-    centred = call.attribute(0) != 0;
-    if (!centred) zb = call.operand(kZb);
+      : a(call.operand(kA)), za(call.operand(kZa)), b(call.operand(kB)), zb(call.operand(kZb)), y(call.result(0)) {
+    in_panels = call.attribute(0) >= 0;
+    if (in_panels) sums = call.operand(kSums);
     rows = a.rank >= 2 ? a.dims[a.rank - 2] : 1;
     depth = at_least_one(a, 1);
-    columns = b.rank < 2 ? 1 : centred ? b.dims[b.rank - 2] : b.dims[b.rank - 1];
+    columns = in_panels ? call.attribute(0) : b.rank < 2 ? 1 : b.dims[b.rank - 1];
     a_lead = a.rank > 2 ? a.rank - 2 : 0;
     b_lead = b.rank > 2 ? b.rank - 2 : 0;
     y_lead = a_lead > b_lead ? a_lead : b_lead;
@@ -72,12 +74,6 @@ void centre(const OpTensor& t, int64_t first, int64_t count, int32_t zero, int16
   }
 }
 
-int32_t dot(const int16_t* __restrict a, const int16_t* __restrict b, int64_t count) {
-  int32_t sum = 0;
-  for (int64_t k = 0; k < count; ++k) sum += static_cast<int32_t>(a[k]) * static_cast<int32_t>(b[k]);
-  return sum;
-}
-
 // y[n] += Σ a[k] · (b[k][n] − zb)
 template <class T>
 void add_rows(const int16_t* a, int64_t count, const T* b, const OpTensor& zb, int64_t columns, uint32_t* y) {
@@ -93,45 +89,121 @@ void add_rows(const int16_t* a, int64_t count, const T* b, const OpTensor& zb, i
   }
 }
 
+int64_t zero_of(const Product& p, int64_t m) { return !p.za.present() ? 0 : byte_at(p.za, p.za.size() == 1 ? 0 : m); }
+
 void run_row(const Product& p, int64_t row) {
   const int64_t matrix = row / p.rows, m = row % p.rows;
   const int64_t first = (p.matrix_of(p.a, p.a_lead, matrix) * p.rows + m) * p.depth;
   const int64_t weights = p.matrix_of(p.b, p.b_lead, matrix) * p.depth * p.columns;
-  const int64_t zero = !p.za.present() ? 0 : byte_at(p.za, p.za.size() == 1 ? 0 : m);
   uint32_t* y = p.y.as<uint32_t>() + row * p.columns;
   memset(y, 0, static_cast<size_t>(p.columns) * sizeof *y);
   for (int64_t k = 0; k < p.depth; k += kBlock) {
     const int64_t count = p.depth - k < kBlock ? p.depth - k : kBlock;
     int16_t a[kBlock];
-    centre(p.a, first + k, count, static_cast<int32_t>(zero), a);
-    if (p.centred) {
-      const int16_t* b = p.b.as<int16_t>() + weights + k;
-      for (int64_t n = 0; n < p.columns; ++n) y[n] += static_cast<uint32_t>(dot(a, b + n * p.depth, count));
-    } else if (p.b.is(DType::s8)) {
+    centre(p.a, first + k, count, static_cast<int32_t>(zero_of(p, m)), a);
+    if (p.b.is(DType::s8))
       add_rows(a, count, p.b.as<int8_t>() + weights + k * p.columns, p.zb, p.columns, y);
-    } else {
+    else
       add_rows(a, count, p.b.as<uint8_t>() + weights + k * p.columns, p.zb, p.columns, y);
-    }
   }
 }
+
+// Up to kRows rows of one matrix of a times weights in panels, by
+// Σ (a − za) (b − zb) = Σ a b − za Σ b − zb (Σ a − K za) for codes u8 of a and s8 of b.
+class PanelRows {
+ public:
+  static constexpr int64_t kRows = 4;
+
+  PanelRows(const Product& p, int64_t row, int64_t count)
+      : p_(p), count_(count), y_(p.y.as<uint32_t>() + row * p.columns) {
+    const int64_t matrix = row / p.rows, of_b = p.matrix_of(p.b, p.b_lead, matrix), m = row % p.rows;
+    first_ = (p.matrix_of(p.a, p.a_lead, matrix) * p.rows + m) * p.depth;
+    panels_ = p.b.as<int8_t>() + of_b * whole_depth(p.depth) * whole_columns(p.columns);
+    const int32_t* sums = p.sums.as<int32_t>() + of_b * p.columns;
+    for (int64_t r = 0; r < count; ++r) {
+      zeros_[r] = static_cast<uint32_t>(zero_of(p, m + r) + shift());
+      for (int64_t n = 0; n < p.columns; ++n) y_[r * p.columns + n] = 0u - zeros_[r] * static_cast<uint32_t>(sums[n]);
+    }
+  }
+
+  void run() {
+    for (int64_t k = 0; k < p_.depth; k += kDepth) add(k, p_.depth - k < kDepth ? p_.depth - k : kDepth);
+    const int32_t* zb = p_.zb.as<int32_t>();
+    for (int64_t r = 0; r < count_; ++r) {
+      const uint32_t sum = sums_[r] - static_cast<uint32_t>(p_.depth) * zeros_[r];
+      for (int64_t n = 0; n < p_.columns; ++n) y_[r * p_.columns + n] -= static_cast<uint32_t>(zb[n]) * sum;
+    }
+  }
+
+ private:
+  static constexpr int64_t kDepth = 1024, kColumns = 256;
+
+  int64_t shift() const { return p_.a.is(DType::s8) ? 128 : 0; }
+
+  // The products of rows [k, k + depth) of the weights.
+  void add(int64_t k, int64_t depth) {
+    uint8_t codes[kRows][kDepth];
+    const uint8_t* x[kRows];
+    for (int64_t r = 0; r < count_; ++r) {
+      const uint8_t* a = p_.a.data + first_ + r * p_.depth + k;
+      for (int64_t i = 0; i < depth; ++i) {
+        codes[r][i] = static_cast<uint8_t>(a[i] + shift());
+        sums_[r] += codes[r][i];
+      }
+      for (int64_t i = depth; i < whole_depth(depth); ++i) codes[r][i] = 0;
+      x[r] = codes[r];
+    }
+    int32_t products[kRows * kColumns];
+    const int64_t whole = whole_depth(p_.depth);
+    for (int64_t n = 0; n < p_.columns; n += kColumns) {
+      const int64_t columns = p_.columns - n < kColumns ? p_.columns - n : kColumns;
+      multiply_bytes({x, panels_ + n * whole + k * kByteColumns, whole, whole_depth(depth), whole_columns(columns),
+                      products, kColumns},
+                     count_);
+      for (int64_t r = 0; r < count_; ++r)
+        for (int64_t j = 0; j < columns; ++j)
+          y_[r * p_.columns + n + j] += static_cast<uint32_t>(products[r * kColumns + j]);
+    }
+  }
+
+  const Product& p_;
+  int64_t count_, first_ = 0;
+  uint32_t* y_;
+  const int8_t* panels_ = nullptr;
+  uint32_t zeros_[kRows] = {}, sums_[kRows] = {};
+};
 
 bool is_byte(const OpTensor& t) { return t.is(DType::u8) || t.is(DType::s8); }
 bool fits_zero(const OpTensor& zero, const OpTensor& of, int64_t count) {
   return !zero.present() || (zero.dtype == of.dtype && (zero.size() == 1 || zero.size() == count));
 }
 
+const char* unsound_panels(const Product& p) {
+  if (!p.b.is(DType::s8) || p.b.rank < 2 || p.b.dims[p.b.rank - 2] != whole_depth(p.depth) ||
+      p.b.dims[p.b.rank - 1] != whole_columns(p.columns))
+    return "the panels have another shape";
+  if (!p.zb.is(DType::s32) || p.zb.size() != p.columns) return "zero points have another shape";
+  if (!p.sums.is(DType::s32) || p.sums.size() != p.b.elements(0, p.b.rank - 2) * p.columns)
+    return "sums have another shape";
+  return nullptr;
+}
+
 }  // namespace
 
 const char* check_integer_product(const OpCall& call) {
   if (call.results() != 1 || call.attributes() != 1) return "expected one result and an attribute";
-  if (call.attribute(0) != 0 && call.attribute(0) != 1) return "attribute 0 is not 0 or 1";
-  if (call.operands() != kOperands - call.attribute(0)) return "expected another number of operands";
+  if (call.attribute(0) < -1 || call.attribute(0) > INT32_MAX) return "attribute 0 is no number of columns";
+  if (call.operands() != (call.attribute(0) < 0 ? kSums : kSums + 1)) return "expected another number of operands";
   const Product p(call);
   if (!is_byte(p.a) || p.a.rank < 1 || p.b.rank < 1 || !p.y.is(DType::s32)) return "expected bytes, and s32";
-  if (p.centred ? !p.b.is(DType::s16) || p.b.rank < 2 : !is_byte(p.b)) return "operand 2 has another type";
-  const int64_t depth = p.b.rank < 2 ? p.b.dims[0] : p.centred ? p.b.dims[p.b.rank - 1] : p.b.dims[p.b.rank - 2];
-  if (depth != p.depth) return "the operands differ in the summed dimension";
-  if (!fits_zero(p.za, p.a, p.rows) || !fits_zero(p.zb, p.b, p.columns)) return "a zero point has another shape";
+  if (!fits_zero(p.za, p.a, p.rows)) return "a zero point has another shape";
+  if (p.in_panels) {
+    if (const char* cause = unsound_panels(p)) return cause;
+  } else {
+    if (!is_byte(p.b)) return "operand 2 has another type";
+    if (p.b.dims[p.b.rank < 2 ? 0 : p.b.rank - 2] != p.depth) return "the operands differ in the summed dimension";
+    if (!fits_zero(p.zb, p.b, p.columns)) return "a zero point has another shape";
+  }
   for (int64_t d = 0; d < p.y_lead; ++d) {
     const int64_t x = Product::lead_dim(p.a, p.a_lead, d), w = Product::lead_dim(p.b, p.b_lead, d);
     if (x != w && x != 1 && w != 1) return "leading dimensions do not broadcast";
@@ -143,7 +215,15 @@ const char* check_integer_product(const OpCall& call) {
 
 void run_integer_product(const OpCall& call, int64_t begin, int64_t end) {
   const Product p(call);
-  for (int64_t row = begin; row < end; ++row) run_row(p, row);
+  if (!p.in_panels) {
+    for (int64_t row = begin; row < end; ++row) run_row(p, row);
+    return;
+  }
+  for (int64_t row = begin, count = 0; row < end; row += count) {
+    const int64_t left = p.rows - row % p.rows < end - row ? p.rows - row % p.rows : end - row;
+    count = left < PanelRows::kRows ? left : PanelRows::kRows;
+    PanelRows(p, row, count).run();
+  }
 }
 
 }  // namespace cupel

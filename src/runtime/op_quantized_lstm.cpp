@@ -95,7 +95,8 @@ struct Weights {
 
   // out[i] of rows x[i].
   void multiply(const uint8_t* const* x, int64_t rows, int32_t* out) const {
-    multiply_bytes({x, panels, whole_depth(depth), whole_columns(width), out, whole_columns(width)}, rows);
+    const int64_t k = whole_depth(depth), columns = whole_columns(width);
+    multiply_bytes({x, panels, k, k, columns, out, columns}, rows);
   }
   float number(const int32_t* products, int64_t j, const Codes& x, int64_t row) const {
     const auto of_x = static_cast<uint32_t>(x.zero) * static_cast<uint32_t>(sums[j]);
