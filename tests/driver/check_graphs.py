@@ -2,7 +2,7 @@
 """Checks a folder of random graphs whose nodes each have operands of their own: ONNX Runtime's results beside the
 reference's.
 
-NAME.onnx with .inI.npy and .outI.npy. Nodes that ONNX Runtime lacks are left away and counted. Exit 1 when there is a
+NAME.onnx, and NAME.npy: the arrays of its inputs, then those of its outputs, one behind the other. Nodes that ONNX Runtime lacks are left away and counted. Exit 1 when there is a
 failure.
 """
 import collections
@@ -102,24 +102,24 @@ def main():
     for path in sorted(folder.glob("*.onnx"), key=lambda p: int(p.stem)):
         model = onnx.load(path)
         nodes = {o: n for n in model.graph.node for o in n.output}
-        feeds = {v.name: numpy.load(path.with_suffix(f".in{i}.npy")) for i, v in enumerate(model.graph.input)}
+        with open(path.with_suffix(".npy"), "rb") as file:
+            feeds = {v.name: numpy.load(file) for v in model.graph.input}
+            expected = {v.name: numpy.load(file) for v in model.graph.output}
         try:
             theirs = results_of(model, feeds, lacking)
         except Exception as error:  # every kind of refusal counts
             print(f"{path.name}: ONNX Runtime: {error}")
             failures += 1
             continue
-        for i, output in enumerate(model.graph.output):
-            if output.name not in theirs:
-                continue
-            ours, node = numpy.load(path.with_suffix(f".out{i}.npy")), nodes[output.name]
-            shapes = {n: a.shape for n, a in feeds.items()} | {output.name: ours.shape}
+        for name, result in theirs.items():
+            ours, node = expected[name], nodes[name]
+            shapes = {n: a.shape for n, a in feeds.items()} | {name: ours.shape}
             if reading := another_reading(node, shapes):
                 read_otherwise[f"{node.op_type} {reading}"] += 1
                 continue
             compared += 1
-            if why := check_samples.differs(node.op_type, ours, theirs[output.name]):
-                print(f"{path.name}: {node.op_type} {output.name}: {why}")
+            if why := check_samples.differs(node.op_type, ours, result):
+                print(f"{path.name}: {node.op_type} {name}: {why}")
                 failures += 1
     for text, number in sorted(lacking.items()):
         print(f"  {number:5}  lacking in ONNX Runtime: {text}")

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 
 #include "base/same_bytes.h"
@@ -188,8 +189,8 @@ RandomNetwork shrunk(RandomNetwork network, const std::function<std::string(cons
   return network;
 }
 
-// Every node of the network with operands of its own, and what the interpreter gives: NAME.onnx, NAME.inI.npy,
-// NAME.outI.npy. Codes go from node to node.
+// Every node of the network with operands of its own: NAME.onnx; in NAME.npy its inputs and what the interpreter gives,
+// one array behind the other. Codes go from node to node.
 testing::AssertionResult write_nodes(const RandomNetwork& network, const fs::path& folder, const std::string& name) {
   std::vector<ValueId> outputs;
   std::vector<bool> cut(network.values.size(), false);
@@ -200,16 +201,17 @@ testing::AssertionResult write_nodes(const RandomNetwork& network, const fs::pat
         cut[static_cast<size_t>(v.index)] = true;
       }
   const RandomNetwork nodes = NetworkPart(network, outputs, cut, true).take();
-  if (const Status s = write_onnx(nodes.graph, folder / (name + ".onnx")); !s)
-    return testing::AssertionFailure() << s.error().message();
-  for (size_t i = 0; i < nodes.inputs.size(); ++i)
-    if (const Status s = write_npy(folder / fmt::format("{}.in{}.npy", name, i), nodes.inputs[i]); !s)
-      return testing::AssertionFailure() << s.error().message();
-  for (size_t i = 0; i < outputs.size(); ++i)
-    if (const Status s = write_npy(folder / fmt::format("{}.out{}.npy", name, i),
-                                   network.values[static_cast<size_t>(outputs[i].index)]);
-        !s)
-      return testing::AssertionFailure() << s.error().message();
+  const auto file = onnx_bytes(nodes.graph);
+  if (!file) return testing::AssertionFailure() << file.error().message();
+  std::ofstream(folder / (name + ".onnx"), std::ios::binary) << *file;
+  std::vector<Tensor> tensors = nodes.inputs;
+  for (ValueId v : outputs) tensors.push_back(network.values[static_cast<size_t>(v.index)]);
+  std::ofstream arrays(folder / (name + ".npy"), std::ios::binary);
+  for (const Tensor& t : tensors) {
+    const auto array = format_npy(t, "");
+    if (!array) return testing::AssertionFailure() << array.error().message();
+    arrays.write(reinterpret_cast<const char*>(array->data()), static_cast<std::streamsize>(array->size()));
+  }
   return testing::AssertionSuccess();
 }
 
