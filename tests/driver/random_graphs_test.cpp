@@ -278,9 +278,10 @@ TEST_F(RandomGraphsTest, MeanTheSameInEveryWay) {
       EXPECT_TRUE(write_nodes(network, folder.path(), std::to_string(seed))) << "seed " << seed;
     }
   }
-  std::printf("%d graphs, %zu nodes, %zu operators\n", count, nodes, ops.size());
+  std::printf("%d graphs, %zu nodes\n", count, nodes);
+  for (const auto& [name, times] : ops) std::printf("  %5d  nodes of %s\n", times, std::string(name).c_str());
   for (const auto& [name, times] : types) std::printf("  %5d  values of type %s\n", times, std::string(name).c_str());
-  for (const auto& [cause, times] : refused_) std::printf("  %5d  %s\n", times, cause.c_str());
+  for (const auto& [cause, times] : refused_) std::printf("  %5d  taken back: %s\n", times, cause.c_str());
   if (python == nullptr) return;
   std::fflush(stdout);
   const std::string command =
