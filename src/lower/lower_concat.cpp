@@ -57,7 +57,11 @@ Status lower_concat(Lowering& l, NodeId id) {
   std::vector<std::optional<Placed>> operands;
   for (ValueId operand : node.inputs) {
     operands.emplace_back();
-    if (!l.graph.value(operand).constant) operands.back() = CUPEL_TRY(l.places.at(operand));
+    const auto& constant = l.graph.value(operand).constant;
+    if (!constant) operands.back() = CUPEL_TRY(l.places.at(operand));
+    // Its leading dimension is that of the result: a batch of constant size.
+    if (constant && l.facts.is_batched(result) && constant->dims()[0] != 1)
+      return no_compiled_form("a concatenation with a constant for each item");
   }
   if (!l.places.concat(result)) {
     if (auto view = joined_operands(l.graph, node, axis, operands)) {

@@ -58,11 +58,17 @@ Tensor shifted_zeros(const Tensor& b, const Tensor* zero) {
   return out;
 }
 
+// Of dimensions of one batch item, where the leading one of the second factor was taken for the batch.
+std::unexpected<Error> for_each_item() {
+  return not_compiled("", "a factor whose rows would be those of a batch has no compiled form");
+}
+
 Result<RoutineUse> matmul_routine(const RoutineContext& c) {
   const auto given = [&](size_t i) { return i < c.inputs.size() && c.inputs[i]; };
   const auto constant = [&](size_t i) { return i < c.constants.size() ? c.constants[i] : nullptr; };
   const Dims& b = c.inputs[1]->dims;
   const int64_t depth = c.inputs[0]->dims.back(), columns = b.size() < 2 ? 1 : b.back();
+  if (b.at(b.size() < 2 ? 0 : b.size() - 2) != depth) return for_each_item();
   RoutineUse use{.name = "integer_product", .operands = {0, 2, 1, 3}, .attributes = {-1}};
   use.units = element_count(c.outputs[0]->dims) / std::max<int64_t>(1, columns);
   use.grain = grain_for(depth * columns);
@@ -106,6 +112,7 @@ Result<Types> infer_conv(const InferContext& c) {
 
 Result<RoutineUse> conv_routine(const RoutineContext& c) {
   const Dims &x = c.inputs[0]->dims, &w = c.inputs[1]->dims, &y = c.outputs[0]->dims;
+  if (w[0] != y[1]) return for_each_item();
   RoutineUse use{.name = "integer_conv", .operands = {0, 2, 1, 3}};
   use.attributes = {attr_int(c.attributes, "group", 1)};
   const std::vector<WindowAxis> axes = CUPEL_TRY(convolution_axes(c.attributes, to_shape(x), to_shape(w)));
