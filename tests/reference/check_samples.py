@@ -39,8 +39,8 @@ def session_of(model):
     return onnxruntime.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"])
 
 
-def differs(op, ours, theirs):
-    """Why the two are not the same; empty when they are."""
+def differs(op, ours, theirs, size=1e-6):
+    """Why the two are not the same; empty when they are. `size`: of what the numbers come from, where they cancel."""
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return f"{ours.dtype}{ours.shape} instead of {theirs.dtype}{theirs.shape}"
     if ours.dtype.kind != "f":
@@ -52,7 +52,7 @@ def differs(op, ours, theirs):
     if not (same | finite).all():
         return "infinities or NaN at different places"
     wide, other = ours[finite].astype(numpy.float64), theirs[finite].astype(numpy.float64)
-    largest = numpy.abs(other).max(initial=1e-6)
+    largest = numpy.abs(other).max(initial=size)
     relative = 2e-3 if ours.dtype == numpy.float16 else WIDER.get(op, RELATIVE)
     apart = numpy.abs(wide - other).max(initial=0)
     return f"{apart} apart, largest {largest}" if apart > relative * largest else ""
