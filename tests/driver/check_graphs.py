@@ -65,9 +65,13 @@ def cause_of(error):
     return re.sub(r"/onnxruntime_src\S* |[nvxc]\d+\b|\[with .*?\] ", "", text)[:150]
 
 
-def another_reading(node, shapes):
+def another_reading(node, shapes, constants):
     """What ONNX Runtime reads otherwise than ONNX's text and its evaluator; None where it does not."""
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type == "Slice" and len(node.input) == 5:
+        ends, steps = constants[node.input[2]], constants[node.input[4]]
+        if ((ends == numpy.iinfo(numpy.int64).max) & (steps < 0)).any():
+            return "takes the greatest end of a slice backwards for none"
     if node.op_type != "Resize":
         return None
     mode, before, after = attributes.get("coordinate_transformation_mode"), shapes.get(node.input[0], ()), shapes[node.output[0]]
@@ -76,6 +80,16 @@ def another_reading(node, shapes):
     if mode == b"pytorch_half_pixel" and attributes.get("antialias") and 1 in after:
         return "begins elsewhere where one element is left"
     return None
+
+
+def cancelling(node, feeds, constants):
+    """The size of what a result near 0 comes from: a normalization takes the mean away from rows, which may be all."""
+    if node.op_type not in ("LayerNormalization", "InstanceNormalization"):
+        return 1e-6
+    x, scale = (feeds.get(name, constants.get(name)) for name in node.input[:2])
+    if x is None or scale is None or not x.size:
+        return 1e-6
+    return max(1e-6, float(numpy.abs(x).max()) * float(numpy.abs(scale).max()))
 
 
 def results_of(model, feeds, lacking):
@@ -102,6 +116,7 @@ def main():
     for path in sorted(folder.glob("*.onnx"), key=lambda p: int(p.stem)):
         model = onnx.load(path)
         nodes = {o: n for n in model.graph.node for o in n.output}
+        constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
         with open(path.with_suffix(".npy"), "rb") as file:
             feeds = {v.name: numpy.load(file) for v in model.graph.input}
             expected = {v.name: numpy.load(file) for v in model.graph.output}
@@ -114,11 +129,11 @@ def main():
         for name, result in theirs.items():
             ours, node = expected[name], nodes[name]
             shapes = {n: a.shape for n, a in feeds.items()} | {name: ours.shape}
-            if reading := another_reading(node, shapes):
+            if reading := another_reading(node, shapes, constants):
                 read_otherwise[f"{node.op_type} {reading}"] += 1
                 continue
             compared += 1
-            if why := check_samples.differs(node.op_type, ours, result):
+            if why := check_samples.differs(node.op_type, ours, result, cancelling(node, feeds, constants)):
                 print(f"{path.name}: {node.op_type} {name}: {why}")
                 failures += 1
     for text, number in sorted(lacking.items()):

@@ -32,6 +32,9 @@ inline const std::vector<samples::Sample>& written_samples() {
   return kSamples;
 }
 
+// Codes, and what stands for sizes: these are known by what reads them, and never become inputs or outputs.
+inline bool is_tied(const Graph& graph, ValueId v) { return graph.type(v).quant || graph.value(v).contents; }
+
 // A graph in stage imported, its inputs, and every value that they give, by index; the batch is that of the inputs.
 struct RandomNetwork {
   Graph graph;
@@ -181,7 +184,9 @@ class RandomGraphs {
   Shape random_shape(bool is_first) {
     Shape shape;
     for (int64_t rank = one_of<int64_t>({1, 2, 2, 3, 3, 3, 4, 4, 5}); rank > 1; --rank)
-      shape.emplace_back(led_ && chance(0.4) ? *lead_ : one_of<int64_t>({1, 2, 3, 3, 4, 5, 7, 8}));
+      shape.emplace_back(led_ && chance(0.4) ? *lead_
+                         : chance(0.1)       ? pick(16, 70)
+                                             : one_of<int64_t>({1, 2, 3, 3, 4, 5, 7, 8}));
     if (is_first || led_ || chance(0.7)) {
       shape.insert(shape.begin(), batch_dim(!led_ && chance(0.1) ? 2 : 1));
       return shape;
@@ -218,7 +223,7 @@ class RandomGraphs {
 
   // Numbers that the nodes behind can work with.
   bool is_tame(const Tensor& t) {
-    if (t.size() > 6000) return false;
+    if (t.size() > 16000) return false;
     const bool wild = chance(0.02);
     for (int64_t i = 0; i < t.size() && dtype_bits(t.dtype()) >= 8; ++i)
       if (const double x = t.at(i); !wild && !(std::abs(x) < 1e4)) return false;
@@ -272,7 +277,44 @@ class RandomGraphs {
     for (const Dim& d : shape) count *= d.factor;
     return count;
   }
+  // A node of shape arithmetic, whose elements follow from the sizes.
+  std::optional<ValueId> known(const char* op, const std::vector<ValueId>& operands,
+                               const Attributes& attributes = {}) {
+    const auto added = state_.graph.add_node(*find_op(op), fresh("n"), operands, attributes, {fresh("s")});
+    if (!added) return std::nullopt;
+    const ValueId made = state_.graph.node(*added).outputs[0];
+    const Value& v = state_.graph.value(made);
+    if (!v.contents) return std::nullopt;
+    Tensor t(v.type.dtype, *bind_shape(v.type.shape, 1));
+    const Dims numbers = *bind_shape(*v.contents, state_.batch);
+    std::copy(numbers.begin(), numbers.end(), t.mutable_data<int64_t>().begin());
+    keep(made, std::move(t));
+    return made;
+  }
+  // The batch of `v` from its Shape, and constants behind it.
+  std::optional<ValueId> computed_target(ValueId v, const Shape& shape) {
+    const auto sizes = known("Shape", {v});
+    const auto first = sizes ? known("Slice", {*sizes, integers({0}), integers({1})}) : std::nullopt;
+    auto lead = first;
+    const int64_t factor = type(v).shape[0].factor;
+    if (lead && factor > 1) lead = known("Div", {*lead, integers({factor})});
+    if (lead && shape[0].factor > 1) lead = known("Mul", {*lead, integers({shape[0].factor})});
+    if (!lead || shape.size() < 2) return lead;
+    std::vector<int64_t> rest;
+    for (size_t d = 1; d < shape.size(); ++d) rest.push_back(shape[d].factor);
+    return known("Concat", {*lead, integers(rest)}, {{"axis", int64_t{0}}});
+  }
   std::optional<ValueId> reshaped(ValueId v, const Shape& shape) {
+    if (is_open(shape) && !type(v).shape[0].is_constant() && chance(0.15)) {
+      const auto target = computed_target(v, shape);
+      const auto added = target ? state_.graph.add_node(*find_op("Reshape"), fresh("n"), {v, *target}, {}, {fresh("v")})
+                                : Result<NodeId>(std::unexpected(Error{}));
+      if (!added) return std::nullopt;
+      const ValueId made = state_.graph.node(*added).outputs[0];
+      keep(made, value(v).reshaped(*bind_shape(shape, state_.batch)));
+      state_.pool.push_back(made);
+      return made;
+    }
     std::vector<int64_t> target;
     for (const Dim& d : shape) target.push_back(d.is_constant() ? d.factor : -1);
     return node("Reshape", {v, integers(target)});
@@ -333,7 +375,14 @@ class RandomGraphs {
     const auto made = shaped(v, before);
     return made ? node("Transpose", {*made}, {{"perm", perm}}) : std::nullopt;
   }
-  std::optional<ValueId> fitted(const TensorType& wanted) {
+  // Rounded to binary16 and back.
+  std::optional<ValueId> halved(std::optional<ValueId> v) {
+    if (!v || type(*v).dtype != DType::f32 || !chance(0.04)) return v;
+    const auto half = cast(*v, DType::f16);
+    return half ? cast(*half, DType::f32) : v;
+  }
+  std::optional<ValueId> fitted(const TensorType& wanted) { return halved(like(wanted)); }
+  std::optional<ValueId> like(const TensorType& wanted) {
     const auto open = [&](const TensorType& t) { return is_open(t.shape) == is_open(wanted.shape); };
     auto from = some_value([&](const TensorType& t) { return t.dtype == wanted.dtype && open(t); });
     if (!from || chance(0.1)) from = some_value(open);
@@ -431,7 +480,7 @@ class RandomGraphs {
     if (i == 0 && chance(0.4))
       if (const auto any = some_value([&](const TensorType& t) { return t.dtype == wanted.dtype; })) return any;
     if (i > 0 && draft.operands[0].valid() && is_elementwise(op) && chance(0.7))
-      if (const auto like = beside(draft.operands[0], wanted.dtype)) return like;
+      if (const auto other = beside(draft.operands[0], wanted.dtype)) return other;
     if (const auto made = fitted(wanted)) return made;
     return input(wanted, range);
   }
@@ -463,9 +512,15 @@ class RandomGraphs {
   }
   void grow() {
     const auto& all = written_samples();
-    const samples::Sample* sample = &all[static_cast<size_t>(pick(0, static_cast<int64_t>(all.size()) - 1))];
-    // There are many functions of one element.
+    const auto any = [&] { return &all[static_cast<size_t>(pick(0, static_cast<int64_t>(all.size()) - 1))]; };
+    const samples::Sample* sample = any();
+    // There are many functions of one element, and few products and windows.
     if (sample->op->elements == Elements::elementwise && sample->op->max_inputs == 1 && chance(0.6)) return;
+    if (const int64_t wanted = pick(0, 9); wanted < 2)
+      for (int tries = 0; tries < 200 && !(wanted == 0 ? sample->op->quant_rule == QuantRule::contraction
+                                                       : sample->op->elements == Elements::windowed);
+           ++tries)
+        sample = any();
     Draft draft{.sample = sample, .operands = {}, .quantized = codes_ && chance(0.7)};
     if (!led_ && chance(0.25)) draft.leading = lead_ || chance(0.3) ? static_cast<int>(pick(1, 2)) : 0;
     draft.size = pick(1, 4);
@@ -477,8 +532,26 @@ class RandomGraphs {
       if (!made) return;
       draft.operands.push_back(*made);
     }
-    const auto result = node(*sample->op, draft.operands, attributes_of(*sample), form.outputs.size());
+    auto result = node(*sample->op, draft.operands, attributes_of(*sample), form.outputs.size());
+    if (result && sample->op->quant_rule == QuantRule::contraction && chance(0.5)) result = normalized(*result);
+    if (result && chance(0.1)) result = gated(*result);
     if (result && draft.quantized) through_codes(*result);
+  }
+  // What passes fold or recognise behind a product, and behind anything.
+  std::optional<ValueId> normalized(ValueId v) {
+    if (type(v).dtype != DType::f32 || type(v).shape.size() < 2 || !type(v).shape[1].is_constant()) return v;
+    const TensorType channels{DType::f32, {type(v).shape[1]}, {}};
+    std::vector<ValueId> operands = {v};
+    for (int i = 0; i < 4; ++i)
+      operands.push_back(constant(samples::make_tensor(channels, 1, rng_() % 1000, {.low = 0.5f, .high = 2})));
+    const auto made = node("BatchNormalization", operands, {{"epsilon", 1e-3f}});
+    return made ? made : v;
+  }
+  std::optional<ValueId> gated(ValueId v) {
+    if (type(v).dtype != DType::f32) return v;
+    const auto gate = node(chance(0.5) ? "Sigmoid" : "HardSigmoid", {v});
+    const auto made = gate ? node("Mul", {v, *gate}) : std::nullopt;
+    return made ? made : v;
   }
 
   // ---- The whole ----
@@ -490,7 +563,7 @@ class RandomGraphs {
     const auto users = graph.users();
     std::vector<ValueId> ends;
     for (ValueId v : state.pool)
-      if (users[static_cast<size_t>(v.index)].empty() && !graph.type(v).quant) ends.push_back(v);
+      if (users[static_cast<size_t>(v.index)].empty() && !is_tied(graph, v)) ends.push_back(v);
     if (few) {
       std::shuffle(ends.begin(), ends.end(), rng_);
       while (ends.size() > 12) ends.pop_back();

@@ -108,6 +108,17 @@ TEST(StaticShapes, InputsOfAnyLeadingSize) {
   output %y)");
 }
 
+// Three channels of an image of binary16 leave it one by one.
+TEST(StaticShapes, ImagesOfBinary16) {
+  expect_same(R"(input %x : f32[2,54,3]
+  constant %s : s64[4] = [1, 2, 54, 3]
+  %i = Reshape(%x, %s)
+  %p = AveragePool(%i) {kernel_shape=[3,2], strides=[2,3]}
+  %h = Cast(%i) {to=10}
+  output %p
+  output %h)");
+}
+
 TEST(StaticShapes, LookedUp) {
   expect_same(R"(input %x : s64[3,4]
   constant %t : f32[2,2] = [1, 2, 3, 4]

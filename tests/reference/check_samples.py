@@ -14,7 +14,8 @@ import onnxruntime
 
 # Of the largest magnitude of the result: sums in another order, other elementary functions.
 RELATIVE = 4e-6
-WIDER = {"Gelu": 4e-5, "InstanceNormalization": 1e-4, "LogSoftmax": 2e-5, "Pow": 2e-5}
+WIDER = {"Gelu": 4e-5, "InstanceNormalization": 1e-4, "LayerNormalization": 1e-4, "LogSoftmax": 2e-5, "Pow": 2e-5,
+         "Sigmoid": 1e-5}
 
 # What is valid ONNX, and ONNX Runtime 1.2x has no implementation of on the CPU: by operator, with what it says.
 LACKS = {"AveragePool": "Pad should be smaller than kernel",
@@ -38,8 +39,8 @@ def session_of(model):
     return onnxruntime.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"])
 
 
-def differs(op, ours, theirs):
-    """Why the two are not the same; empty when they are."""
+def differs(op, ours, theirs, size=1e-6):
+    """Why the two are not the same; empty when they are. `size`: of what the numbers come from, where they cancel."""
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return f"{ours.dtype}{ours.shape} instead of {theirs.dtype}{theirs.shape}"
     if ours.dtype.kind != "f":
@@ -51,7 +52,7 @@ def differs(op, ours, theirs):
     if not (same | finite).all():
         return "infinities or NaN at different places"
     wide, other = ours[finite].astype(numpy.float64), theirs[finite].astype(numpy.float64)
-    largest = numpy.abs(other).max(initial=1e-6)
+    largest = numpy.abs(other).max(initial=size)
     relative = 2e-3 if ours.dtype == numpy.float16 else WIDER.get(op, RELATIVE)
     apart = numpy.abs(wide - other).max(initial=0)
     return f"{apart} apart, largest {largest}" if apart > relative * largest else ""

@@ -196,16 +196,15 @@ Value* Emitter::load_masked(DType type, Value* from, int64_t stride, Value* mask
   return widen(type, ir.CreateMaskedLoad(vector, from, llvm::Align(1), mask, llvm::Constant::getNullValue(vector)));
 }
 
-namespace {
-Value* narrow(Builder& ir, llvm::Type* element, Value* value) {
+Value* Emitter::narrow(DType type, Value* value) {
+  llvm::Type* element = element_type(type);
   if (value->getType()->getScalarType() == element) return value;
   if (element->isHalfTy()) return ir.CreateFPTrunc(value, vector_type(element, lane_count(value)));
   return ir.CreateTrunc(value, vector_type(element, lane_count(value)));
 }
-}  // namespace
 
 void Emitter::store_lanes(DType type, Value* value, Value* to, int64_t stride) {
-  Value* narrowed = narrow(ir, element_type(type), value);
+  Value* narrowed = narrow(type, value);
   const int64_t lanes = lane_count(value);
   if (lanes == 1 || stride == bytes_of(type)) {
     ir.CreateAlignedStore(narrowed, to, llvm::Align(1));
@@ -217,7 +216,7 @@ void Emitter::store_lanes(DType type, Value* value, Value* to, int64_t stride) {
 }
 
 void Emitter::store_masked(DType type, Value* value, Value* to, Value* mask) {
-  ir.CreateMaskedStore(narrow(ir, element_type(type), value), to, llvm::Align(1), mask);
+  ir.CreateMaskedStore(narrow(type, value), to, llvm::Align(1), mask);
 }
 
 Value* Emitter::by_pairs(Value* a, Value* b, const std::function<Value*(Value*, Value*)>& operation) {

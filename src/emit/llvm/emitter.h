@@ -58,7 +58,9 @@ class Emitter {
   // The first `valid` lanes only (a compile-time number, or a mask of i1 lanes); other lanes are 0.
   llvm::Value* load_first(DType type, llvm::Value* from, int64_t stride, int64_t lanes, int64_t valid);
   llvm::Value* load_masked(DType type, llvm::Value* from, int64_t stride, llvm::Value* mask);
-  // Stores s32 or f32 lanes as `type` (low bits).
+  // s32 or f32 lanes as `type`: the low bits, or rounded.
+  llvm::Value* narrow(DType type, llvm::Value* value);
+  // Stores them.
   void store_lanes(DType type, llvm::Value* value, llvm::Value* to, int64_t stride);
   void store_masked(DType type, llvm::Value* value, llvm::Value* to, llvm::Value* mask);
 

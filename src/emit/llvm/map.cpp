@@ -138,8 +138,7 @@ class MapEmitter {
         return e_.load_lanes(access.dtype, start, access.strides[last_], lanes);
       };
       Value* value = emit_expression(e_, spec_.value, lanes, from);
-      vectors.push_back(dtype_bits(type) < 32 ? ir_.CreateTrunc(value, vector_type(e_.element_type(type), lanes))
-                                              : value);
+      vectors.push_back(e_.narrow(type, value));
     }
     Value* out = address(out_, spec_.out, index);
     const int64_t size = bytes_of(type);
