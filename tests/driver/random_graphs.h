@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -133,10 +134,12 @@ class RandomGraphs {
     state_.batch = pick(1, 3);
     if (chance(0.6)) lead_ = one_of<int64_t>({1, 2, 3, 5, 7});
     led_ = lead_ && chance(0.4);
-    codes_ = chance(0.3);
+    codes_ = chance(0.4);
     const auto wanted = static_cast<size_t>(pick(20, 60));
-    for (int64_t i = pick(1, 3); i > 0; --i) input({DType::f32, random_shape(i == 1), {}}, {});
+    input({DType::f32, random_shape(true), {}}, {});
     State good = state_;
+    for (int64_t i = pick(0, 2); i > 0; --i)
+      input({chance(0.3) ? random_type() : DType::f32, random_shape(false), {}}, {});
     for (int tries = 0; state_.graph.nodes().size() < wanted && tries < 80; ++tries) {
       for (int64_t i = pick(1, 3); i > 0; --i) grow();
       if (state_.graph.nodes().size() == good.graph.nodes().size()) continue;
@@ -179,6 +182,10 @@ class RandomGraphs {
   void keep(ValueId v, Tensor t) {
     state_.values.resize(state_.graph.values().size());
     state_.values[static_cast<size_t>(v.index)] = std::move(t);
+  }
+  DType random_type() {
+    return one_of({DType::s64, DType::s32, DType::u8, DType::s8, DType::boolean, DType::f16, DType::bf16, DType::f64,
+                   DType::s16, DType::u16, DType::u32, DType::u64});
   }
   // Of the first input: with the batch, and with elements.
   Shape random_shape(bool is_first) {
@@ -321,20 +328,11 @@ class RandomGraphs {
   }
   std::optional<ValueId> cast(ValueId v, DType wanted) {
     if (type(v).dtype == wanted) return v;
-    const auto number = [&]() -> int64_t {
-      switch (wanted) {
-        case DType::f32: return 1;
-        case DType::u8: return 2;
-        case DType::s8: return 3;
-        case DType::s32: return 6;
-        case DType::s64: return 7;
-        case DType::boolean: return 9;
-        case DType::f16: return 10;
-        case DType::f64: return 11;
-        default: return 0;
-      }
-    }();
-    return number == 0 ? std::nullopt : node("Cast", {v}, {{"to", number}});
+    static const std::map<DType, int64_t> kNumbers = {
+        {DType::f32, 1},     {DType::u8, 2},   {DType::s8, 3},   {DType::u16, 4},  {DType::s16, 5},
+        {DType::s32, 6},     {DType::s64, 7},  {DType::f16, 10}, {DType::f64, 11}, {DType::u32, 12},
+        {DType::boolean, 9}, {DType::u64, 13}, {DType::bf16, 16}};  // ONNX's
+    return kNumbers.contains(wanted) ? node("Cast", {v}, {{"to", kNumbers.at(wanted)}}) : std::nullopt;
   }
   // A value [rows, have] with `wanted` elements in each row.
   std::optional<ValueId> resized(ValueId v, int64_t have, int64_t wanted) {
@@ -375,13 +373,13 @@ class RandomGraphs {
     const auto made = shaped(v, before);
     return made ? node("Transpose", {*made}, {{"perm", perm}}) : std::nullopt;
   }
-  // Rounded to binary16 and back.
-  std::optional<ValueId> halved(std::optional<ValueId> v) {
-    if (!v || type(*v).dtype != DType::f32 || !chance(0.04)) return v;
-    const auto half = cast(*v, DType::f16);
-    return half ? cast(*half, DType::f32) : v;
+  // Converted to another type and back.
+  std::optional<ValueId> converted(std::optional<ValueId> v) {
+    if (!v || type(*v).dtype != DType::f32 || !chance(0.05)) return v;
+    const auto other = cast(*v, chance(0.4) ? DType::f16 : random_type());
+    return other ? cast(*other, DType::f32) : v;
   }
-  std::optional<ValueId> fitted(const TensorType& wanted) { return halved(like(wanted)); }
+  std::optional<ValueId> fitted(const TensorType& wanted) { return converted(like(wanted)); }
   std::optional<ValueId> like(const TensorType& wanted) {
     const auto open = [&](const TensorType& t) { return is_open(t.shape) == is_open(wanted.shape); };
     auto from = some_value([&](const TensorType& t) { return t.dtype == wanted.dtype && open(t); });
@@ -468,7 +466,11 @@ class RandomGraphs {
     const OpDef& op = *draft.sample->op;
     if (!in.valid()) return ValueId();
     if (const auto& held = sample.value(in).constant) return constant(axes(*held), sample.type(in).quant);
-    const TensorType wanted{sample.type(in).dtype, shape_of(draft, sample.type(in).shape), {}};
+    TensorType wanted{sample.type(in).dtype, shape_of(draft, sample.type(in).shape), {}};
+    // Operands that have the type of the first one in the sample have its type here.
+    if (const ValueId first = sample.nodes()[0].inputs[0];
+        i > 0 && first.valid() && sample.type(first).dtype == wanted.dtype && draft.operands[0].valid())
+      wanted.dtype = type(draft.operands[0]).dtype;
     const bool index = i > 0 && wanted.dtype != DType::f32 && op.elements == Elements::moved;
     const samples::InputRange range = samples::range_for(op.name);
     const bool held = !is_open(wanted.shape) && (!may_lead(wanted.shape) || chance(i == 0 ? 0.03 : 0.6));
@@ -477,8 +479,11 @@ class RandomGraphs {
     if (held) return constant(samples::make_tensor(wanted, 1, rng_() % 1000, range));
     if (index || (state_.graph.inputs().size() < 7 && chance(0.08))) return input(wanted, range);
     // Any value, which infer may refuse, or one like the first operand.
-    if (i == 0 && chance(0.4))
-      if (const auto any = some_value([&](const TensorType& t) { return t.dtype == wanted.dtype; })) return any;
+    if (i == 0 && chance(0.4)) {
+      const bool of_any_type = chance(0.3);
+      if (const auto any = some_value([&](const TensorType& t) { return of_any_type || t.dtype == wanted.dtype; }))
+        return any;
+    }
     if (i > 0 && draft.operands[0].valid() && is_elementwise(op) && chance(0.7))
       if (const auto other = beside(draft.operands[0], wanted.dtype)) return other;
     if (const auto made = fitted(wanted)) return made;
@@ -516,8 +521,8 @@ class RandomGraphs {
     const samples::Sample* sample = any();
     // There are many functions of one element, and few products and windows.
     if (sample->op->elements == Elements::elementwise && sample->op->max_inputs == 1 && chance(0.6)) return;
-    if (const int64_t wanted = pick(0, 9); wanted < 2)
-      for (int tries = 0; tries < 200 && !(wanted == 0 ? sample->op->quant_rule == QuantRule::contraction
+    if (const int64_t wanted = pick(codes_ ? -2 : 0, 9); wanted < 2)
+      for (int tries = 0; tries < 200 && !(wanted <= 0 ? sample->op->quant_rule == QuantRule::contraction
                                                        : sample->op->elements == Elements::windowed);
            ++tries)
         sample = any();

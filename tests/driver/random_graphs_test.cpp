@@ -314,6 +314,15 @@ class RandomGraphsTest : public testing::Test {
     return false;
   }
 
+  int integer_products(const Graph& graph) {
+    const auto model = model_of(graph, threads_);
+    if (!model) return 0;
+    const auto& nodes = model->program.nodes();
+    return static_cast<int>(std::count_if(nodes.begin(), nodes.end(), [&](const Node& n) {
+      return n.op->quant_rule == QuantRule::contraction && model->program.type(n.inputs[0]).quant;
+    }));
+  }
+
   ThreadPool threads_{1};
   std::map<std::string, int> refused_;
 };
@@ -325,6 +334,7 @@ TEST_F(RandomGraphsTest, MeanTheSameInEveryWay) {
   const bool all = number_from("CUPEL_RANDOM_GRAPHS_ALL", 0) != 0;
   const int count = number_from("CUPEL_RANDOM_GRAPHS", 200), first = number_from("CUPEL_RANDOM_GRAPHS_FIRST", 0);
   size_t nodes = 0;
+  int products = 0;
   std::map<std::string_view, int> ops;
   std::map<std::string_view, int> types;
   for (int seed = first; seed < first + count; ++seed) {
@@ -333,6 +343,7 @@ TEST_F(RandomGraphsTest, MeanTheSameInEveryWay) {
     nodes += network.graph.nodes().size();
     for (const auto& [op, times] : operators_of(network.graph)) ops[op] += times;
     for (const Value& v : network.graph.values()) types[dtype_name(v.type.dtype)] += v.constant ? 0 : 1;
+    products += integer_products(network.graph);
     Comparison compare(workers, objects.path(), all, static_cast<uint64_t>(seed));
     if (const std::string failure = compare(network); !failure.empty()) {
       const RandomNetwork least = Shrinking(network, [&](const RandomNetwork& part) { return compare(part); }).least();
@@ -344,6 +355,7 @@ TEST_F(RandomGraphsTest, MeanTheSameInEveryWay) {
     }
   }
   std::printf("%d graphs, %zu nodes\n", count, nodes);
+  std::printf("  %5d  products of integers of quantized operands\n", products);
   for (const auto& [name, times] : ops) std::printf("  %5d  nodes of %s\n", times, std::string(name).c_str());
   for (const auto& [name, times] : types) std::printf("  %5d  values of type %s\n", times, std::string(name).c_str());
   for (const auto& [cause, times] : refused_) std::printf("  %5d  taken back: %s\n", times, cause.c_str());

@@ -108,6 +108,16 @@ TEST(StaticShapes, InputsOfAnyLeadingSize) {
   output %y)");
 }
 
+// The columns of a product are the columns of an image, whose channels lie together.
+TEST(StaticShapes, ProductsAsImages) {
+  for (const char* weights : {"constant %w : f32[2,2] = [1, -2, 0.5, 3]", "input %w : f32[3,2,2]"})
+    expect_same(std::string("input %x : f32[2,1,3,2]\n") + weights + R"(
+  %m = MatMul(%x, %w)
+  %r = Relu(%m)
+  %y = MaxPool(%r) {kernel_shape=[1,2], pads=[0,1,0,1]}
+  output %y)");
+}
+
 // Three channels of an image of binary16 leave it one by one.
 TEST(StaticShapes, ImagesOfBinary16) {
   expect_same(R"(input %x : f32[2,54,3]
