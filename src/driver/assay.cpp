@@ -8,6 +8,7 @@
 #include "driver/bind.h"
 #include "driver/calibration_run.h"
 #include "driver/output_folder.h"
+#include "driver/speed.h"
 #include "onnx/writer.h"
 
 namespace cupel {
@@ -85,6 +86,9 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
       {"scheme", "INT8: activations u8 asymmetric per tensor, weights s8 symmetric per output channel"},
       {"calibration", fmt::format("minimum and maximum over {} samples", CUPEL_TRY(data.size("calibrate")))}};
   CUPEL_TRY(evaluate_models(models, names, data, context, options.evaluate, report));
+  if (options.evaluate.engine == EngineKind::compiled)
+    CUPEL_TRY(measure_speed(models, names, data, context,
+                            {options.speed_s, options.evaluate.batch, options.evaluate.progress}, report));
 
   CUPEL_TRY(folder.write("report.json", to_json(report)));
   CUPEL_TRY(folder.write("report.html", to_html(report)));

@@ -71,19 +71,26 @@ Result<CompiledModel> open_code(const std::filesystem::path& path, CompileContex
   return code;
 }
 
+Result<Subject> subject_of(CompiledModel code, BenchModel facts, int64_t batch,
+                           const std::function<Result<std::vector<Tensor>>(const CupelImage&, int64_t)>& inputs_of) {
+  const CupelImage& image = code.image();
+  const std::string place = printable(facts.path.string());
+  facts.target = image.target;
+  facts.tuned_for = image.tuned_for;
+  facts.batch = image.fixed_batch > 0 ? image.fixed_batch : batch;
+  facts.constants_bytes = image.constants_bytes;
+  auto inputs = inputs_of(image, facts.batch);
+  if (!inputs) return std::unexpected(std::move(inputs).error().within(place));
+  auto run = code.bind(std::move(*inputs));
+  if (!run) return std::unexpected(std::move(run).error().within(place));
+  return Subject{std::move(code), std::move(*run), std::move(facts)};
+}
+
 Result<Subject> open_subject(const std::filesystem::path& path, CompileContext& context, const BenchOptions& options) {
   BenchModel facts;
   CompiledModel code = CUPEL_TRY(open_code(path, context, facts));
-  const CupelImage& image = code.image();
-  facts.target = image.target;
-  facts.tuned_for = image.tuned_for;
-  facts.batch = image.fixed_batch > 0 ? image.fixed_batch : options.batch;
-  facts.constants_bytes = image.constants_bytes;
-  auto inputs = bench_inputs(image, facts.batch, options.inputs);
-  if (!inputs) return std::unexpected(std::move(inputs).error().within(printable(path.string())));
-  auto run = code.bind(std::move(*inputs));
-  if (!run) return std::unexpected(std::move(run).error().within(printable(path.string())));
-  return Subject{std::move(code), std::move(*run), std::move(facts)};
+  return subject_of(std::move(code), std::move(facts), options.batch,
+                    [&](const CupelImage& image, int64_t batch) { return bench_inputs(image, batch, options.inputs); });
 }
 
 Result<std::vector<Subject>> open_all(std::span<const std::filesystem::path> models, CompileContext& context,
@@ -338,28 +345,23 @@ std::optional<double> better(const BenchResult& result, std::optional<double> (P
 std::optional<double> BenchResult::int8_gops() const { return better(*this, &Peaks::int8_gops); }
 std::optional<double> BenchResult::fp32_gflops() const { return better(*this, &Peaks::fp32_gflops); }
 
-Result<BenchResult> bench(std::span<const std::filesystem::path> models, CompileContext& context,
-                          const BenchOptions& options) {
-  BenchResult result;
-  result.threads = context.threads.size();
-  result.clock = options.clock;
-  if (options.clock == BenchClock::cpu && result.threads > 1)
-    return usage_error("--clock", fmt::format("cpu is the time of one thread, and there are {}", result.threads),
-                       "add --threads 1, or use --clock wall");
+namespace {
 
-  // load
-  std::vector<Subject> subjects = CUPEL_TRY(open_all(models, context, options));
+Result<BenchResult> measure(std::vector<Subject> subjects, int threads, const BenchOptions& options) {
+  BenchResult result;
+  result.threads = threads;
+  result.clock = options.clock;
   const Affinity affinity;
 
   // warm up; the peak is that of the CPU that one thread is bound to
   for (Subject& subject : subjects) CUPEL_TRY(warm_up(subject));
   result.placement = place_threads(result.threads);
-  result.peaks = measure_peaks(true);
+  if (options.peaks) result.peaks = measure_peaks(true);
 
   // run in turns
   result.planned_rounds = planned_rounds(subjects, options);
   CUPEL_TRY(run_rounds(subjects, options, result));
-  if (!stop_requested()) result.peaks_after = measure_peaks(true);
+  if (options.peaks && !stop_requested()) result.peaks_after = measure_peaks(true);
 
   // assess
   for (Subject& subject : subjects) {
@@ -380,6 +382,32 @@ Result<BenchResult> bench(std::span<const std::filesystem::path> models, Compile
     result.comparisons.push_back(CUPEL_TRY(compare_speed(rounds_of(result.models[0]), rounds_of(result.models[i]))));
   add_warnings(result);
   return result;
+}
+
+}  // namespace
+
+Result<BenchResult> bench(std::span<const std::filesystem::path> models, CompileContext& context,
+                          const BenchOptions& options) {
+  const int threads = context.threads.size();
+  if (options.clock == BenchClock::cpu && threads > 1)
+    return usage_error("--clock", fmt::format("cpu is the time of one thread, and there are {}", threads),
+                       "add --threads 1, or use --clock wall");
+  return measure(CUPEL_TRY(open_all(models, context, options)), threads, options);
+}
+
+Result<BenchResult> bench_loaded(std::span<const LoadedModel> models, int threads, const BenchOptions& options) {
+  std::vector<Subject> subjects;
+  for (const LoadedModel& loaded : models) {
+    const std::filesystem::path& path = loaded.model->path;
+    BenchModel facts{.name = loaded.name, .path = path};
+    facts.file_bytes = loaded.model->file_bytes;
+    auto code = compile_for_host(loaded.model->program, path.stem().string(), threads);
+    if (!code) return std::unexpected(std::move(code).error().within(printable(path.string())));
+    subjects.push_back(CUPEL_TRY(
+        subject_of(std::move(*code), std::move(facts), options.batch,
+                   [&](const CupelImage&, int64_t) -> Result<std::vector<Tensor>> { return loaded.inputs; })));
+  }
+  return measure(std::move(subjects), threads, options);
 }
 
 }  // namespace cupel

@@ -27,6 +27,7 @@ struct BenchOptions {
   std::optional<int64_t> runs;    // counted runs of a model in a round, instead of duration_s
   BenchClock clock = BenchClock::wall;
   bool per_kernel = false;
+  bool peaks = true;                                    // measured before and after the runs
   std::map<std::string, std::filesystem::path> inputs;  // .npy; inputs without a file get random numbers
   Progress progress;
 };
@@ -95,6 +96,15 @@ struct BenchResult {
 // and for models of different batches; otherwise the errors of load_model, compile_image and CompiledModel.
 Result<BenchResult> bench(std::span<const std::filesystem::path> models, CompileContext& context,
                           const BenchOptions& options);
+
+// A model that is loaded, and what it runs on: in its order, as many rows as one batch has.
+struct LoadedModel {
+  const Model* model;
+  std::string name;
+  std::vector<Tensor> inputs;
+};
+// The same of models that are loaded, compiled for this machine, on `threads` threads. options.inputs is not read.
+Result<BenchResult> bench_loaded(std::span<const LoadedModel> models, int threads, const BenchOptions& options);
 
 // Random inputs that are the same for every call: real numbers between −1 and 1, any 8-bit codes, and 0 or 1 for wider
 // integers, which may be indices. `files` replaces inputs by the first rows of their arrays.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "assess/comparison.h"
+#include "assess/latency.h"
 #include "assess/statistics.h"
 
 namespace cupel {
@@ -115,14 +116,17 @@ struct LayerRow {
   std::string reason;  // why the node is not INT8, or has no error; may be empty
 };
 
-// Latency of one model: all samples in the order measured, with their summary.
+// Run times of one model, in microseconds, and what a run holds in memory.
 struct LatencyRow {
-  std::vector<double> samples_us;
+  std::vector<double> round_medians_us;
   double median_us = 0, p90_us = 0, p95_us = 0, p99_us = 0;
   Interval median_interval_us;
-  std::optional<double> ratio_to_base;  // median of paired ratios
+  double items_per_second = 0;
+  int64_t arena_bytes = 0, constants_bytes = 0;
+  std::optional<SpeedComparison> to_base;  // absent for the base
 };
 
+// Models that ran in turns.
 struct Latency {
   int64_t batch = 1;
   int64_t threads = 1;
@@ -137,7 +141,7 @@ struct Report {
   size_t layers_model = 1;               // index of the model that `layers` describes
   int64_t layers_samples = 0;            // samples behind the layers' errors
   std::vector<LayerRow> layers;          // in pipeline order
-  std::optional<Latency> latency;
+  std::vector<Latency> latency;          // the first carries the headline
   std::vector<Warning> warnings;
 };
 

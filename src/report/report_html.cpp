@@ -25,7 +25,7 @@ std::string to_html(const Report& report) {
   page += fmt::format("<style>{}</style>\n</head>\n<body>\n<main>\n", html::kStyle);
   page += html::verdict_sections(report);
   page += html::layers_section(report);
-  page += html::latency_section(report);
+  page += html::speed_section(report);
   page += html::warnings_section(report);
   page += html::provenance_section(report);
   page +=

@@ -162,23 +162,37 @@ json layers_json(const Report& report) {
           {"nodes", nodes}};
 }
 
-json latency_json(const Report& report) {
+json speed_json(const SpeedComparison& c) {
+  return {{"ratio", number(c.ratio)},
+          {"ratio_interval", interval_json(c.interval)},
+          {"ratio_interval_coverage", number(c.coverage)},
+          {"rounds", c.rounds},
+          {"verdict", speed_verdict_name(c.verdict)}};
+}
+
+json latency_json(const Report& report, const Latency& latency) {
   json models = json::array();
-  for (size_t i = 0; i < report.latency->models.size() && i < report.models.size(); ++i) {
-    const LatencyRow& row = report.latency->models[i];
-    json samples = json::array();
-    for (const double sample : row.samples_us) samples.push_back(number(sample));
+  for (size_t i = 0; i < latency.models.size() && i < report.models.size(); ++i) {
+    const LatencyRow& row = latency.models[i];
+    json medians = json::array();
+    for (const double median : row.round_medians_us) medians.push_back(number(median));
     json object = {{"model", text(report.models[i].name)},
                    {"latency_median_us", number(row.median_us)},
                    {"latency_median_interval_us", interval_json(row.median_interval_us)},
                    {"latency_p90_us", number(row.p90_us)},
                    {"latency_p95_us", number(row.p95_us)},
-                   {"latency_p99_us", number(row.p99_us)}};
-    if (row.ratio_to_base) object["ratio_to_base"] = number(*row.ratio_to_base);
-    object["latency_samples_us"] = samples;
+                   {"latency_p99_us", number(row.p99_us)},
+                   {"throughput_items_per_s", number(row.items_per_second)},
+                   {"arena_bytes", row.arena_bytes},
+                   {"constants_bytes", row.constants_bytes}};
+    if (row.to_base) {
+      object["to_base"] = speed_json(*row.to_base);
+      object["speed_up"] = number(1 / row.to_base->ratio);
+    }
+    object["round_medians_us"] = medians;
     models.push_back(object);
   }
-  return {{"batch", report.latency->batch}, {"threads", report.latency->threads}, {"models", models}};
+  return {{"batch", latency.batch}, {"threads", latency.threads}, {"models", models}};
 }
 
 }  // namespace
@@ -194,7 +208,8 @@ std::string to_json(const Report& report) {
                  {"models", models},
                  {"accuracy", accuracy_json(report)},
                  {"layers", layers_json(report)}};
-  if (report.latency) object["latency"] = latency_json(report);
+  if (!report.latency.empty()) object["latency"] = json::array();
+  for (const Latency& latency : report.latency) object["latency"].push_back(latency_json(report, latency));
   object["warnings"] = warnings;
   // Every text went through display_text, so it is valid UTF-8; `replace` keeps dump from throwing if one did not.
   return object.dump(2, ' ', false, json::error_handler_t::replace) + "\n";

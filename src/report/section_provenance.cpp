@@ -49,29 +49,6 @@ std::string dataset(const DatasetFacts& d) {
 
 }  // namespace
 
-std::string latency_section(const Report& report) {
-  if (!report.latency || report.latency->models.empty()) return "";
-  const auto time = [](double us) { return number(us, fmt::format("{:.1f}", us)); };
-  std::string text = fmt::format(
-      "<section>\n<h2>Latency</h2>\n<p class=\"quiet\" style=\"margin-bottom:1rem\">Microseconds per "
-      "batch of {} on {} {}.</p>\n<div class=\"card scroll\" tabindex=\"0\" role=\"region\" "
-      "aria-label=\"Latency, scrolls sideways\"><table>\n<thead><tr><th scope=\"col\">Model</th>"
-      "<th scope=\"col\">Median</th><th scope=\"col\">p90</th><th scope=\"col\">p95</th>"
-      "<th scope=\"col\">p99</th><th scope=\"col\">Ratio to base</th></tr></thead>\n<tbody>\n",
-      count(report.latency->batch), count(report.latency->threads),
-      report.latency->threads == 1 ? "thread" : "threads");
-  for (size_t i = 0; i < report.latency->models.size() && i < report.models.size(); ++i) {
-    const LatencyRow& row = report.latency->models[i];
-    text += fmt::format(
-        "<tr><th scope=\"row\">{}</th><td>{}<span class=\"fine\">{} to {}</span></td><td>{}</td><td>{}</td>"
-        "<td>{}</td><td>{}</td></tr>\n",
-        name(report.models[i].name), time(row.median_us), time(row.median_interval_us.lower),
-        time(row.median_interval_us.upper), time(row.p90_us), time(row.p95_us), time(row.p99_us),
-        row.ratio_to_base ? number(*row.ratio_to_base, fmt::format("{:.3f}", *row.ratio_to_base)) : "–");
-  }
-  return text + "</tbody>\n</table></div>\n</section>\n";
-}
-
 std::string warnings_section(const Report& report) {
   if (report.warnings.empty()) return "";
   std::string text = "<section>\n<h2>Warnings</h2>\n<ul class=\"list\">\n";

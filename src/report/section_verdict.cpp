@@ -42,6 +42,24 @@ Row size_row(const char* label, const ModelRow& base, const ModelRow* candidate,
   return row;
 }
 
+// The first measurement of speed.
+Row latency_row(const Latency& latency, size_t candidate) {
+  Row row{fmt::format("Latency<span class=\"fine\">batch {}, {} {}</span>", count(latency.batch),
+                      count(latency.threads), latency.threads == 1 ? "thread" : "threads"),
+          {}};
+  const auto time = [](double us) { return number(us, microseconds_text(us) + " µs"); };
+  row.cells.push_back(time(latency.models[0].median_us));
+  if (candidate == 0) return row;
+  const LatencyRow& other = latency.models[candidate];
+  row.cells.push_back(time(other.median_us));
+  row.cells.push_back(
+      other.to_base ? fmt::format("{} times as fast<span class=\"fine\">{}</span>",
+                                  number(1 / other.to_base->ratio, fmt::format("{:.3g}", 1 / other.to_base->ratio)),
+                                  speed_verdict_name(other.to_base->verdict))
+                    : "–");
+  return row;
+}
+
 std::string precision_cell(const ModelRow& model) {
   std::string text;
   for (const PrecisionCount& p : model.precisions)
@@ -85,6 +103,8 @@ std::string compare_table(const Report& report, size_t candidate) {
   if (other != nullptr) text += head(name(other->name)) + head("Difference");
   text += "</tr></thead>\n<tbody role=\"rowgroup\">\n";
   for (const AccuracyMetric& metric : report.accuracy) text += table_row(accuracy_row(metric, candidate));
+  if (!report.latency.empty() && candidate < report.latency[0].models.size())
+    text += table_row(latency_row(report.latency[0], candidate));
   text += table_row(size_row("File", base, other, &ModelRow::file_bytes, bytes_text));
   text += table_row(size_row("Weights", base, other, &ModelRow::weight_bytes, bytes_text));
   text += table_row(size_row("Parameters", base, other, &ModelRow::parameters, count_text));

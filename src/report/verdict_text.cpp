@@ -40,6 +40,21 @@ std::string accuracy_line(const Report& report, const AccuracyMetric& metric) {
   return line;
 }
 
+// Of the first measurement of speed.
+std::string speed_line(const Report& report) {
+  const Latency& latency = report.latency[0];
+  std::string line = fmt::format("  {:<15}", "latency");
+  for (size_t i = 0; i < latency.models.size() && i < report.models.size() && i < 4; ++i) {
+    const LatencyRow& row = latency.models[i];
+    line += fmt::format("  {} {} us", display_name(report.models[i].name), microseconds_text(row.median_us));
+    if (row.to_base)
+      line += fmt::format(" ({:.3g} times as fast [{:.3g}, {:.3g}])", 1 / row.to_base->ratio,
+                          1 / row.to_base->interval.upper, 1 / row.to_base->interval.lower);
+  }
+  return line +
+         fmt::format(", batch {}, {} {}", latency.batch, latency.threads, latency.threads == 1 ? "thread" : "threads");
+}
+
 }  // namespace
 
 std::string verdict_text(const Report& report) {
@@ -60,6 +75,7 @@ std::string verdict_text(const Report& report) {
         fmt::format("  {:<15}  {} right to wrong, {} wrong to right, {} wrong to another wrong, of {} samples", "flips",
                     grouped_text(c->flips.right_to_wrong), grouped_text(c->flips.wrong_to_right),
                     grouped_text(c->flips.wrong_to_other_wrong), grouped_text(c->samples)));
+  if (!report.latency.empty()) lines.push_back(speed_line(report));
   if (!report.models.empty()) {
     lines.push_back(size_line(report, "file", &ModelRow::file_bytes, bytes_text));
     lines.push_back(size_line(report, "weights", &ModelRow::weight_bytes, bytes_text));

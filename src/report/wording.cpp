@@ -70,7 +70,26 @@ const Comparison* first_comparison(const Report& report, size_t index) {
   return &report.accuracy[0].comparisons[index];
 }
 
-std::string headline(const Report& report, size_t index) {
+std::string microseconds_text(double us) {
+  return fmt::format("{:.{}f}", us, us >= 100 ? 0 : us >= 10 ? 1 : us >= 1 ? 2 : 3);
+}
+
+std::string speed_words(const Report& report, size_t index) {
+  if (report.latency.empty() || index + 1 >= report.latency[0].models.size()) return "";
+  const auto& speed = report.latency[0].models[index + 1].to_base;
+  if (!speed) return "";
+  switch (speed->verdict) {
+    case SpeedVerdict::faster: return fmt::format("runs {:.3g} times as fast", 1 / speed->ratio);
+    case SpeedVerdict::slower: return fmt::format("takes {:.3g} times as long", speed->ratio);
+    case SpeedVerdict::no_difference_shown: break;
+  }
+  return "is not shown to run faster or slower";
+}
+
+namespace {
+
+// What the first metric says.
+std::string accuracy_words(const Report& report, size_t index) {
   const Comparison* c = first_comparison(report, index);
   if (c == nullptr || index + 1 >= report.models.size()) {
     if (report.accuracy.empty() || report.accuracy[0].models.empty() || report.models.empty())
@@ -89,6 +108,17 @@ std::string headline(const Report& report, size_t index) {
   }
   if (c->difference == 0) return fmt::format("{} is as accurate as {}", name, display_name(report.models[0].name));
   return fmt::format("{} {} {}", name, c->difference < 0 ? "loses" : "gains", points_text(c->difference, c->samples));
+}
+
+}  // namespace
+
+std::string headline(const Report& report, size_t index) {
+  const std::string accuracy = accuracy_words(report, index), speed = speed_words(report, index);
+  if (speed.empty()) return accuracy;
+  const Comparison* c = first_comparison(report, index);
+  const bool undecided = c != nullptr && c->verdict && c->verdict->kind == VerdictKind::undecided;
+  return undecided ? fmt::format("{}; {} {}", accuracy, display_name(report.models[index + 1].name), speed)
+                   : fmt::format("{} and {}", accuracy, speed);
 }
 
 std::string shell_text(const std::vector<std::string>& command) {

@@ -27,7 +27,13 @@ std::string change_text(double change, bool typographic);
 // "-0.13", "+0.02", "0.00" percentage points of a share.
 std::string signed_points_text(double share, int64_t samples, bool typographic);
 
-// The words that name the first metric's comparison `index`: "INT8 stays within the allowed loss".
+// "135", "56.2", "0.943": at least three significant digits, without the unit.
+std::string microseconds_text(double us);
+// How fast candidate `index` is in the first measurement of speed: "runs 2.41 times as fast"; empty without one.
+std::string speed_words(const Report& report, size_t index);
+
+// The words that name the first metric's comparison `index`, and how fast that model is: "INT8 stays within the allowed
+// loss and runs 2.41 times as fast".
 std::string headline(const Report& report, size_t index);
 // POSIX shell words that give `command` back.
 std::string shell_text(const std::vector<std::string>& command);

@@ -72,14 +72,20 @@ Report full_report() {
                 {Severity::deviation, "2,000 of 10,000 samples were used (--limit 2000)"},
                 {Severity::caution, "the machine was busy"}};
   LatencyRow row;
-  row.samples_us = {100.5, 101.25, 99};
+  row.round_medians_us = {100.5, 101.25, 99};
   row.median_us = 100.5;
   row.p90_us = 101.1;
   row.p95_us = 101.175;
   row.p99_us = 101.235;
   row.median_interval_us = {99, 101.25};
-  r.latency = Latency{.batch = 1, .threads = 2, .models = {row, row}};
-  r.latency->models[1].ratio_to_base = 0.5;
+  row.items_per_second = 9950.25;
+  row.arena_bytes = 123'456;
+  row.constants_bytes = 700'001;
+  r.latency = {Latency{.batch = 1, .threads = 1, .models = {row, row}},
+               Latency{.batch = 50, .threads = 2, .models = {row, row}}};
+  SpeedComparison speed{.rounds = 12, .ratio = 0.5, .interval = {0.48, 0.52}, .coverage = 0.96};
+  speed.verdict = SpeedVerdict::faster;
+  for (Latency& latency : r.latency) latency.models[1].to_base = speed;
   r.models[0].peak_memory_bytes = 3'000'000;
   r.models[1].peak_memory_bytes = 900'000;
   return r;
@@ -114,12 +120,34 @@ TEST(Json, FollowsTheSchema) {
   EXPECT_TRUE(report["warnings"].empty());
 }
 
-TEST(Json, KeepsEveryLatencySample) {
+TEST(Json, HoldsTheSpeed) {
   const json report = json::parse(to_json(full_report()));
-  EXPECT_EQ(report["latency"]["models"][0]["latency_samples_us"].dump(), "[100.5,101.25,99.0]");
-  EXPECT_EQ(report["latency"]["models"][1]["ratio_to_base"], 0.5);
-  EXPECT_FALSE(report["latency"]["models"][0].contains("ratio_to_base"));
+  ASSERT_EQ(report["latency"].size(), 2u);
+  EXPECT_EQ(report["latency"][1]["batch"], 50);
+  const json& models = report["latency"][0]["models"];
+  EXPECT_EQ(models[0]["round_medians_us"].dump(), "[100.5,101.25,99.0]");
+  EXPECT_EQ(models[0]["throughput_items_per_s"], 9950.25);
+  EXPECT_EQ(models[1]["to_base"]["ratio"], 0.5);
+  EXPECT_EQ(models[1]["to_base"]["verdict"], "faster");
+  EXPECT_EQ(models[1]["speed_up"], 2);
+  EXPECT_FALSE(models[0].contains("to_base"));
   EXPECT_EQ(report["warnings"][1]["severity"], "deviation");
+}
+
+TEST(Text, SaysWhatIsLostAndHowFastItRuns) {
+  Report report = full_report();
+  const auto headline_of = [&] { return json::parse(to_json(report))["accuracy"][0]["comparisons"][0]["headline"]; };
+  EXPECT_EQ(headline_of(), "INT8 stays within the allowed loss and runs 2 times as fast");
+  EXPECT_NE(verdict_text(report).find(
+                "latency          FP32 100 us  INT8 100 us (2 times as fast [1.92, 2.08]), batch 1, 1 thread\n"),
+            std::string::npos)
+      << verdict_text(report);
+  SpeedComparison& speed = *report.latency[0].models[1].to_base;
+  speed.verdict = SpeedVerdict::slower;
+  speed.ratio = 1.25;
+  EXPECT_EQ(headline_of(), "INT8 stays within the allowed loss and takes 1.25 times as long");
+  speed.verdict = SpeedVerdict::no_difference_shown;
+  EXPECT_EQ(headline_of(), "INT8 stays within the allowed loss and is not shown to run faster or slower");
 }
 
 TEST(Json, HoldsNoInfinityAndNoNan) {
@@ -211,9 +239,10 @@ TEST(Html, TellsFirstWhatDidNotRunAsAsked) {
 
 TEST(Html, HasNoEmptySections) {
   const std::string page = to_html(sample_report());
+  EXPECT_EQ(page.find("<h2>Speed</h2>"), std::string::npos);
   EXPECT_EQ(page.find("Latency"), std::string::npos);
   EXPECT_EQ(page.find("Warnings"), std::string::npos);
-  EXPECT_NE(to_html(full_report()).find("<h2>Latency</h2>"), std::string::npos);
+  EXPECT_NE(to_html(full_report()).find("<h2>Speed</h2>"), std::string::npos);
   Report bare = sample_report();
   bare.layers.clear();
   EXPECT_EQ(to_html(bare).find("<h2>Nodes</h2>"), std::string::npos);

@@ -11,6 +11,7 @@ struct Flags {
   std::string model, data, folder;
   std::optional<int64_t> samples;
   int64_t layer_samples = 200;
+  double speed_s = 4;
   std::optional<double> max_drop;
   std::vector<int64_t> top_k;
   std::string labelled_output;
@@ -24,6 +25,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   AssayOptions options;
   options.folder = flags.folder;
   options.provenance = provenance(engine);
+  options.speed_s = flags.speed_s;
   options.evaluate = {common.batch, flags.samples,         flags.layer_samples, flags.max_drop,
                       flags.top_k,  flags.labelled_output, work.progress(),     engine};
   options.warn = print_warnings;
@@ -52,6 +54,9 @@ Run setup_assay(CLI::App& command) {
       ->check(whole_number(1, kLargest));
   command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")
       ->check(whole_number(0, kLargest))
+      ->capture_default_str();
+  command.add_option("--speed-s", flags->speed_s, "Seconds of timed runs behind the speed of both models; 0 for none")
+      ->check(real_number(0, 3600))
       ->capture_default_str();
   command
       .add_option("--max-drop", flags->max_drop,
