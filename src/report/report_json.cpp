@@ -122,7 +122,7 @@ json accuracy_json(const Report& report) {
     for (size_t i = 0; i < metric.comparisons.size() && i + 1 < report.models.size(); ++i) {
       json row = {{"base", text(report.models[0].name)},
                   {"candidate", text(report.models[i + 1].name)},
-                  {"headline", &metric == &report.accuracy[0] ? json(headline(report, i)) : json(nullptr)}};
+                  {"headline", &metric == &report.accuracy[0] ? json(accuracy_words(report, i)) : json(nullptr)}};
       row.update(comparison_json(metric.comparisons[i]));
       comparisons.push_back(row);
     }

@@ -86,9 +86,6 @@ std::string speed_words(const Report& report, size_t index) {
   return "is not shown to run faster or slower";
 }
 
-namespace {
-
-// What the first metric says.
 std::string accuracy_words(const Report& report, size_t index) {
   const Comparison* c = first_comparison(report, index);
   if (c == nullptr || index + 1 >= report.models.size()) {
@@ -109,8 +106,6 @@ std::string accuracy_words(const Report& report, size_t index) {
   if (c->difference == 0) return fmt::format("{} is as accurate as {}", name, display_name(report.models[0].name));
   return fmt::format("{} {} {}", name, c->difference < 0 ? "loses" : "gains", points_text(c->difference, c->samples));
 }
-
-}  // namespace
 
 std::string headline(const Report& report, size_t index) {
   const std::string accuracy = accuracy_words(report, index), speed = speed_words(report, index);

@@ -32,8 +32,9 @@ std::string microseconds_text(double us);
 // How fast candidate `index` is in the first measurement of speed: "runs 2.41 times as fast"; empty without one.
 std::string speed_words(const Report& report, size_t index);
 
-// The words that name the first metric's comparison `index`, and how fast that model is: "INT8 stays within the allowed
-// loss and runs 2.41 times as fast".
+// The words that name the first metric's comparison `index`: "INT8 stays within the allowed loss".
+std::string accuracy_words(const Report& report, size_t index);
+// The same, and how fast that model is: "INT8 stays within the allowed loss and runs 2.41 times as fast".
 std::string headline(const Report& report, size_t index);
 // POSIX shell words that give `command` back.
 std::string shell_text(const std::vector<std::string>& command);

@@ -114,6 +114,32 @@ def wilson(right, n):
     return scipy.stats.binomtest(right, n).proportion_ci(method="wilson")
 
 
+def check_speed(checks, network, report, page, text):
+    """Ratios of the rounds' medians, recomputed; the headline says what the first measurement shows."""
+    rows = report["latency"]
+    threads = sorted({row["threads"] for row in rows})
+    checks.equal([(row["batch"], row["threads"]) for row in rows], [(b, t) for b in (1, 50) for t in threads],
+                 f"{network}: batches and threads of the speed")
+    for row in rows:
+        base, other = row["models"]
+        ratio = np.exp(np.median(np.log(np.array(other["round_medians_us"]) / base["round_medians_us"])))
+        found = other["to_base"]
+        checks.that(abs(found["ratio"] / ratio - 1) < 1e-9, f"{network}: ratio {found['ratio']}, expected {ratio}")
+        checks.that(found["ratio_interval"]["lower"] <= ratio <= found["ratio_interval"]["upper"],
+                    f"{network}: interval {found['ratio_interval']}")
+        checks.equal(found["rounds"], len(base["round_medians_us"]), f"{network}: rounds")
+        checks.that(abs(other["speed_up"] * found["ratio"] - 1) < 1e-9, f"{network}: speed-up {other['speed_up']}")
+        for m in row["models"]:
+            checks.that(m["latency_median_us"] <= m["latency_p90_us"] <= m["latency_p99_us"], f"{network}: quantiles {m}")
+            # No run is faster than the least of the rounds' medians by much, but on a busy machine many are slower.
+            rate = 1e6 * row["batch"] / min(m["round_medians_us"])
+            checks.that(0 < m["throughput_items_per_s"] < 2 * rate, f"{network}: {m['throughput_items_per_s']} items/s")
+    words = {"faster": "times as fast", "slower": "times as long", "no difference shown": "is not shown to run faster"}
+    expected = words[rows[0]["models"][1]["to_base"]["verdict"]]
+    checks.that(expected in text.splitlines()[0], f"{network}: {text.splitlines()[0]} says {expected}")
+    checks.that("<h2>Speed</h2>" in page, f"{network}: the page has the speed")
+
+
 def check_report(cupel, checks, network, path, images, labels, int8_logits):
     """report.json against what `cupel run` gives, recomputed here."""
     model, data = cupel.source / f"models/{network}.onnx", cupel.source / "models/fashion_mnist.toml"
@@ -171,6 +197,7 @@ def check_report(cupel, checks, network, path, images, labels, int8_logits):
     page = (out / "report.html").read_text()
     outside = [word for word in ("http://", "https://", "src=") if word in page.replace("http://www.w3.org", "")]
     checks.equal(outside, [], f"{network}: report.html stands alone")
+    check_speed(checks, network, report, page, result.stdout)
 
     # evaluate on the two files says the same.
     result = cupel.must("evaluate", model, out / path.name, "--data", data, "--samples", IMAGES, "--layer-samples", 0,
