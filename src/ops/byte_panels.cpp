@@ -27,4 +27,12 @@ BytePanels in_byte_panels(const Tensor& codes) {
   return all;
 }
 
+Tensor panel_zeros(DType codes, Dims dims, const std::function<int64_t(int64_t)>& zero) {
+  const int64_t shift = codes == DType::u8 ? 128 : 0;
+  Tensor out(DType::s32, std::move(dims));
+  for (int64_t i = 0; i < out.size(); ++i)
+    out.mutable_data<int32_t>()[static_cast<size_t>(i)] = static_cast<int32_t>(zero(i) - shift);
+  return out;
+}
+
 }  // namespace cupel::ops

@@ -47,15 +47,10 @@ Result<Types> infer_matmul(const InferContext& c) {
   return Types{plain(DType::s32, std::move(shape))};
 }
 
-// Zero points of codes that lost 128 where they are u8, one for each of the columns.
-Tensor shifted_zeros(const Tensor& b, const Tensor* zero) {
-  const int64_t columns = b.dims().back(), shift = b.dtype() == DType::u8 ? 128 : 0;
-  Tensor out(DType::s32, {columns});
-  for (int64_t n = 0; n < columns; ++n) {
-    const int64_t z = !zero ? 0 : zero->int_at(zero->size() == 1 ? 0 : n);
-    out.mutable_data<int32_t>()[static_cast<size_t>(n)] = static_cast<int32_t>(z - shift);
-  }
-  return out;
+// One for each of the columns.
+Tensor zeros_of_columns(const Tensor& b, const Tensor* zeros) {
+  return panel_zeros(b.dtype(), {b.dims().back()},
+                     [&](int64_t n) { return !zeros ? 0 : zeros->int_at(zeros->size() == 1 ? 0 : n); });
 }
 
 // Of dimensions of one batch item, where the leading one of the second factor was taken for the batch.
@@ -78,7 +73,7 @@ Result<RoutineUse> matmul_routine(const RoutineContext& c) {
   Dims dims = b;
   dims[b.size() - 2] = panels.panels.dims()[1];
   dims[b.size() - 1] = panels.panels.dims()[2];
-  use.constants = {panels.panels.reshaped(dims), shifted_zeros(*constant(1), constant(3)), std::move(panels.sums)};
+  use.constants = {panels.panels.reshaped(dims), zeros_of_columns(*constant(1), constant(3)), std::move(panels.sums)};
   use.attributes = {columns};
   return use;
 }

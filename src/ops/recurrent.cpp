@@ -258,14 +258,10 @@ Cost quantized_cost(const Attributes&, std::span<const TensorType* const> inputs
   return {.macs = runs * w[2] * (w[1] + r[1]), .elementwise = 8 * element_count(y)};
 }
 
-// Zero points [d] or [d, width] as s32 [d, width], of codes that lost 128 where they are u8.
-Tensor shifted_zeros(const Tensor& zeros, int64_t width) {
-  const int64_t shift = zeros.dtype() == DType::u8 ? 128 : 0, directions = zeros.dims()[0];
-  Tensor out(DType::s32, {directions, width});
-  for (int64_t i = 0; i < out.size(); ++i)
-    out.mutable_data<int32_t>()[static_cast<size_t>(i)] =
-        static_cast<int32_t>(zeros.int_at(zeros.rank() == 1 ? i / width : i) - shift);
-  return out;
+// Zero points [d] or [d, width] as [d, width].
+Tensor zeros_of_columns(const Tensor& zeros, int64_t width) {
+  return panel_zeros(zeros.dtype(), {zeros.dims()[0], width},
+                     [&](int64_t i) { return zeros.int_at(zeros.rank() == 1 ? i / width : i); });
 }
 
 // [d] or [d, width] as [d, width]
@@ -301,8 +297,8 @@ Result<RoutineUse> quantized_routine(const RoutineContext& c) {
   BytePanels w = in_byte_panels(*constant(1)), of_state = in_byte_panels(*constant(2));
   use.constants = {std::move(w.panels),
                    std::move(of_state.panels),
-                   shifted_zeros(*constant(9), width),
-                   shifted_zeros(*constant(11), width),
+                   zeros_of_columns(*constant(9), width),
+                   zeros_of_columns(*constant(11), width),
                    std::move(w.sums),
                    std::move(of_state.sums),
                    spread(*constant(8), width),
