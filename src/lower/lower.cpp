@@ -179,9 +179,9 @@ Result<Lowered> lower_graph(const Graph& graph, std::string model, const LowerTa
   CUPEL_TRY(refuse_tensors(forms));
   const Batch batch = batch_of(forms);
   auto lowered = lower_items(graph, forms, model, target, options, batch);
-  // A constant size that leads every value need not be a batch.
+  // A constant size that leads every value need not be a batch; what is refused then too is refused for its own reason.
   if (!lowered && lowered.error().code == ErrorCode::reference_runs_it && batch.size.is_constant() && batch.leads)
-    if (auto whole = lower_items(graph, forms, model, target, options, Batch())) return whole;
+    return lower_items(graph, forms, model, target, options, Batch());
   return lowered;
 }
 

@@ -40,8 +40,9 @@ Result<Gathered> gathered(Lowering& l, const Node& node) {
   if (l.facts.is_batch(data, axis)) return no_compiled_form("a Gather from the batch has no compiled form");
   if (l.facts.is_batched(index) && (l.facts.is_batched(data) || axis != 0))
     return no_compiled_form("a Gather from each item by the indices of all items has no compiled form");
-  return Gathered{CUPEL_TRY(source_of(l, data, axis == 0)), CUPEL_TRY(source_of(l, index, true)),
-                  static_cast<size_t>(axis)};
+  Gathered g{CUPEL_TRY(source_of(l, data, axis == 0)), CUPEL_TRY(source_of(l, index, true)), static_cast<size_t>(axis)};
+  if (g.data.dims[g.dim] == 0) return no_compiled_form("a Gather from no elements has no compiled form");
+  return g;
 }
 
 // The element type of equal width that a routine moves, where it has one.
