@@ -2,7 +2,9 @@
 // MatMul of any ranks, and Gemm of numbers. A product with a vector behind it is that of the vector with the turned
 // matrix: both sum the same products in the same order.
 //
-// Codes are u8 on both sides. With w' = w − 128 and zw' = zw − 128 (both fit s8 as the dot product wants them):
+// Codes are u8 on both sides; those of constants of other than two dimensions may be s8, and have a scale and zero
+// point for each column. With w' = w − 128 and zw' = zw − 128 (both fit s8 as the dot product wants them; codes of s8
+// stay):
 //   Σ (x − zx)(w − zw) = Σ x·w' − zw'·Σ x − zx·Σ w' + K·zx·zw'
 // Σ w' comes from a product with a vector of ones and makes the start of each column; Σ x comes from a product with a
 // matrix of ones and joins in the epilogue. All of it is exact in s32 (sums wrap on the way).
@@ -80,10 +82,15 @@ class DynamicProduct {
     Scalar value = draft_.expr.accumulator(0, codes_ ? ScalarType::s32 : ScalarType::f32);
     if (codes_) {
       add_column_starts();
-      if (zw() != 0) value = value - row_sums() * Scalar(zw());
-      const float sx = tx_.quant->scale[0], sw = tw_.quant->scale[0];
-      value = to_f32(value) *
-              Scalar(ty_.quant ? ops::product_ratio(sx, sw, ty_.quant->scale[0]) : ops::scale_product(sx, sw));
+      const std::vector<int32_t> zeros = column_zeros();
+      if (std::ranges::any_of(zeros, [](int32_t z) { return z != 0; }))
+        value = value - row_sums() * by_column(draft_, zeros);
+      std::vector<float> ratios;
+      for (int64_t c = 0; c < columns_; ++c) {
+        const float sx = tx_.quant->scale[0], sw = tw_.quant->scale_at(c);
+        ratios.push_back(ty_.quant ? ops::product_ratio(sx, sw, ty_.quant->scale[0]) : ops::scale_product(sx, sw));
+      }
+      value = to_f32(value) * l_.expressions.column_constant(draft_, std::move(ratios), rank());
       if (ty_.quant) value = to_code(value, ty_.dtype, ty_.quant->zero_point[0]);
     } else {
       const std::vector<float> zeros(static_cast<size_t>(blocks_ * 16), 0.0f);
@@ -132,8 +139,23 @@ class DynamicProduct {
   }
 
   size_t rank() const { return walk_.space.size(); }
+  // Whether w' is w − zw itself.
+  bool centred() const { return packed_type_ == DType::s16; }
   int32_t zx() const { return tx_.quant->zero_point[0]; }
-  int32_t zw() const { return tw_.quant->zero_point[0] - shift_; }
+  // zw' of each column.
+  std::vector<int32_t> column_zeros() const {
+    std::vector<int32_t> zeros;
+    for (int64_t c = 0; c < columns_; ++c) zeros.push_back(centred() ? 0 : tw_.quant->zero_point_at(c) - shift_);
+    return zeros;
+  }
+  // Integers of the columns.
+  Scalar by_column(Draft& draft, std::vector<int32_t> values) const {
+    if (std::ranges::all_of(values, [&](int32_t v) { return v == values[0]; })) return Scalar(values[0]);
+    values.resize(static_cast<size_t>(blocks_ * 16), 0);
+    int64_t buffer = 0;
+    Access access = l_.expressions.column_access(std::as_bytes(std::span(values)), DType::s32, rank(), buffer);
+    return draft.add_operand(std::move(access), buffer);
+  }
   // Of a buffer that holds `bytes` for each coordinate of the leading dimensions.
   std::vector<int64_t> lead_of(int64_t bytes) const {
     std::vector<int64_t> strides(lead_.size());
@@ -155,7 +177,7 @@ class DynamicProduct {
     if (!codes_ && tx_.dtype != DType::f32)
       return no_compiled_form(fmt::format("{} of {} has no compiled form yet", node_.op->name, dtype_name(tx_.dtype)));
     if (codes_ && has_operand(node_, 2)) return no_compiled_form("a Gemm of two activations that adds a third");
-    if (codes_ && (tx_.dtype != DType::u8 || tw_.dtype != DType::u8))
+    if (codes_ && (tx_.dtype != DType::u8 || dtype_bits(tw_.dtype) != 8 || !has_parameters_of_columns()))
       return no_compiled_form("a product of activations other than u8 codes has no compiled form yet");
     out_ = CUPEL_TRY(l_.facts.item_dims(node_.outputs[0]));
     is_row_ = x_.layout.dims.size() == 1;
@@ -178,11 +200,19 @@ class DynamicProduct {
     const bool bytes = codes_ && l_.target.byte_dot_product;
     packed_type_ = !codes_ ? DType::f32 : bytes ? DType::s8 : DType::s16;
     per_group_ = !codes_ ? 1 : bytes ? 4 : 2;
-    shift_ = !codes_ ? 0 : bytes ? 128 : tw_.quant->zero_point[0];
+    if (bytes && tw_.dtype == DType::u8) shift_ = 128;
+    if (centred() && tw_.quant->per_tensor()) shift_ = tw_.quant->zero_point[0];
     groups_ = codes_ ? round_up(depth_, 4) / per_group_ : depth_;
     return {};
   }
 
+  // Whether scales and zero points are those of whole operands, or of the columns of the second one.
+  bool has_parameters_of_columns() const {
+    if (!tx_.quant->per_tensor()) return false;
+    const auto rank = static_cast<int64_t>(tw_.shape.size());
+    return tw_.quant->per_tensor() ||
+           (!turned_round_ && rank >= 2 && tw_.quant->axis == rank - 1 && attr_int(node_.attributes, "transB", 0) == 0);
+  }
   // A batch leads the operands that have it as it leads the result, before rows and depth; or it is the rows.
   Status expect_leading_batch() const {
     const ValueId x = node_.inputs[0], w = node_.inputs[1];
@@ -248,10 +278,27 @@ class DynamicProduct {
       read.strides = joined(lead_strides(w_.layout, lead_), {16 * n_stride, per_group_ * k_stride, n_stride, k_stride});
       spec.operands = {read};
       buffers.push_back(w_.layout.buffer);
-      const Scalar v = b.operand(0, tw_.dtype);
-      spec.value = b.finish(codes_ ? v - Scalar(shift_) : v);
+      Scalar v = b.operand(0, tw_.dtype);
+      if (centred() && !tw_.quant->per_tensor()) {
+        v = v - b.operand(1, DType::s32);
+        spec.operands.push_back(column_zero_points(p, buffers));
+      } else if (codes_) {
+        v = v - Scalar(shift_);
+      }
+      spec.value = b.finish(v);
     }
     l_.steps.add_unnamed({std::move(spec), MapSchedule{}}, std::move(buffers), origins_of(node_));
+  }
+  // Over the space of a packed piece.
+  Access column_zero_points(const PackedPiece& p, std::vector<int64_t>& buffers) const {
+    std::vector<int32_t> zeros(static_cast<size_t>(blocks_ * 16), 0);
+    for (int64_t c = 0; c < columns_; ++c) zeros[static_cast<size_t>(c)] = tw_.quant->zero_point_at(c);
+    int64_t buffer = 0;
+    Access access = l_.expressions.column_access(std::as_bytes(std::span(zeros)), DType::s32, 1, buffer);
+    access.offset = p.first_block * 64;
+    access.strides = joined(std::vector<int64_t>(lead_.size(), 0), {64, 0, 4, 0});
+    buffers.push_back(buffer);
+    return access;
   }
   // With strides over the leading dimensions.
   Access packed_access() const {
@@ -275,7 +322,7 @@ class DynamicProduct {
     spec_.run = depth_;
   }
 
-  // K·zx·zw' − zx·Σ w' for each column.
+  // K·zx·zw' − zx·Σ w' for each column, which wraps around as sums do.
   void add_column_starts() {
     start_ = add_buffer("_starts", blocks_ * 64);
     const Access starts{.dtype = DType::s32,
@@ -290,10 +337,14 @@ class DynamicProduct {
     int64_t zeros_buffer = 0;
     sums.start = l_.expressions.column_access(std::as_bytes(std::span(zeros)), DType::s32, rank(), zeros_buffer);
     sums.out = starts;
-    ExprBuilder b;
-    sums.epilogue =
-        b.finish(Scalar(static_cast<int32_t>(depth_) * zx() * zw()) - b.accumulator(0, ScalarType::s32) * Scalar(zx()));
-    add_contract(std::move(sums), {start_, ones_buffer, packed_, zeros_buffer});
+    std::vector<int32_t> corners = column_zeros();
+    for (int32_t& z : corners)
+      z = static_cast<int32_t>(static_cast<uint32_t>(depth_ * zx()) * static_cast<uint32_t>(z));
+    Draft draft;
+    const Scalar corner = by_column(draft, std::move(corners));
+    sums.epilogue = draft.expr.finish(corner - draft.expr.accumulator(0, ScalarType::s32) * Scalar(zx()));
+    sums.operands = draft.take_operands(rank());
+    add_contract(std::move(sums), draft.buffers({start_, ones_buffer, packed_, zeros_buffer}));
     spec_.start = starts;
   }
 

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "driver/network_part.h"
 #include "onnx/writer.h"
 #include "reference/interpreter.h"
 #include "reference/samples.h"
@@ -32,94 +33,6 @@ inline const std::vector<samples::Sample>& written_samples() {
   }();
   return kSamples;
 }
-
-// Codes, and what stands for sizes: these are known by what reads them, and never become inputs or outputs.
-inline bool is_tied(const Graph& graph, ValueId v) { return graph.type(v).quant || graph.value(v).contents; }
-
-// A graph in stage imported, its inputs, and every value that they give, by index; the batch is that of the inputs.
-struct RandomNetwork {
-  Graph graph;
-  std::vector<Tensor> inputs;
-  std::vector<Tensor> values;
-  int64_t batch = 1;
-  bool has_codes = false;  // quantize and dequantize nodes
-};
-
-// Takes a part out of a network.
-class NetworkPart {
- public:
-  // What gives these outputs. Nodes read values that are cut as inputs. `bound`: inputs have the sizes that they have
-  // here, and no symbols.
-  NetworkPart(const RandomNetwork& whole, std::vector<ValueId> outputs, std::vector<bool> cut, bool bound = false)
-      : whole_(whole), outputs_(std::move(outputs)), cut_(std::move(cut)), bound_(bound) {
-    const size_t count = whole.values.size();
-    wanted_.resize(count);
-    as_input_.resize(count);
-    read_.resize(count);
-    made_.resize(count);
-  }
-
-  RandomNetwork take() {
-    part_ = {.graph = {}, .batch = whole_.batch, .has_codes = whole_.has_codes};
-    part_.graph.opset = whole_.graph.opset;
-    const auto producers = whole_.graph.producers();
-    mark();
-    for (size_t i = 0; i < whole_.values.size(); ++i) {
-      const Value& v = whole_.graph.values()[i];
-      const bool is_source = !producers[i].valid() && wanted_[i];
-      if (v.constant && is_source)
-        keep(i, made_[i] = read_[i] = part_.graph.add_constant(v.name, *v.constant, v.type.quant));
-      else if (is_source || as_input_[i])
-        add_input(i);
-    }
-    for (const Node& node : whole_.graph.nodes())
-      if (is_wanted(node)) add_node(node);
-    for (ValueId v : outputs_) part_.graph.add_output(made_[index(v)].valid() ? made_[index(v)] : read_[index(v)]);
-    return std::move(part_);
-  }
-
- private:
-  static size_t index(ValueId v) { return static_cast<size_t>(v.index); }
-  bool is_wanted(const Node& node) const {
-    return std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return wanted_[index(v)]; });
-  }
-  void mark() {
-    for (ValueId v : outputs_) wanted_[index(v)] = true;
-    const auto& nodes = whole_.graph.nodes();
-    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node)
-      for (ValueId v : node->inputs)
-        if (v.valid() && is_wanted(*node)) (cut_[index(v)] ? as_input_ : wanted_)[index(v)] = true;
-  }
-  void keep(size_t from, ValueId to) {
-    part_.values.resize(part_.graph.values().size());
-    part_.values[index(to)] = whole_.values[from];
-  }
-  void add_input(size_t i) {
-    TensorType type = whole_.graph.values()[i].type;
-    if (bound_) type.shape = to_shape(whole_.values[i].dims());
-    keep(i, read_[i] = part_.graph.add_input(whole_.graph.values()[i].name, type));
-    part_.inputs.push_back(whole_.values[i]);
-  }
-  void add_node(const Node& node) {
-    std::vector<ValueId> operands;
-    for (ValueId v : node.inputs)
-      operands.push_back(!v.valid() ? v : read_[index(v)].valid() ? read_[index(v)] : made_[index(v)]);
-    std::vector<std::string> names;
-    for (ValueId v : node.outputs) names.push_back(whole_.graph.value(v).name);
-    const auto added = part_.graph.add_node(*node.op, node.name, operands, node.attributes, names);
-    if (!added) std::abort();  // the types are those of the whole
-    for (size_t i = 0; i < names.size(); ++i)
-      keep(index(node.outputs[i]), made_[index(node.outputs[i])] = part_.graph.node(*added).outputs[i]);
-  }
-
-  const RandomNetwork& whole_;
-  std::vector<ValueId> outputs_;
-  std::vector<bool> cut_;
-  bool bound_;
-  RandomNetwork part_;
-  std::vector<bool> wanted_, as_input_;
-  std::vector<ValueId> read_, made_;
-};
 
 // What becomes of the nodes so far: false takes back those since the last question.
 using StillGood = std::function<bool(const Graph&)>;
@@ -155,7 +68,8 @@ class RandomGraphs {
   struct State {
     Graph graph;
     std::vector<Tensor> values;
-    std::vector<ValueId> pool;  // computed values and inputs
+    std::vector<ValueId> pool;         // computed values and inputs
+    std::vector<ValueId> dequantized;  // results of dequantize nodes
     int64_t batch = 1;
     int count = 0;
     bool has_codes = false;
@@ -410,7 +324,7 @@ class RandomGraphs {
     if (!codes) return v;
     state_.has_codes = true;
     const auto moved = chance(0.2) ? moved_codes(*codes) : std::nullopt;
-    return node("DequantizeLinear", {moved ? *moved : *codes}, {{"scale", scale}, {"zero_point", zero}});
+    return dequantized(moved ? *moved : *codes, scale, zero, -1);
   }
   // By an op that ONNX allows on codes.
   std::optional<ValueId> moved_codes(ValueId codes) {
@@ -429,18 +343,62 @@ class RandomGraphs {
     }
     return node(*sample.op, operands, sample.graph.nodes()[0].attributes, sample.graph.nodes()[0].outputs.size());
   }
-  // Constant numbers as codes of s8 that a dequantize node reads.
-  ValueId dequantized_constant(const Tensor& numbers) {
-    Tensor codes(DType::s8, numbers.dims());
-    const float scale = 0.03125f;
-    for (int64_t i = 0; i < numbers.size(); ++i)
-      codes.mutable_data<int8_t>()[static_cast<size_t>(i)] =
-          static_cast<int8_t>(std::clamp(std::nearbyint(numbers.at(i) / scale), -127.0, 127.0));
-    const ValueId held = constant(codes, QuantParams{{scale}, {0}, -1});
+  std::optional<ValueId> dequantized(ValueId codes, const std::vector<float>& scale, const std::vector<int64_t>& zero,
+                                     int64_t axis) {
+    Attributes attributes = {{"scale", scale}, {"zero_point", zero}};
+    if (axis >= 0) attributes.emplace("axis", axis);
     state_.has_codes = true;
-    const auto back = node("DequantizeLinear", {held},
-                           {{"scale", std::vector<float>{scale}}, {"zero_point", std::vector<int64_t>{0}}});
-    return back ? *back : constant(numbers);
+    const auto made = node(*find_op("DequantizeLinear"), {codes}, attributes);
+    if (made) state_.dequantized.push_back(*made);
+    return made;
+  }
+  // Constant numbers within [−2, 2] as codes that a dequantize node reads, with a scale for each index of `axis` (−1:
+  // one scale).
+  ValueId dequantized_constant(const Tensor& numbers, int64_t axis) {
+    const bool is_signed = chance(0.7);
+    Tensor codes(is_signed ? DType::s8 : DType::u8, numbers.dims());
+    int64_t inner = 1;
+    for (int64_t d = axis + 1; axis >= 0 && d < numbers.rank(); ++d) inner *= numbers.dims()[static_cast<size_t>(d)];
+    const int64_t count = axis < 0 ? 1 : numbers.dims()[static_cast<size_t>(axis)];
+    std::vector<float> scale;
+    std::vector<int64_t> zero;
+    for (int64_t c = 0; c < count; ++c) {
+      scale.push_back(0.01f + 0.001f * static_cast<float>(pick(0, 15)));
+      zero.push_back(is_signed ? (chance(0.7) ? 0 : pick(-20, 20)) : pick(100, 156));
+    }
+    for (int64_t i = 0; i < numbers.size(); ++i) {
+      const auto c = static_cast<size_t>(i / inner % count);
+      const double code = std::nearbyint(numbers.at(i) / scale[c]) + static_cast<double>(zero[c]);
+      codes.mutable_bytes()[static_cast<size_t>(i)] = static_cast<std::byte>(
+          static_cast<int>(std::clamp(code, is_signed ? -127.0 : 0.0, is_signed ? 127.0 : 255.0)));
+    }
+    const ValueId held =
+        constant(std::move(codes), QuantParams{scale, {zero.begin(), zero.end()}, axis < 0 ? -1 : axis});
+    const auto made = dequantized(held, scale, zero, axis);
+    return made ? *made : constant(numbers);
+  }
+  // A bias as codes of s32 with the scales of the sums, where the product's operands are dequantized.
+  std::optional<ValueId> dequantized_bias(const std::vector<ValueId>& operands, const Tensor& numbers) {
+    const auto producers = state_.graph.producers();
+    const auto scales = [&](ValueId v) {
+      const NodeId from = producers[static_cast<size_t>(v.index)];
+      return from.valid() ? attr_reals(state_.graph.node(from).attributes, "scale") : std::vector<float>();
+    };
+    const std::vector<float> x = scales(operands[0]), w = scales(operands[1]);
+    if (x.size() != 1 || w.empty() || numbers.rank() != 1) return std::nullopt;
+    if (w.size() != 1 && static_cast<int64_t>(w.size()) != numbers.size()) return std::nullopt;
+    Tensor codes(DType::s32, numbers.dims());
+    std::vector<float> scale;
+    for (float of_weights : w) scale.push_back(x[0] * of_weights);
+    for (size_t i = 0; i < static_cast<size_t>(numbers.size()); ++i)
+      codes.mutable_data<int32_t>()[i] = static_cast<int32_t>(
+          std::clamp(numbers.at(static_cast<int64_t>(i)) / scale[w.size() == 1 ? 0 : i], -1e8, 1e8));
+    const ValueId held = constant(
+        std::move(codes), QuantParams{scale, std::vector<int32_t>(scale.size(), 0), scale.size() == 1 ? -1 : 0});
+    return dequantized(held, scale, std::vector<int64_t>(scale.size(), 0), scale.size() == 1 ? -1 : 0);
+  }
+  bool is_dequantized(ValueId v) const {
+    return std::find(state_.dequantized.begin(), state_.dequantized.end(), v) != state_.dequantized.end();
   }
 
   // ---- A node of a sample ----
@@ -474,8 +432,14 @@ class RandomGraphs {
     const bool index = i > 0 && wanted.dtype != DType::f32 && op.elements == Elements::moved;
     const samples::InputRange range = samples::range_for(op.name);
     const bool held = !is_open(wanted.shape) && (!may_lead(wanted.shape) || chance(i == 0 ? 0.03 : 0.6));
-    if (held && draft.quantized && wanted.dtype == DType::f32 && i == 1)
-      return dequantized_constant(samples::make_tensor(wanted, 1, rng_() % 1000, {.low = -2, .high = 2}));
+    if (held && draft.quantized && wanted.dtype == DType::f32 && i > 0 && i < 3) {
+      const Tensor numbers = samples::make_tensor(wanted, 1, rng_() % 1000, {.low = -2, .high = 2});
+      const int64_t axis = op.channel_axis != nullptr && chance(0.6)
+                               ? op.channel_axis(sample.nodes()[0].attributes, numbers.rank())
+                               : -1;
+      if (i == 1) return dequantized_constant(numbers, axis);
+      if (const auto bias = dequantized_bias(draft.operands, numbers)) return bias;
+    }
     if (held) return constant(samples::make_tensor(wanted, 1, rng_() % 1000, range));
     if (index || (state_.graph.inputs().size() < 7 && chance(0.08))) return input(wanted, range);
     // Any value, which infer may refuse, or one like the first operand.
@@ -532,7 +496,8 @@ class RandomGraphs {
     const Node& form = sample->graph.nodes()[0];
     for (size_t i = 0; i < form.inputs.size(); ++i) {
       auto made = operand(draft, i);
-      if (made && made->valid() && draft.quantized && i < 2 && !state_.graph.value(*made).constant)
+      if (made && made->valid() && draft.quantized && i < 2 && !state_.graph.value(*made).constant &&
+          !is_dequantized(*made))
         made = through_codes(*made);
       if (!made) return;
       draft.operands.push_back(*made);

@@ -52,6 +52,12 @@ void expect_same(const std::string& body, const std::string& stage = "simplified
   const auto inputs = inputs_of(*graph, 3);
   const auto expected = interpret(*graph, inputs, threads);
   const auto meant = evaluate_program(lowered->program, inputs);
+  if (const auto plain = lower_graph(*graph, "g", {.byte_dot_product = false, .vector_registers = 16})) {
+    const auto plainly_meant = evaluate_program(plain->program, inputs);
+    ASSERT_TRUE(plainly_meant.has_value()) << text << plainly_meant.error().message();
+    for (size_t i = 0; expected && i < expected->size(); ++i)
+      EXPECT_TRUE(same_bytes((*plainly_meant)[i], (*expected)[i])) << text << " without byte products, output " << i;
+  }
   const auto computed = model->run(inputs);
   ASSERT_TRUE(expected.has_value()) << text << expected.error().message();
   ASSERT_TRUE(meant.has_value()) << text << meant.error().message();
@@ -116,6 +122,26 @@ TEST(StaticShapes, ProductsAsImages) {
   %r = Relu(%m)
   %y = MaxPool(%r) {kernel_shape=[1,2], pads=[0,1,0,1]}
   output %y)");
+}
+
+// Matrices of weights, whose columns have scales and zero points of their own.
+TEST(StaticShapes, SeveralMatricesOfCodes) {
+  for (const char* weights :
+       {"u8[2,3,2] quant(axis=2, scale=[0x1p-6, 0x1.8p-7], zero_point=[112, 134]) = [0, 255, 7, 9, 100, 200, 3, 4, 5, "
+        "250, 128, 1]",
+        "s8[2,3,2] quant(axis=2, scale=[0x1p-6, 0x1.8p-7], zero_point=[0, -3]) = [-128, 127, 7, 9, -100, 20, 3, 4, 5, "
+        "-50, 12, 1]",
+        "s8[2,3,2] quant(scale=[0x1p-6], zero_point=[5]) = [-128, 127, 7, 9, -100, 20, 3, 4, 5, -50, 12, 1]"})
+    for (const char* result : {"", " : u8[4,2,5,2] quant(scale=[0x1p-4], zero_point=[100])"})
+      for (const char* lead : {"4", "batch"})
+        expect_same(
+            "input %x : u8[" + std::string(lead) + R"(,1,5,3] quant(scale=[0x1p-5], zero_point=[77])
+  constant %w : )" +
+                weights + R"(
+  %m = MatMul(%x, %w))" +
+                (*result == 0 || *lead == '4' ? result : " : u8[batch,2,5,2] quant(scale=[0x1p-4], zero_point=[100])") +
+                "\n  output %m",
+            "integer");
 }
 
 // Three channels of an image of binary16 leave it one by one.
