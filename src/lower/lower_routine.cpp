@@ -44,12 +44,22 @@ Access standing(Access access) {
 }
 
 // In a batch of constant size what does not have it may hold something for each item, of which the routine would see
-// all: then the batch is no batch (lower_graph).
+// all; so may a constant that the routine has in another form, and a vector beside larger results is no vector of items
+// (zero points of rows, say). Then the batch is no batch (lower_graph).
 bool has_operand_of_all_items(const Lowering& l, const Node& node, const std::vector<size_t>& seen) {
-  if (!l.facts.batch.size.is_constant() || !l.facts.is_batched(node.outputs[0])) return false;
-  return std::ranges::any_of(seen, [&](size_t i) {
-    return i < node.inputs.size() && node.inputs[i].valid() && !l.facts.is_batched(node.inputs[i]);
-  });
+  const ValueId result = node.outputs[0];
+  const Dim& batch = l.facts.batch.size;
+  if (!batch.is_constant() || !l.facts.is_batched(result)) return false;
+  const size_t rank = l.graph.type(result).shape.size();
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const ValueId v = node.inputs[i];
+    if (!v.valid()) continue;
+    const Shape& shape = l.graph.type(v).shape;
+    const bool is_seen = std::ranges::find(seen, i) != seen.end();
+    if (is_seen && (!l.facts.is_batched(v) || (shape.size() == 1 && rank > 1))) return true;
+    if (l.graph.value(v).constant && shape.size() == rank && shape[0] == batch && batch != Dim(1)) return true;
+  }
+  return false;
 }
 
 void add_constant(Lowering& l, CallSpec& spec, std::vector<int64_t>& buffers, const Tensor& t) {

@@ -124,6 +124,17 @@ TEST(StaticShapes, ProductsAsImages) {
   output %y)");
 }
 
+// Zero points of rows, and a matrix for each item, where as many items lead every value.
+TEST(StaticShapes, IntegerProductsOfABatch) {
+  for (const char* matrix : {"s8[4,2] = [1, -2, 3, 4, -5, 6, 7, 8]",
+                             "s8[3,4,2] = [1, -2, 3, 4, -5, 6, 7, 8, 9, 1, 2, 3, -4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6]"})
+    for (const char* lead : {"3", "3,3"})
+      expect_same("input %a : s8[" + std::string(lead) + ",4]\n  constant %b : " + matrix + R"(
+  input %z : s8[3]
+  %y = MatMulInteger(%a, %b, %z)
+  output %y)");
+}
+
 // Matrices of weights, whose columns have scales and zero points of their own.
 TEST(StaticShapes, SeveralMatricesOfCodes) {
   for (const char* weights :
