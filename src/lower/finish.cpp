@@ -9,7 +9,9 @@ Status finish_contract(Lowering& l, NodeId id, ContractSpec spec, const Walk& wa
   const ValueId own = l.graph.node(id).outputs[0];
   x = CUPEL_TRY(l.expressions.of_nodes(draft, own, x, nodes, walk));
   const ValueId result = l.absorption.take(id, nodes, own, draft);
-  const Placed place = CUPEL_TRY(l.places.for_channels(result, walk.item_dim.back()));
+  // In an image the columns of a product need not lie together.
+  const Placed place = CUPEL_TRY(l.facts.is_image(result) ? l.places.for_channels(result, walk.item_dim.back())
+                                                          : l.places.for_result(result, true));
   spec.epilogue = draft.expr.finish(l.expressions.at_place(x, result, place));
   spec.space = walk.space;
   spec.out = l.places.access(place, walk);
