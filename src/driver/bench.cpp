@@ -395,17 +395,17 @@ Result<BenchResult> bench(std::span<const std::filesystem::path> models, Compile
   return measure(CUPEL_TRY(open_all(models, context, options)), threads, options);
 }
 
-Result<BenchResult> bench_loaded(std::span<const LoadedModel> models, int threads, const BenchOptions& options) {
+Result<BenchResult> bench_images(std::span<const BenchSubject> models, int threads, const BenchOptions& options) {
   std::vector<Subject> subjects;
-  for (const LoadedModel& loaded : models) {
-    const std::filesystem::path& path = loaded.model->path;
-    BenchModel facts{.name = loaded.name, .path = path};
-    facts.file_bytes = loaded.model->file_bytes;
-    auto code = compile_for_host(loaded.model->program, path.stem().string(), threads);
+  for (const BenchSubject& given : models) {
+    const std::filesystem::path& path = given.model->path;
+    BenchModel facts{.name = given.name, .path = path};
+    facts.file_bytes = given.model->file_bytes;
+    auto code = CompiledModel::load(*given.image, path.stem().string(), threads);
     if (!code) return std::unexpected(std::move(code).error().within(printable(path.string())));
-    subjects.push_back(CUPEL_TRY(
-        subject_of(std::move(*code), std::move(facts), options.batch,
-                   [&](const CupelImage&, int64_t) -> Result<std::vector<Tensor>> { return loaded.inputs; })));
+    subjects.push_back(
+        CUPEL_TRY(subject_of(std::move(*code), std::move(facts), options.batch,
+                             [&](const CupelImage&, int64_t) -> Result<std::vector<Tensor>> { return given.inputs; })));
   }
   return measure(std::move(subjects), threads, options);
 }

@@ -97,14 +97,15 @@ struct BenchResult {
 Result<BenchResult> bench(std::span<const std::filesystem::path> models, CompileContext& context,
                           const BenchOptions& options);
 
-// A model that is loaded, and what it runs on: in its order, as many rows as one batch has.
-struct LoadedModel {
+// A model whose Image is at hand, and what it runs on: in its order, as many rows as one batch has.
+struct BenchSubject {
   const Model* model;
+  const Bytes* image;
   std::string name;
   std::vector<Tensor> inputs;
 };
-// The same of models that are loaded, compiled for this machine, on `threads` threads. options.inputs is not read.
-Result<BenchResult> bench_loaded(std::span<const LoadedModel> models, int threads, const BenchOptions& options);
+// The same of such models on `threads` threads. options.inputs is not read.
+Result<BenchResult> bench_images(std::span<const BenchSubject> models, int threads, const BenchOptions& options);
 
 // Random inputs that are the same for every call: real numbers between −1 and 1, any 8-bit codes, and 0 or 1 for wider
 // integers, which may be indices. `files` replaces inputs by the first rows of their arrays.

@@ -175,19 +175,28 @@ Result<Bytes> compile_image(const Graph& program, const std::string& model, cons
   return build_image(kernels, target, workers, options.build);
 }
 
-Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {
-  const auto load = [&]() -> Result<CompiledModel> {
-    const EmitTarget host = CUPEL_TRY(find_emit_target("host"));
-    WorkerPool workers;
-    const Bytes image = CUPEL_TRY(compile_image(program, model, host, workers));
-    return CompiledModel::load(image, model, threads);
-  };
-  auto loaded = load();
-  if (!loaded && loaded.error().kind == ErrorKind::unsupported && loaded.error().code != ErrorCode::reference_runs_it) {
-    loaded.error().remedy += ", or run the model with --engine reference";
-    loaded.error().code = ErrorCode::reference_runs_it;
+namespace {
+
+template <class T>
+Result<T> with_way_out(Result<T> made) {
+  if (!made && made.error().kind == ErrorKind::unsupported && made.error().code != ErrorCode::reference_runs_it) {
+    made.error().remedy += ", or run the model with --engine reference";
+    made.error().code = ErrorCode::reference_runs_it;
   }
-  return loaded;
+  return made;
+}
+
+}  // namespace
+
+Result<Bytes> image_for_host(const Graph& program, const std::string& model) {
+  const auto host = find_emit_target("host");
+  if (!host) return with_way_out<Bytes>(std::unexpected(host.error()));
+  WorkerPool workers;
+  return with_way_out(compile_image(program, model, *host, workers));
+}
+
+Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads) {
+  return with_way_out(CompiledModel::load(CUPEL_TRY(image_for_host(program, model)), model, threads));
 }
 
 Result<RunGraph> make_engine(const Graph& program, const std::string& model, EngineKind kind, ThreadPool& threads) {

@@ -87,7 +87,8 @@ Result<Program> load_program(const std::filesystem::path& path);
 Result<Bytes> compile_image(const Graph& program, const std::string& model, const EmitTarget& target,
                             WorkerPool& workers, const ImageOptions& options = {});
 
-// `program` compiled for this machine and loaded. What is unsupported names --engine reference as the way out.
+// The Image of `program` for this machine; and loaded. What is unsupported names --engine reference as the way out.
+Result<Bytes> image_for_host(const Graph& program, const std::string& model);
 Result<CompiledModel> compile_for_host(const Graph& program, const std::string& model, int threads);
 
 // How graphs are run: by the interpreter, or compiled for this machine, loaded and kept as long as the result lives.

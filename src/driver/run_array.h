@@ -27,8 +27,8 @@ ArrayModel array_model(std::shared_ptr<CompiledModel> model);
 
 // `inputs` in the model's order, each with `rows` leading entries; a model with a fixed batch B gets chunks of B, the
 // last one filled up; one whose open batch does not keep its items apart gets all rows at once. Outputs have the same
-// number of leading entries. bad_input when the arrays do not fit the model's
-// inputs; unsupported when an output has no leading batch and there is more than one chunk.
+// number of leading entries. bad_input when the arrays do not fit the model's inputs; unsupported when an output has no
+// leading batch and there is more than one chunk.
 Result<std::vector<Tensor>> run_array(const ArrayModel& model, std::span<const Tensor> inputs, int64_t batch,
                                       const Progress& progress);
 

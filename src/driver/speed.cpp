@@ -9,16 +9,15 @@
 namespace cupel {
 namespace {
 
-// The first samples of the report split as the model takes them.
-Result<LoadedModel> on_samples(const Model& model, const std::string& name, const Dataset& data, int64_t batch) {
-  Feed feed = CUPEL_TRY(feed_for(model.program, data, batch));
-  const int64_t count = std::min(feed.batch, CUPEL_TRY(data.size("report")));
-  if (!feed.fixed) feed.batch = count;
-  const Samples samples = CUPEL_TRY(data.load("report", 0, count));
-  return LoadedModel{&model, name, inputs_of(feed, samples.inputs)};
+// The batches that are measured: one sample, and `wanted`, as the model takes them.
+Result<std::vector<Feed>> feeds_of(const Model& model, const Dataset& data, int64_t wanted) {
+  std::vector<Feed> feeds;
+  for (const int64_t batch : {int64_t{1}, std::min(wanted, CUPEL_TRY(data.size("report")))}) {
+    Feed feed = CUPEL_TRY(feed_for(model.program, data, batch));
+    if (feeds.empty() || feed.batch != feeds[0].batch) feeds.push_back(std::move(feed));
+  }
+  return feeds;
 }
-
-int64_t rows_of(const LoadedModel& loaded) { return loaded.inputs.empty() ? 1 : loaded.inputs[0].dims()[0]; }
 
 LatencyRow row_of(const BenchModel& m) {
   const LatencySummary& l = m.latency;
@@ -33,33 +32,52 @@ LatencyRow row_of(const BenchModel& m) {
           .constants_bytes = m.constants_bytes};
 }
 
+// All models on the first samples of the report split.
+Result<std::vector<BenchSubject>> subjects_of(std::span<const Model> models, std::span<const std::string> names,
+                                              std::span<const Bytes> images, const Dataset& data, int64_t batch) {
+  std::vector<BenchSubject> subjects;
+  for (size_t i = 0; i < models.size(); ++i) {
+    const Feed feed = CUPEL_TRY(feed_for(models[i].program, data, batch));
+    const int64_t count = std::min(feed.batch, CUPEL_TRY(data.size("report")));
+    const Samples samples = CUPEL_TRY(data.load("report", 0, count));
+    subjects.push_back({&models[i], &images[i], names[i], inputs_of(feed, samples.inputs)});
+  }
+  return subjects;
+}
+
+Latency latency_of(const BenchResult& result) {
+  Latency latency{.batch = result.models[0].batch, .threads = result.threads, .models = {}};
+  for (const BenchModel& m : result.models) latency.models.push_back(row_of(m));
+  for (size_t i = 0; i < result.comparisons.size(); ++i) latency.models[i + 1].to_base = result.comparisons[i];
+  return latency;
+}
+
 }  // namespace
 
 Status measure_speed(std::span<const Model> models, std::span<const std::string> names, const Dataset& data,
                      CompileContext& context, const SpeedOptions& options, Report& report) {
   if (options.duration_s <= 0) return {};
-  std::set<std::pair<int64_t, int>> measured;
-  for (const int64_t wanted : {int64_t{1}, options.batch})
-    for (const int threads : {1, context.threads.size()}) {
-      std::vector<LoadedModel> loaded;
-      for (size_t i = 0; i < models.size(); ++i)
-        loaded.push_back(CUPEL_TRY(on_samples(models[i], names[i], data, wanted)));
-      const int64_t batch = rows_of(loaded[0]);
-      if (!measured.emplace(batch, threads).second) continue;
+  std::vector<Bytes> images;
+  for (const Model& model : models)
+    images.push_back(CUPEL_TRY(image_for_host(model.program, model.path.stem().string())));
+  const std::vector<Feed> feeds = CUPEL_TRY(feeds_of(models[0], data, options.batch));
+  const std::set<int> threads = {1, context.threads.size()};
+  const size_t settings = feeds.size() * threads.size();
+  for (const Feed& feed : feeds)
+    for (const int count : threads) {
+      BenchOptions bench;
+      bench.batch = feed.batch;
+      bench.duration_s = options.duration_s / static_cast<double>(settings);
+      bench.peaks = false;
+      const auto result = bench_images(CUPEL_TRY(subjects_of(models, names, images, data, feed.batch)), count, bench);
+      // What was assessed before stays; a setting that is not complete is left out.
       if (stop_requested()) {
         report.warnings.push_back({Severity::deviation, "The run was interrupted before all speeds were measured."});
         return {};
       }
-      BenchOptions bench;
-      bench.batch = batch;
-      bench.duration_s = options.duration_s / 4;
-      bench.peaks = false;
-      const BenchResult result = CUPEL_TRY(bench_loaded(loaded, threads, bench));
-      Latency latency{.batch = batch, .threads = threads, .models = {}};
-      for (const BenchModel& m : result.models) latency.models.push_back(row_of(m));
-      for (size_t i = 0; i < result.comparisons.size(); ++i) latency.models[i + 1].to_base = result.comparisons[i];
-      report.latency.push_back(std::move(latency));
-      if (options.progress) options.progress("speed", static_cast<int64_t>(report.latency.size()), 4);
+      report.latency.push_back(latency_of(CUPEL_TRY(result)));
+      if (options.progress)
+        options.progress("speed", static_cast<int64_t>(report.latency.size()), static_cast<int64_t>(settings));
     }
   return {};
 }

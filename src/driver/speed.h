@@ -13,7 +13,7 @@ struct SpeedOptions {
 
 // Fills `latency` of the report: one sample and a batch of them, on one thread and on all that the context has, models
 // in turns; what is the same is measured once. A model with a batch of its own runs with that. A deviation when it was
-// interrupted. Errors as of compile_for_host and of the data set.
+// interrupted. Errors as of image_for_host and of the data set.
 Status measure_speed(std::span<const Model> models, std::span<const std::string> names, const Dataset& data,
                      CompileContext& context, const SpeedOptions& options, Report& report);
 

@@ -188,6 +188,7 @@ json latency_json(const Report& report, const Latency& latency) {
     if (row.to_base) {
       object["to_base"] = speed_json(*row.to_base);
       object["speed_up"] = number(1 / row.to_base->ratio);
+      object["speed_up_interval"] = interval_json(speed_up_interval(*row.to_base));
     }
     object["round_medians_us"] = medians;
     models.push_back(object);

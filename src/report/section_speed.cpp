@@ -15,11 +15,10 @@ std::string time(double us) { return number(us, microseconds_text(us)); }
 std::string speed_cell(const LatencyRow& row) {
   if (!row.to_base) return "–";
   const SpeedComparison& c = *row.to_base;
-  // A ratio of times is below 1 where the model is faster; people read how many times as fast.
-  const auto times = [](double ratio) { return number(ratio, fmt::format("{:.3g}", 1 / ratio)); };
-  return fmt::format("{} times as fast<span class=\"fine\">{} to {}<br>{}</span>",
-                     number(1 / c.ratio, fmt::format("{:.3g}", 1 / c.ratio)), times(c.interval.upper),
-                     times(c.interval.lower), speed_verdict_name(c.verdict));
+  const Interval interval = speed_up_interval(c);
+  const auto times = [](double speed_up) { return number(speed_up, fmt::format("{:.3g}", speed_up)); };
+  return fmt::format("{} times as fast<span class=\"fine\">{} to {}<br>{}</span>", times(1 / c.ratio),
+                     times(interval.lower), times(interval.upper), speed_verdict_name(c.verdict));
 }
 
 std::string model_row(const Report& report, const Latency& latency, size_t i) {

@@ -47,9 +47,10 @@ std::string speed_line(const Report& report) {
   for (size_t i = 0; i < latency.models.size() && i < report.models.size() && i < 4; ++i) {
     const LatencyRow& row = latency.models[i];
     line += fmt::format("  {} {} us", display_name(report.models[i].name), microseconds_text(row.median_us));
-    if (row.to_base)
-      line += fmt::format(" ({:.3g} times as fast [{:.3g}, {:.3g}])", 1 / row.to_base->ratio,
-                          1 / row.to_base->interval.upper, 1 / row.to_base->interval.lower);
+    if (!row.to_base) continue;
+    const Interval interval = speed_up_interval(*row.to_base);
+    line +=
+        fmt::format(" ({:.3g} times as fast [{:.3g}, {:.3g}])", 1 / row.to_base->ratio, interval.lower, interval.upper);
   }
   return line +
          fmt::format(", batch {}, {} {}", latency.batch, latency.threads, latency.threads == 1 ? "thread" : "threads");

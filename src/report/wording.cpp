@@ -74,6 +74,10 @@ std::string microseconds_text(double us) {
   return fmt::format("{:.{}f}", us, us >= 100 ? 0 : us >= 10 ? 1 : us >= 1 ? 2 : 3);
 }
 
+Interval speed_up_interval(const SpeedComparison& comparison) {
+  return {1 / comparison.interval.upper, 1 / comparison.interval.lower};
+}
+
 std::string speed_words(const Report& report, size_t index) {
   if (report.latency.empty() || index + 1 >= report.latency[0].models.size()) return "";
   const auto& speed = report.latency[0].models[index + 1].to_base;

@@ -29,6 +29,8 @@ std::string signed_points_text(double share, int64_t samples, bool typographic);
 
 // "135", "56.2", "0.943": at least three significant digits, without the unit.
 std::string microseconds_text(double us);
+// Of 1 / ratio: how many times as fast.
+Interval speed_up_interval(const SpeedComparison& comparison);
 // How fast candidate `index` is in the first measurement of speed: "runs 2.41 times as fast"; empty without one.
 std::string speed_words(const Report& report, size_t index);
 

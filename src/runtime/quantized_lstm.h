@@ -11,7 +11,7 @@ struct QuantizedLstmSizes {
   int64_t width() const { return 4 * hidden; }
   int64_t state() const { return rows * hidden; }
   // Steps whose inputs are multiplied at once.
-  int64_t together() const { return rows < 16 ? 16 / rows : 1; }
+  int64_t together() const { return rows > 0 && rows < 16 ? 16 / rows : 1; }
   // h and c of all rows, gates, one more row; sums of products of steps and of rows; sums of codes of x and of h; then
   // codes of x and of h.
   int64_t scratch_bytes() const {

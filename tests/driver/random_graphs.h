@@ -9,13 +9,13 @@
 #include <map>
 #include <numeric>
 #include <optional>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "driver/network_part.h"
 #include "onnx/writer.h"
+#include "random_choices.h"
 #include "reference/interpreter.h"
 #include "reference/samples.h"
 
@@ -37,9 +37,9 @@ inline const std::vector<samples::Sample>& written_samples() {
 // What becomes of the nodes so far: false takes back those since the last question.
 using StillGood = std::function<bool(const Graph&)>;
 
-class RandomGraphs {
+class RandomGraphs : RandomChoices {
  public:
-  explicit RandomGraphs(uint64_t seed) : rng_(seed * 0x9e3779b97f4a7c15u + 11) {}
+  explicit RandomGraphs(uint64_t seed) : RandomChoices(seed, 11) {}
 
   // 20 to 60 nodes, asked about after every few.
   RandomNetwork make(const StillGood& still_good) {
@@ -75,16 +75,6 @@ class RandomGraphs {
     bool has_codes = false;
   };
 
-  // ---- Numbers ----
-
-  int64_t pick(int64_t least, int64_t greatest) {
-    return least + static_cast<int64_t>(rng_() % static_cast<uint64_t>(greatest - least + 1));
-  }
-  bool chance(double p) { return static_cast<double>(rng_() >> 11) * 0x1p-53 < p; }
-  template <class T>
-  T one_of(std::initializer_list<T> values) {
-    return values.begin()[pick(0, static_cast<int64_t>(values.size()) - 1)];
-  }
   std::string fresh(const char* kind) { return kind + std::to_string(state_.count++); }
 
   // ---- Values ----
@@ -551,7 +541,6 @@ class RandomGraphs {
     return NetworkPart(network, whole.outputs(), std::vector<bool>(state_.values.size(), false)).take();
   }
 
-  std::mt19937_64 rng_;
   ThreadPool threads_{1};
   State state_;
   std::optional<int64_t> lead_;  // the size of the batch where it is constant

@@ -6,19 +6,19 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "ir/graph.h"
+#include "random_choices.h"
 
 namespace cupel {
 
-class RandomLayer {
+class RandomLayer : RandomChoices {
  public:
   RandomLayer(Graph& graph, uint64_t seed)
-      : graph_(graph), prefix_("l" + std::to_string(seed) + "_"), rng_(seed * 0x9e3779b97f4a7c15u + 3) {}
+      : RandomChoices(seed, 3), graph_(graph), prefix_("l" + std::to_string(seed) + "_") {}
 
   // Adds the layer with inputs of its own and makes its result an output. The error of a node that was refused; then
   // the graph holds a part of the layer.
@@ -47,16 +47,8 @@ class RandomLayer {
   }
 
  private:
-  int64_t pick(int64_t least, int64_t greatest) {
-    return least + static_cast<int64_t>(rng_() % static_cast<uint64_t>(greatest - least + 1));
-  }
-  bool chance(double p) { return static_cast<double>(rng_() >> 11) * 0x1p-53 < p; }
   float real(double low, double high) {
     return static_cast<float>(low + (high - low) * (static_cast<double>(rng_() >> 11) * 0x1p-53));
-  }
-  template <class T>
-  T one_of(std::initializer_list<T> values) {
-    return values.begin()[pick(0, static_cast<int64_t>(values.size()) - 1)];
   }
   // A weight or constant, subnormal now and then.
   float number(double low, double high) {
@@ -325,7 +317,6 @@ class RandomLayer {
 
   Graph& graph_;
   std::string prefix_;
-  std::mt19937_64 rng_;
   int count_ = 0;
   bool codes_ = true;  // whether inputs are codes
   Status status_;

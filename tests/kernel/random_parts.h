@@ -5,29 +5,21 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include "kernel/kernel.h"
 #include "lower/builder.h"
+#include "random_choices.h"
 
 namespace cupel {
 
-class RandomParts {
+class RandomParts : protected RandomChoices {
  protected:
-  explicit RandomParts(uint64_t seed) : rng_(seed * 0x9e3779b97f4a7c15u + 1) {
+  explicit RandomParts(uint64_t seed) : RandomChoices(seed, 1) {
     specials_ = chance(0.1);
     subnormals_ = chance(0.3);
   }
 
-  int64_t pick(int64_t least, int64_t greatest) {
-    return least + static_cast<int64_t>(rng_() % static_cast<uint64_t>(greatest - least + 1));
-  }
-  bool chance(double p) { return static_cast<double>(rng_() >> 11) * 0x1p-53 < p; }
-  template <class T>
-  T one_of(std::initializer_list<T> values) {
-    return values.begin()[pick(0, static_cast<int64_t>(values.size()) - 1)];
-  }
   float real(double magnitude) {
     if (specials_ && chance(0.02)) {
       constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -252,7 +244,6 @@ class RandomParts {
     }
   }
 
-  std::mt19937_64 rng_;
   bool specials_ = false, subnormals_ = false;
   double start_size_ = 1;  // of s32 starts
   int64_t items_ = 1;

@@ -42,6 +42,23 @@ TEST(MatMulInteger, EveryTypeAndZeroPoint) {
       }
 }
 
+// Weights that are constants lie in panels: more rows, columns and depth than the routine takes at once.
+TEST(MatMulInteger, ConstantWeightsInPanels) {
+  constexpr int64_t kRows = 7, kDepth = 2051, kColumns = 301;
+  for (const DType type_a : {DType::u8, DType::s8})
+    for (const DType type_b : {DType::u8, DType::s8}) {
+      const Tensor a = random_codes(type_a, {kRows, kDepth}, 1), b = random_codes(type_b, {kDepth, kColumns}, 2);
+      const Tensor za = random_codes(type_a, {kRows}, 3), zb = random_codes(type_b, {kColumns}, 4);
+      const Tensor y = run(kMatMulInteger, {a, constant(b), za, constant(zb)});
+      for (int64_t m = 0; m < kRows; ++m)
+        for (int64_t n = 0; n < kColumns; ++n) {
+          int64_t sum = 0;
+          for (int64_t k = 0; k < kDepth; ++k) sum += (at(a, {m, k}) - za.int_at(m)) * (at(b, {k, n}) - zb.int_at(n));
+          ASSERT_EQ(at(y, {m, n}), sum) << m << " " << n;
+        }
+    }
+}
+
 TEST(MatMulInteger, VectorsEmptySumsAndOverflow) {
   const Tensor a = Tensor::of<uint8_t>({2}, {3, 255}), b = Tensor::of<int8_t>({2}, {-128, 127});
   EXPECT_EQ(run(kMatMulInteger, {a, b}), Tensor::scalar<int32_t>(-3 * 128 + 255 * 127));

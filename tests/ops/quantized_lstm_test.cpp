@@ -122,6 +122,17 @@ TEST(DynamicQuantizeLSTM, DirectionsLengthsAndParameters) {
       }
 }
 
+TEST(DynamicQuantizeLSTM, NoRows) {
+  const Weights v = weights_of(1, false);
+  const auto found =
+      run_op(kDynamicQuantizeLSTM,
+             {Tensor(DType::f32, {kSteps, 0, kInputs}), constant(v.w), constant(v.r), constant(v.b), Operand(),
+              Operand(), Operand(), Operand(), constant(v.ws), constant(v.wz), constant(v.rs), constant(v.rz)},
+             {{"hidden_size", kHidden}});
+  ASSERT_TRUE(found) << found.error().message();
+  EXPECT_EQ((*found)[0].dims(), (Dims{kSteps, 1, 0, kHidden}));
+}
+
 TEST(DynamicQuantizeLSTM, Refusals) {
   const Weights v = weights_of(1, false);
   const auto error = [&](const Operand& x, const Operand& zero) {

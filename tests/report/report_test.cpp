@@ -130,6 +130,7 @@ TEST(Json, HoldsTheSpeed) {
   EXPECT_EQ(models[1]["to_base"]["ratio"], 0.5);
   EXPECT_EQ(models[1]["to_base"]["verdict"], "faster");
   EXPECT_EQ(models[1]["speed_up"], 2);
+  EXPECT_DOUBLE_EQ(models[1]["speed_up_interval"]["lower"], 1 / 0.52);
   EXPECT_FALSE(models[0].contains("to_base"));
   EXPECT_EQ(report["warnings"][1]["severity"], "deviation");
 }
