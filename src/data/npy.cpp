@@ -17,7 +17,7 @@ struct TypeRow {
   std::string_view code;  // without the byte order
   DType type;
 };
-constexpr std::array<TypeRow, 12> kTypes = {{{"b1", DType::boolean},
+constexpr std::array<TypeRow, 13> kTypes = {{{"b1", DType::boolean},
                                              {"u1", DType::u8},
                                              {"i1", DType::s8},
                                              {"u2", DType::u16},
@@ -27,6 +27,7 @@ constexpr std::array<TypeRow, 12> kTypes = {{{"b1", DType::boolean},
                                              {"u8", DType::u64},
                                              {"i8", DType::s64},
                                              {"f2", DType::f16},
+                                             {"V2", DType::bf16},  // as NumPy writes ml_dtypes.bfloat16
                                              {"f4", DType::f32},
                                              {"f8", DType::f64}}};
 
@@ -178,10 +179,10 @@ Result<Tensor> parse_npy(std::span<const std::byte> file, const std::string& pla
   const auto* row = header.descr.empty()
                         ? kTypes.end()
                         : std::ranges::find(kTypes, std::string_view(header.descr).substr(1), &TypeRow::code);
-  const bool one_byte = row != kTypes.end() && dtype_bits(row->type) == 8;
-  if (row == kTypes.end() || (order != '<' && order != '>' && !(order == '|' && one_byte)))
+  const bool any_order = row != kTypes.end() && (dtype_bits(row->type) == 8 || row->type == DType::bf16);
+  if (row == kTypes.end() || (order != '<' && order != '>' && !(order == '|' && any_order)))
     return unsupported(place, fmt::format("has dtype '{}'", printable(header.descr)),
-                       "convert it to bool, an integer of 8 to 64 bits, float16, float32 or float64");
+                       "convert it to bool, an integer of 8 to 64 bits, bfloat16, float16, float32 or float64");
   const auto elements = count_elements(header.shape);
   if (!elements)
     return fail(elements.error().kind, place,

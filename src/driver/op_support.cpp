@@ -79,7 +79,8 @@ std::string compiled_text(const OpDef& op, const Shown& shown) {
   if (is_linear_conversion(op)) return "as conversions of codes";
   if (row.ways.empty() && row.gap.empty()) return "before it";
   const bool written = row.ways.empty() && shown.lacking < shown.samples;
-  std::string text = row.ways.empty() ? (written ? "in other ops" : "not yet") : op.routine ? "routine" : "kernels";
+  std::string text = row.ways.empty() ? (written ? "in other ops" : "not yet") : "kernels";
+  if (!row.ways.empty() && op.routine) text = row.ways.size() == 1 ? "routine" : "kernels, or a routine";
   if (shown.lacking > 0 && text != "not yet")
     text += fmt::format("; not yet {} of {} forms", shown.lacking, shown.samples);
   return text;

@@ -85,7 +85,9 @@ Status lower_routine(Lowering& l, NodeId id) {
     for (const ValueId v : node.outputs) l.places.set(v, CUPEL_TRY(l.places.fresh(v, false)));
     return {};
   }
-  if (std::ranges::any_of(results, is_empty) || std::ranges::any_of(operands.tensors, is_empty))
+  if (std::ranges::any_of(results, is_empty) || std::ranges::any_of(use.operands, [&](size_t i) {
+        return i < operands.tensors.size() && is_empty(operands.tensors[i]);
+      }))
     return no_compiled_form(fmt::format("{} of a tensor without elements has no compiled form", node.op->name));
   CallSpec spec;
   spec.routine = *op_routine(use.name);

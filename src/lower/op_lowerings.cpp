@@ -37,6 +37,13 @@ bool has_wide_elements(const Graph& graph, const Node& node) {
   return dtype_bits(last) == 64 || (dtype_bits(result) == 16 && is(node, ops::kWhere));
 }
 
+// Of operand 0: codes, or elements of one of these types, of which kernels have the expression.
+template <DType... kTypes>
+bool has_elements(const Graph& graph, const Node& node) {
+  const TensorType& type = graph.type(node.inputs[0]);
+  return type.quant || ((type.dtype == kTypes) || ...);
+}
+
 // A Cast that no element can fail: between numbers, from integers of at most 32 bits to wider types, from and to bool.
 bool always_converts(const Graph& graph, const Node& node) {
   const DType from = graph.type(node.inputs[0]).dtype, to = graph.type(node.outputs[0]).dtype;
@@ -51,11 +58,27 @@ bool keeps_type(const Graph& graph, const Node& node) {
   return graph.type(node.inputs[0]).dtype == graph.type(node.outputs[0]).dtype;
 }
 
-constexpr std::string_view kNotYet = "no kernel computes it";
 constexpr std::string_view kFormless = "kernel_forms writes it in others, but where sizes are not known";
 const std::vector<Way> kCall = {{.lower = lower_routine}};
 const std::vector<Way> kMap = {{.lower = lower_map}};
 const std::vector<Way> kMapOrWide = {{.lower = lower_wide, .applies = has_wide_elements}, {.lower = lower_map}};
+// By kernels where these are the elements, else by the op's routine.
+template <DType... kTypes>
+std::vector<Way> map_of() {
+  return {{.lower = lower_map, .applies = has_elements<kTypes...>}, {.lower = lower_routine}};
+}
+template <DType... kTypes>
+std::vector<Way> map_or_wide_of() {
+  return {{.lower = lower_map, .applies = has_elements<kTypes...>},
+          {.lower = lower_wide, .applies = has_elements<DType::s64>},
+          {.lower = lower_routine}};
+}
+const std::vector<Way> kArithmetic = map_or_wide_of<DType::f32, DType::s32>();
+const std::vector<Way> kChoice = map_or_wide_of<DType::f32>();
+const std::vector<Way> kNumbers = map_of<DType::f32>();
+const std::vector<Way> kComparison = map_or_wide_of<DType::f32, DType::s32, DType::u8, DType::s8, DType::boolean>();
+const std::vector<Way> kReduction = {{.lower = lower_reduce, .applies = has_elements<DType::f32, DType::u8, DType::s8>},
+                                     {.lower = lower_routine}};
 
 // In the order of op_table.def.
 const std::vector<OpLowering>& rows() {
@@ -82,46 +105,51 @@ const std::vector<OpLowering>& rows() {
        .expression = express_as_codes},
       {.op = &ops::kSaturate, .ways = kMap, .expression = express_saturate},
 
-      {.op = &ops::kAdd, .ways = kMapOrWide, .expression = express_add, .wide = wide_add},
-      {.op = &ops::kSub, .ways = kMapOrWide, .expression = express_sub, .wide = wide_sub},
-      {.op = &ops::kMul, .ways = kMapOrWide, .expression = express_mul, .wide = wide_mul},
-      {.op = &ops::kDiv, .ways = kMap, .expression = express_div},
+      {.op = &ops::kAdd, .ways = kArithmetic, .expression = express_add, .wide = wide_add},
+      {.op = &ops::kSub, .ways = kArithmetic, .expression = express_sub, .wide = wide_sub},
+      {.op = &ops::kMul, .ways = kArithmetic, .expression = express_mul, .wide = wide_mul},
+      {.op = &ops::kDiv, .ways = kNumbers, .expression = express_div},
       {.op = &ops::kPow, .ways = kMap, .expression = express_pow},
-      {.op = &ops::kMod, .gap = kNotYet},
-      {.op = &ops::kMax, .ways = kMapOrWide, .expression = express_max, .wide = wide_max},
-      {.op = &ops::kMin, .ways = kMapOrWide, .expression = express_min, .wide = wide_min},
-      {.op = &ops::kEqual, .ways = kMapOrWide, .expression = express_equal, .wide = wide_equal},
-      {.op = &ops::kGreater, .ways = kMapOrWide, .expression = express_greater, .wide = wide_greater},
-      {.op = &ops::kLess, .ways = kMapOrWide, .expression = express_less, .wide = wide_less},
+      {.op = &ops::kMod, .ways = kCall},
+      {.op = &ops::kMax, .ways = kChoice, .expression = express_max, .wide = wide_max},
+      {.op = &ops::kMin, .ways = kChoice, .expression = express_min, .wide = wide_min},
+      {.op = &ops::kEqual, .ways = kComparison, .expression = express_equal, .wide = wide_equal},
+      {.op = &ops::kGreater, .ways = kComparison, .expression = express_greater, .wide = wide_greater},
+      {.op = &ops::kLess, .ways = kComparison, .expression = express_less, .wide = wide_less},
       {.op = &ops::kGreaterOrEqual,
-       .ways = kMapOrWide,
+       .ways = kComparison,
        .expression = express_greater_or_equal,
        .wide = wide_greater_or_equal},
-      {.op = &ops::kLessOrEqual, .ways = kMapOrWide, .expression = express_less_or_equal, .wide = wide_less_or_equal},
+      {.op = &ops::kLessOrEqual, .ways = kComparison, .expression = express_less_or_equal, .wide = wide_less_or_equal},
       {.op = &ops::kNot, .ways = kMap, .expression = express_not},
       {.op = &ops::kAnd, .ways = kMap, .expression = express_and},
       {.op = &ops::kOr, .ways = kMap, .expression = express_or},
       {.op = &ops::kXor, .ways = kMap, .expression = express_xor},
       {.op = &ops::kWhere, .ways = kMapOrWide, .expression = express_where, .wide = wide_where},
+      {.op = &ops::kBitwiseAnd, .ways = kCall},
+      {.op = &ops::kBitwiseOr, .ways = kCall},
+      {.op = &ops::kBitwiseXor, .ways = kCall},
+      {.op = &ops::kBitwiseNot, .ways = kCall},
+      {.op = &ops::kBitShift, .ways = kCall},
       {.op = &ops::kPRelu, .ways = kMap, .expression = express_prelu},
 
-#define CUPEL_UNARY(name, ...) {.op = &ops::k##name, .ways = kMap, .expression = express_unary},
+#define CUPEL_UNARY(name, ...) {.op = &ops::k##name, .ways = kNumbers, .expression = express_unary},
 #include "ops/unary_functions.def"
 #undef CUPEL_UNARY
       {.op = &ops::kIsNaN, .ways = kMap, .expression = express_is_nan},
       {.op = &ops::kIsInf, .ways = kMap, .expression = express_is_inf},
-      {.op = &ops::kClip, .ways = kMap, .expression = express_clip},
+      {.op = &ops::kClip, .ways = kNumbers, .expression = express_clip},
       {.op = &ops::kGelu, .ways = kMap, .expression = express_unary},
 
       {.op = &ops::kMaxPool, .ways = {{.lower = lower_pool}}, .images = ImageRule::image},
       {.op = &ops::kAveragePool, .ways = {{.lower = lower_pool}}, .images = ImageRule::image},
       {.op = &ops::kGlobalAveragePool, .ways = {{.lower = lower_reduce}}, .images = ImageRule::image},
       {.op = &ops::kGlobalMaxPool, .ways = {{.lower = lower_reduce}}, .images = ImageRule::image},
-      {.op = &ops::kReduceMean, .ways = {{.lower = lower_reduce}}},
-      {.op = &ops::kReduceSum, .ways = {{.lower = lower_reduce}}},
-      {.op = &ops::kReduceMax, .ways = {{.lower = lower_reduce}}},
-      {.op = &ops::kReduceMin, .ways = {{.lower = lower_reduce}}},
-      {.op = &ops::kReduceProd, .gap = kNotYet},
+      {.op = &ops::kReduceMean, .ways = kReduction},
+      {.op = &ops::kReduceSum, .ways = kReduction},
+      {.op = &ops::kReduceMax, .ways = kReduction},
+      {.op = &ops::kReduceMin, .ways = kReduction},
+      {.op = &ops::kReduceProd, .ways = kCall},
       {.op = &ops::kArgMax, .ways = {{.lower = lower_arg_max}}},
       {.op = &ops::kArgMin, .ways = {{.lower = lower_arg_max}}},
       {.op = &ops::kSoftmax, .ways = {{.lower = lower_softmax}}, .images = ImageRule::none},

@@ -68,7 +68,8 @@ Result<DeclaredInput> declared_input(const ValueFields& input) {
                        "export the model with numeric inputs");
   Shape shape = CUPEL_TRY(declared_shape(input));
   const bool unnamed = !shape.empty() && !shape[0].is_constant() && !is_name((*input.shape)[0].param);
-  return DeclaredInput{std::string(input.name), *type, std::move(shape), unnamed};
+  const DType bytes = *type == DType::u4 ? DType::u8 : *type == DType::s4 ? DType::s8 : *type;
+  return DeclaredInput{std::string(input.name), bytes, std::move(shape), unnamed, *type};
 }
 
 std::string names_of(const std::vector<DeclaredInput>& inputs) {

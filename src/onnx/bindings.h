@@ -40,6 +40,7 @@ struct DeclaredInput {
   DType dtype = DType::f32;
   Shape shape;
   bool unnamed_lead = false;  // the leading dimension is "batch" for want of a name: its size may differ between inputs
+  DType in_file = dtype;      // of 4 bits where dtype is the byte that holds one
 };
 
 // Of all inputs that are no initializers. Errors name the input: bad_input for a missing type or a negative size,

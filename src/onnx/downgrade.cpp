@@ -59,6 +59,13 @@ int needed_by_form(const Graph& graph, const Node& node) {
   }
   if (op == "ReduceMean" || op == "ReduceMax" || op == "ReduceMin" || op == "ReduceProd")
     need(!is_constant_where_given(graph, node, 1), 18);
+  const TensorType* first = node.inputs.empty() || !node.inputs[0].valid() ? nullptr : &graph.type(node.inputs[0]);
+  const bool holds_integers = first && !first->quant && is_integer(first->dtype);
+  if (op == "Add" || op == "Sub" || op == "Mul" || op == "Div")
+    need(holds_integers && dtype_bits(first->dtype) < 32, 14);
+  if (op == "Relu") need(holds_integers, 14);
+  if (op == "BitShift") need(dtype_min(first->dtype) < 0, 28);
+  if (op == "ReduceMax" || op == "ReduceMin") need(first->dtype == DType::boolean, 20);
   if (op == "Pad") {
     need(!is_constant_where_given(graph, node, 3) || (has_operand(node, 3) && !is_constant(graph, node, 1)), 18);
     need(attr_text(a, "mode", "constant") == "wrap", 19);

@@ -100,6 +100,8 @@ Result<Tensor> Importer::constant_node(const NodeFields& node) const {
 Status Importer::bind_inputs() {
   inputs_ = CUPEL_TRY(declared_inputs(file_));
   CUPEL_TRY(bind_sizes(inputs_, bindings_));
+  for (const DeclaredInput& input : inputs_)
+    if (input.in_file != input.dtype) hold(input.name, input.in_file);
   auto values = CUPEL_TRY(bound_values(inputs_, bindings_));
   std::erase_if(inputs_, [&](const DeclaredInput& input) { return values.contains(input.name); });
   for (auto& [name, value] : values) {
@@ -188,15 +190,15 @@ Status Importer::add_outputs() {
     if (output.kind && !output.is_tensor())
       return unsupported(place, fmt::format("is {}, expected a tensor", output.kind),
                          "export the model with plain tensors as outputs");
-    if (const auto held = held_.find(std::string(output.name)); held != held_.end() && dtype_bits(held->second) == 4)
-      return unsupported(place, fmt::format("holds {}, which is computed in bytes", dtype_name(held->second)),
-                         "give out what it stands for");
     const ValueId id = CUPEL_TRY(output_value(std::string(output.name)));
     const TensorType& type = graph_.type(id);
-    if (output.elem_type != 0 && dtype_from_onnx(output.elem_type) != type.dtype)
+    // Numbers of 4 bits are given out in bytes.
+    const auto held = held_.find(std::string(output.name));
+    const DType in_file = held != held_.end() && dtype_bits(held->second) == 4 ? held->second : type.dtype;
+    if (output.elem_type != 0 && dtype_from_onnx(output.elem_type) != in_file)
       return bad_input(place,
                        fmt::format("is declared as {}, but is {}", onnx_type_name(output.elem_type),
-                                   onnx_type_name(onnx_dtype(type.dtype))),
+                                   onnx_type_name(onnx_dtype(in_file))),
                        kExportAgain);
     // The declared shape is a note, which exporters get wrong: what the nodes give counts.
     graph_.add_output(id);
@@ -253,8 +255,22 @@ std::string Importer::add_constant(const std::string& wanted, Tensor tensor) {
   return name;
 }
 
+namespace {
+
+Tensor in_double(const Tensor& reals) {
+  Tensor wide(DType::f64, reals.dims());
+  std::ranges::copy(reals.data<float>(), wide.mutable_data<double>().begin());
+  return wide;
+}
+
+}  // namespace
+
 std::string Importer::add_constant_like(const std::string& like, const std::string& wanted, Tensor reals) {
-  std::string name = add_constant(wanted, std::move(reals));
+  const auto found = values_.find(like);
+  const Tensor* given = constant(like);
+  const bool wide =
+      given ? given->dtype() == DType::f64 : found != values_.end() && graph_.type(found->second).dtype == DType::f64;
+  std::string name = add_constant(wanted, wide ? in_double(reals) : std::move(reals));
   if (const auto type = narrow_type(like)) narrow_.insert_or_assign(name, *type);
   return name;
 }

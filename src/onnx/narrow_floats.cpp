@@ -56,8 +56,13 @@ Status Importer::add_input_value(const std::string& name, TensorType type) {
 
 Result<ValueId> Importer::output_value(const std::string& name) {
   const ValueId id = CUPEL_TRY(value(name));
+  // Where a node's result is known, the constant that stands for it takes its name.
+  if (const auto computed = values_.find(name); computed != values_.end() && computed->second != id) {
+    graph_.rename_value(computed->second, fresh(name + "_computed"));
+    graph_.rename_value(id, name);
+  }
   auto type = narrow_type(name);
-  if (const auto held = held_.find(name); held != held_.end()) type = held->second;
+  if (const auto held = held_.find(name); held != held_.end() && dtype_bits(held->second) != 4) type = held->second;
   if (!type) return id;
   if (graph_.value(id).name == name)
     graph_.rename_value(id, fresh(name + "_" + std::string(dtype_name(graph_.type(id).dtype))));

@@ -194,11 +194,22 @@ class Einsum {
                                                CUPEL_TRY(joined(left_dims, inner_dims))));
     const std::string y = CUPEL_TRY(s_.reshape(fresh("right"), CUPEL_TRY(ordered(b, batch + inner + right)),
                                                CUPEL_TRY(joined(inner_dims, right_dims))));
-    const std::string z = CUPEL_TRY(s_.add("MatMul", fresh("product"), {x, y}));
+    const std::string z = CUPEL_TRY(matrix_product(x, y));
     Shape shape = batch_dims;
     shape.insert(shape.end(), left_dims.begin(), left_dims.end());
     shape.insert(shape.end(), right_dims.begin(), right_dims.end());
     return Term{CUPEL_TRY(s_.reshape(fresh("apart"), z, shape)), batch + left + right};
+  }
+
+  // [batch, left, inner] × [batch, inner, right]; of elements that MatMul does not compute as a sum of products.
+  Result<std::string> matrix_product(const std::string& x, const std::string& y) {
+    const DType type = CUPEL_TRY(s_.file_type(x));
+    if (type != DType::f64 && !is_integer(type)) return s_.add("MatMul", fresh("product"), {x, y});
+    const std::string part = fresh("product");
+    const std::string a = CUPEL_TRY(s_.add("Unsqueeze", part + "_rows", {x, s_.list(part + "_last", {-1})})),
+                      b = CUPEL_TRY(s_.add("Unsqueeze", part + "_columns", {y, s_.list(part + "_third", {-3})}));
+    const std::string all = CUPEL_TRY(s_.add("Mul", part + "_of_each", {a, b}));
+    return s_.add("ReduceSum", part, {all, s_.list(part + "_inner", {-2})}, {{"keepdims", int64_t{0}}});
   }
 
   // Nothing is summed: the product of elements that broadcast.

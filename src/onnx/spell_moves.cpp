@@ -257,4 +257,34 @@ Status spell_affine_grid(Spelling& s) {
   return s.finish_reshape(grid, to);
 }
 
+// The condition decides how many elements there are, so it is a constant. Elements that it is too short for are left
+// out.
+Status spell_compress(Spelling& s) {
+  const Tensor* condition = s.constant_operand(1);
+  if (!condition)
+    return unsupported("", "the condition (operand 1), which decides the shape, is computed at run time",
+                       "make it a constant");
+  if (condition->dtype() != DType::boolean || condition->rank() != 1)
+    return bad_input("",
+                     fmt::format("the condition is {}{}, expected a list of bool", dtype_name(condition->dtype()),
+                                 to_text(condition->dims())),
+                     "correct the condition");
+  std::string x = s.in(0);
+  const bool of_all = !s.attributes().contains("axis");
+  const Shape shape = CUPEL_TRY(s.shape(x));
+  if (of_all) x = CUPEL_TRY(s.reshape("all", x, {CUPEL_TRY(shape_elements(shape))}));
+  const int64_t axis =
+      of_all ? 0 : CUPEL_TRY(normalize_axis(attr_int(s.attributes(), "axis", 0), static_cast<int64_t>(shape.size())));
+  const Dim extent = CUPEL_TRY(s.shape(x))[static_cast<size_t>(axis)];
+  std::vector<int64_t> chosen;
+  for (int64_t i = 0; i < condition->size(); ++i) {
+    if (condition->bytes()[static_cast<size_t>(i)] == std::byte{0}) continue;
+    if (extent.is_constant() && i >= extent.factor)
+      return bad_input("", fmt::format("the condition chooses index {} of {}", i, extent.factor),
+                       "correct the condition");
+    chosen.push_back(i);
+  }
+  return s.finish("Gather", {x, s.list("chosen", chosen)}, {{"axis", axis}});
+}
+
 }  // namespace cupel

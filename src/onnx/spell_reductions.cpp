@@ -1,6 +1,7 @@
 // Reductions, norms and their kind in the ops of the table.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "onnx/spelling.h"
@@ -49,8 +50,13 @@ class Reduction {
 
 // log(Σ e^x) as log(Σ e^(x − m)) + m, m the greatest; a finite m, so that infinities do not meet.
 Status log_sum_exp(Spelling& s, Reduction& reduction) {
-  const std::string &x = s.in(0), low = s.real_like(x, "lowest", -0x1.fffffep+127f),
-                    high = s.real_like(x, "greatest", 0x1.fffffep+127f);
+  const std::string& x = s.in(0);
+  const bool wide = CUPEL_TRY(s.file_type(x)) == DType::f64;
+  const auto bound = [&](const char* part, int sign) {
+    return wide ? s.constant(part, Tensor::scalar<double>(sign * std::numeric_limits<double>::max()))
+                : s.real_like(x, part, static_cast<float>(sign) * std::numeric_limits<float>::max());
+  };
+  const std::string low = bound("lowest", -1), high = bound("greatest", 1);
   const auto clipped = [&](const std::string& part, const std::string& m) {
     return s.add("Clip", part, {m, low, high});
   };

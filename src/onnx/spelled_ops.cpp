@@ -13,8 +13,9 @@ constexpr auto kInts = AttributeKind::integers;
 constexpr auto kReals = AttributeKind::reals;
 
 constexpr DTypeSet kReducedTypes = kFloatTypes | kWideIntegerTypes;
-constexpr DTypeSet kExactTypes = DType::f32 | DType::f16 | DType::bf16 | kIndexTypes;
+constexpr DTypeSet kExactTypes = kFloatTypes | kWideIntegerTypes;
 constexpr DTypeSet kRealTypes = DType::f32 | DType::f16 | DType::bf16;
+constexpr DTypeSet kWideRealTypes = kRealTypes | DType::f64;
 
 SpelledOp reduction(std::string_view op, DTypeSet computed) {
   return {.op = op,
@@ -65,6 +66,14 @@ SpelledOp volume(std::string_view op, int max_inputs, std::vector<AttributeSpec>
           .when = pools ? is_volume_pooling : is_volume_convolution};
 }
 
+SpelledOp window(std::string_view op) {
+  return {.op = op,
+          .since_opset = 17,
+          .types = kIndexTypes,
+          .attributes = {{"output_datatype", kInt}, {"periodic", kInt}},
+          .spell = spell_window};
+}
+
 const std::vector<SpelledOp>& rows() {
   static const std::vector<SpelledOp> kRows = {
       {.op = "AffineGrid",
@@ -100,6 +109,7 @@ const std::vector<SpelledOp>& rows() {
               {"kernel_shape", kInts, true},
               {"pads", kInts},
               {"strides", kInts}}),
+      window("BlackmanWindow"),
       {.op = "CastLike",
        .since_opset = 15,
        .min_inputs = 2,
@@ -112,6 +122,12 @@ const std::vector<SpelledOp>& rows() {
        .max_inputs = 2,
        .attributes = {{"axes", kInts}},
        .spell = spell_center_crop_pad},
+      {.op = "Compress",
+       .since_opset = 9,
+       .min_inputs = 2,
+       .max_inputs = 2,
+       .attributes = {{"axis", kInt}},
+       .spell = spell_compress},
       volume("Conv", 3, convolution_window({})),
       {.op = "ConvTranspose",
        .min_inputs = 2,
@@ -127,6 +143,13 @@ const std::vector<SpelledOp>& rows() {
                       {"pads", kInts},
                       {"strides", kInts}},
        .spell = spell_conv_transpose},
+      {.op = "DFT",
+       .since_opset = 17,
+       .max_inputs = 3,
+       .types = kFloatTypes,
+       .computed = kRealTypes,
+       .attributes = {{"axis", kInt}, {"inverse", kInt}, {"onesided", kInt}},
+       .spell = spell_dft},
       {.op = "DepthToSpace", .attributes = {{"blocksize", kInt, true}, {"mode", kText}}, .spell = spell_depth_to_space},
       {.op = "DynamicQuantizeLinear",
        .since_opset = 11,
@@ -137,7 +160,7 @@ const std::vector<SpelledOp>& rows() {
        .since_opset = 12,
        .max_inputs = -1,
        .types = kNumberTypes,
-       .computed = kRealTypes,
+       .computed = kWideRealTypes | kIndexTypes,
        .attributes = {{"equation", kText, true}},
        .spell = spell_einsum},
       {.op = "EyeLike", .since_opset = 9, .attributes = {{"dtype", kInt}, {"k", kInt}}, .spell = spell_eye_like},
@@ -154,6 +177,8 @@ const std::vector<SpelledOp>& rows() {
        .computed = kRealTypes,
        .attributes = {{"epsilon", kReal}, {"num_groups", kInt, true}, {"stash_type", kInt}},
        .spell = spell_group_normalization},
+      window("HammingWindow"),
+      window("HannWindow"),
       {.op = "Hardmax",
        .types = kFloatTypes,
        .computed = kRealTypes,
@@ -183,13 +208,20 @@ const std::vector<SpelledOp>& rows() {
               {"pads", kInts},
               {"storage_order", kInt},
               {"strides", kInts}}),
-      {.op = "Mean", .max_inputs = -1, .types = kFloatTypes, .computed = kRealTypes, .spell = spell_mean},
+      {.op = "Mean", .max_inputs = -1, .types = kFloatTypes, .computed = kWideRealTypes, .spell = spell_mean},
       {.op = "MeanVarianceNormalization",
        .since_opset = 9,
        .types = kFloatTypes,
        .computed = kRealTypes,
        .attributes = {{"axes", kInts}},
        .spell = spell_mean_variance_normalization},
+      {.op = "MelWeightMatrix",
+       .since_opset = 17,
+       .min_inputs = 5,
+       .max_inputs = 5,
+       .types = kIndexTypes,
+       .attributes = {{"output_datatype", kInt}},
+       .spell = spell_mel_weight_matrix},
       {.op = "NegativeLogLikelihoodLoss",
        .since_opset = 12,
        .min_inputs = 2,
@@ -219,9 +251,9 @@ const std::vector<SpelledOp>& rows() {
        .types = kByteTypes,
        .spell = spell_qlinear_matmul},
       reduction("ReduceL1", kExactTypes),
-      reduction("ReduceL2", kRealTypes),
-      reduction("ReduceLogSum", kRealTypes),
-      reduction("ReduceLogSumExp", kRealTypes),
+      reduction("ReduceL2", kWideRealTypes),
+      reduction("ReduceLogSum", kWideRealTypes),
+      reduction("ReduceLogSumExp", kWideRealTypes),
       reduction("ReduceSumSquare", kExactTypes),
       {.op = "ReverseSequence",
        .since_opset = 10,
@@ -237,6 +269,14 @@ const std::vector<SpelledOp>& rows() {
        .computed = kRealTypes,
        .attributes = {{"interleaved", kInt}, {"num_heads", kInt}, {"rotary_embedding_dim", kInt}},
        .spell = spell_rotary_embedding},
+      {.op = "STFT",
+       .since_opset = 17,
+       .min_inputs = 2,
+       .max_inputs = 4,
+       .types = kFloatTypes,
+       .computed = kRealTypes,
+       .attributes = {{"onesided", kInt}},
+       .spell = spell_stft},
       {.op = "SimplifiedLayerNormalization",
        .min_inputs = 2,
        .max_inputs = 2,

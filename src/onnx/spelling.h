@@ -109,6 +109,11 @@ bool is_volume_convolution(Importer& importer, const NodeDraft& draft);
 bool is_volume_pooling(Importer& importer, const NodeDraft& draft);
 Status spell_volume_convolution(Spelling& s);
 Status spell_volume_pooling(Spelling& s);
+// spell_signal.cpp
+Status spell_window(Spelling& s);  // HannWindow, HammingWindow, BlackmanWindow
+Status spell_mel_weight_matrix(Spelling& s);
+Status spell_dft(Spelling& s);
+Status spell_stft(Spelling& s);
 // spell_reductions.cpp
 Status spell_reduction(Spelling& s);  // ReduceL1, ReduceL2, ReduceLogSum, ReduceLogSumExp, ReduceSumSquare
 Status spell_sum(Spelling& s);
@@ -121,6 +126,7 @@ Status spell_mean_variance_normalization(Spelling& s);
 Status spell_group_normalization(Spelling& s);
 // spell_moves.cpp
 Status spell_cast_like(Spelling& s);
+Status spell_compress(Spelling& s);
 Status spell_trilu(Spelling& s);
 Status spell_center_crop_pad(Spelling& s);
 Status spell_depth_to_space(Spelling& s);

@@ -215,6 +215,12 @@ Status upgrade_mod(Importer& importer, NodeDraft& node) {
                    "correct the attribute");
 }
 
+// Scatter, which opset 11 renamed.
+Status rename_scatter(Importer&, NodeDraft& node) {
+  node.op = "ScatterElements";
+  return {};
+}
+
 struct Row {
   std::string_view op;
   int below_opset;  // INT_MAX: every opset
@@ -237,6 +243,7 @@ constexpr Row kRows[] = {
     {"ReduceProd", 18, axes_to_input},
     {"ReduceSum", 13, axes_to_input},
     {"Resize", INT_MAX, upgrade_resize},
+    {"Scatter", INT_MAX, rename_scatter},
     {"Slice", 10, upgrade_slice},
     {"Softmax", 13, upgrade_softmax},
     {"Split", INT_MAX, upgrade_split},

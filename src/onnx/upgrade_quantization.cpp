@@ -204,10 +204,9 @@ Status upgrade_quantization(Importer& importer, NodeDraft& node) {
     return become_numbers(importer, node, CUPEL_TRY(numbers_of(*codes, g)));
   if (g.computed() || g.block != 0 || g.scale->rank() > 1 || (!is_byte && type != DType::s32))
     return spell_conversion(importer, node, g, type);
-  if (codes && dtype_bits(codes->dtype()) == 4) {
+  if (codes && dtype_bits(codes->dtype()) == 4)
     node.inputs[0] = importer.add_constant(node.name + "_codes", in_bytes(*codes));
-    type = type == DType::u4 ? DType::u8 : DType::s8;
-  }
+  type = held_type(type);
   QuantParams params;
   std::vector<int64_t> zero_points;
   for (int64_t i = 0; i < g.scale->size(); ++i) {

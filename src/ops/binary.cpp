@@ -1,15 +1,14 @@
-// Add, Sub, Mul, Div, Mod, Max, Min with broadcasting: f32 and integers (docs/quantization.md 4),
-// Add and Mul on codes too (section 3). Integers wrap around; their division truncates toward zero.
+// Add, Sub, Mul, Div, Mod, Max, Min with broadcasting, Add and Mul on codes too (docs/quantization.md 3, 4). What is
+// neither binary32 nor a code is combined by the routine of that name.
 #include <fmt/format.h>
-
-#include <cmath>
-#include <type_traits>
 
 #include "base/scalar_math.h"
 #include "ir/graph.h"
 #include "ops/clones.h"
+#include "ops/combine.h"
 #include "ops/elementwise.h"
 #include "ops/op_table.h"
+#include "ops/routine.h"
 #include "ops/rules.h"
 
 namespace cupel {
@@ -17,107 +16,49 @@ namespace {
 
 using namespace ops;
 
-template <class T>
-using Unsigned = std::make_unsigned_t<T>;
-
-#define CUPEL_ARITHMETIC(name, operation)                                                         \
-  struct name {                                                                                   \
-    template <class T>                                                                            \
-    [[gnu::always_inline]] T operator()(T a, T b) const {                                         \
-      if constexpr (std::is_integral_v<T>) {                                                      \
-        return static_cast<T>(static_cast<Unsigned<T>>(a) operation static_cast<Unsigned<T>>(b)); \
-      } else {                                                                                    \
-        return a operation b;                                                                     \
-      }                                                                                           \
-    }                                                                                             \
-  };
-CUPEL_ARITHMETIC(AddOf, +)
-CUPEL_ARITHMETIC(SubOf, -)
-CUPEL_ARITHMETIC(MulOf, *)
-#undef CUPEL_ARITHMETIC
-
-struct DivOf {
-  template <class T>
-  [[gnu::always_inline]] T operator()(T a, T b) const {
-    if constexpr (std::is_integral_v<T>) {
-      return b == T{-1} ? SubOf{}(T{0}, a) : static_cast<T>(a / b);  // the least integer has no negative
-    } else {
-      return a / b;
-    }
-  }
+// Of binary32; all other elements are combined by the runtime's routine.
+struct AddOf {
+  [[gnu::always_inline]] float operator()(float a, float b) const { return a + b; }
 };
-// The remainder has the sign of b, or of a.
-struct ModOf {
-  template <class T>
-  [[gnu::always_inline]] T operator()(T a, T b) const {
-    if constexpr (std::is_integral_v<T>) {
-      const T rest = RestOf{}(a, b);
-      return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
-    } else {
-      // Python's and NumPy's: a remainder of 0 has the sign of b too.
-      const T rest = RestOf{}(a, b);
-      if (rest == 0) return std::copysign(rest, b);
-      return (rest < 0) != (b < 0) ? scalar::flushed(rest + scalar::flushed(b)) : rest;
-    }
-  }
-  struct RestOf {
-    template <class T>
-    [[gnu::always_inline]] T operator()(T a, T b) const {
-      if constexpr (std::is_integral_v<T>) {
-        return b == T{-1} ? T{0} : static_cast<T>(a % b);
-      } else {
-        // fmodf is exact, but keeps subnormal numbers.
-        return scalar::flushed(std::fmod(scalar::flushed(a), scalar::flushed(b)));
-      }
-    }
-  };
+struct SubOf {
+  [[gnu::always_inline]] float operator()(float a, float b) const { return a - b; }
+};
+struct MulOf {
+  [[gnu::always_inline]] float operator()(float a, float b) const { return a * b; }
+};
+struct DivOf {
+  [[gnu::always_inline]] float operator()(float a, float b) const { return a / b; }
 };
 struct MaxOf {
-  template <class T>
-  [[gnu::always_inline]] T operator()(T a, T b) const {
-    return a > b ? a : b;
-  }
   [[gnu::always_inline]] float operator()(float a, float b) const { return scalar::greater(a, b); }
 };
 struct MinOf {
-  template <class T>
-  [[gnu::always_inline]] T operator()(T a, T b) const {
-    return a < b ? a : b;
-  }
   [[gnu::always_inline]] float operator()(float a, float b) const { return scalar::less(a, b); }
 };
 
 // out may be a.
-template <class T, class F>
-CUPEL_CLONES void combine(F f, const T* a, int64_t a_step, const T* __restrict b, int64_t b_step, int64_t n, T* out) {
+template <class F>
+CUPEL_CLONES void combine(F f, const float* a, int64_t a_step, const float* __restrict b, int64_t b_step, int64_t n,
+                          float* out) {
   if (a_step == 0) {
-    const T constant = *a;
+    const float constant = *a;
     for (int64_t i = 0; i < n; ++i) out[i] = f(constant, b[i * b_step]);
   } else if (b_step == 0) {
-    const T constant = *b;
+    const float constant = *b;
     for (int64_t i = 0; i < n; ++i) out[i] = f(a[i], constant);
   } else {
     for (int64_t i = 0; i < n; ++i) out[i] = f(a[i], b[i]);
   }
 }
 
-template <class T, class F>
+template <class F>
 void combine_tensors(const EvalContext& c, F f, const Tensor& a, const Tensor& b) {
-  const T *x = a.data<T>().data(), *y = b.data<T>().data();
-  T* out = c.out().mutable_data<T>().data();
+  const float *x = a.data<float>().data(), *y = b.data<float>().data();
+  float* out = c.out().mutable_data<float>().data();
   const BroadcastWalk walk(c.out().dims(), {&a.dims(), &b.dims()});
   walk.for_each(c.threads, [&](int64_t at, const BroadcastWalk::Offsets& from, int64_t n) {
     combine(f, x + from[0], walk.step(0), y + from[1], walk.step(1), n, out + at);
   });
-}
-
-template <class F>
-void combine_any(const EvalContext& c, F f, const Tensor& a, const Tensor& b) {
-  switch (a.dtype()) {
-    case DType::f32: return combine_tensors<float>(c, f, a, b);
-    case DType::s32: return combine_tensors<int32_t>(c, f, a, b);
-    default: return combine_tensors<int64_t>(c, f, a, b);
-  }
 }
 
 // ---- Codes
@@ -172,32 +113,27 @@ void combine_code_tensors(const EvalContext& c) {
 // ---- Types
 // -------------------------------------------------------------------------------------------------------------
 
-// f32, s32 or s64 without parameters; every operand has the type of the first.
+// Numbers of any type without parameters; every operand has the type of the first.
+template <ElementFunction f>
 Status expect_numbers(const InferContext& c) {
-  const TensorType& first = c.type(0);
-  if (first.dtype != DType::f32 && first.dtype != DType::s32 && first.dtype != DType::s64)
-    return unsupported("", fmt::format("operand 0 is {}, expected f32, s32 or s64", dtype_name(first.dtype)),
-                       "convert the operands");
-  for (size_t i = 0; i < c.inputs.size(); ++i) {
+  for (size_t i = 0; i < c.inputs.size(); ++i)
     if (!c.has(i)) return bad_input("", fmt::format("operand {} is missing", i), "give every required operand");
-    CUPEL_TRY(expect_dtype(c, i, first.dtype));
-    if (c.type(i).quant)
-      return unsupported(
-          "", fmt::format("operand {} holds {}, which this op does not take as codes", i, to_text(c.type(i))),
-          "keep this op in float");
-  }
+  if (c.type(0).dtype != DType::f32) return expect_function(c, f);
+  for (size_t i = 1; i < c.inputs.size(); ++i) CUPEL_TRY(expect_dtype(c, i, DType::f32));
   return {};
 }
 
+template <ElementFunction f>
 Result<Types> infer_numbers(const InferContext& c) {
-  CUPEL_TRY(expect_numbers(c));
+  CUPEL_TRY(expect_numbers<f>(c));
   Shape shape = c.shape(0);
   for (size_t i = 1; i < c.inputs.size(); ++i) shape = CUPEL_TRY(broadcast_shapes(shape, c.shape(i)));
   return Types{plain(c.type(0).dtype, std::move(shape))};
 }
 
+template <ElementFunction f>
 Result<Types> infer_numbers_or_codes(const InferContext& c) {
-  if (!c.type(0).quant && !c.type(1).quant) return infer_numbers(c);
+  if (!c.type(0).quant && !c.type(1).quant) return infer_numbers<f>(c);
   CUPEL_TRY(expect_byte_codes(c, 0));
   CUPEL_TRY(expect_byte_codes(c, 1));
   return Types{CUPEL_TRY(declared_byte_codes(c, CUPEL_TRY(broadcast_shapes(c.shape(0), c.shape(1)))))};
@@ -233,7 +169,7 @@ FoldedElement fold_div(const Dim& a, const Dim& b) {
 FoldedElement fold_mod(const Dim& a, const Dim& b) {
   if (b == Dim(0)) return bad_input("", "an integer is divided by 0", "correct the model");
   if (!a.is_constant() || !b.is_constant()) return std::nullopt;
-  return std::optional(Dim(ModOf{}(a.factor, b.factor)));
+  return std::optional(Dim(modulo_of(a.factor, b.factor)));
 }
 FoldedElement fold_max(const Dim& a, const Dim& b) {
   if (a == b) return std::optional(a);
@@ -297,7 +233,8 @@ Folded fold_mod_contents(const InferContext& c) {
 
 template <class F>
 Status reference(const EvalContext& c) {
-  combine_any(c, F{}, c.in(0), c.in(1));
+  if (c.in(0).dtype() != DType::f32) return evaluate_routine(c);
+  combine_tensors(c, F{}, c.in(0), c.in(1));
   return {};
 }
 
@@ -310,34 +247,22 @@ Status reference_with_codes(const EvalContext& c) {
   return reference<F>(c);
 }
 
-Status expect_divisors(const EvalContext& c) {
-  const Tensor& b = c.in(1);
-  if (is_integer(b.dtype()) && !c.out().empty())
-    for (int64_t i = 0; i < b.size(); ++i)
-      if (b.int_at(i) == 0) return bad_input("", "an integer is divided by 0", "correct the model or its input");
-  return {};
-}
-
-Status reference_div(const EvalContext& c) {
-  CUPEL_TRY(expect_divisors(c));
-  return reference<DivOf>(c);
-}
-
-Status reference_mod(const EvalContext& c) {
-  CUPEL_TRY(expect_divisors(c));
-  return attr_int(c.attributes, "fmod", 0) != 0 ? reference<ModOf::RestOf>(c) : reference<ModOf>(c);
-}
-
 // Of one operand a copy; of more, from left to right.
 template <class F>
 Status reference_variadic(const EvalContext& c) {
+  if (c.in(0).dtype() != DType::f32) return evaluate_routine(c);
   if (c.inputs.size() == 1) {
     std::copy(c.in(0).bytes().begin(), c.in(0).bytes().end(), c.out().mutable_bytes().begin());
     return {};
   }
-  combine_any(c, F{}, c.in(0), c.in(1));
-  for (size_t i = 2; i < c.inputs.size(); ++i) combine_any(c, F{}, Tensor(c.out()), c.in(i));
+  combine_tensors(c, F{}, c.in(0), c.in(1));
+  for (size_t i = 2; i < c.inputs.size(); ++i) combine_tensors(c, F{}, Tensor(c.out()), c.in(i));
   return {};
+}
+
+Result<RoutineUse> routine_mod(const RoutineContext& c) {
+  return attr_int(c.attributes, "fmod", 0) != 0 ? routine_combine<ElementFunction::remainder>(c)
+                                                : routine_combine<ElementFunction::modulo>(c);
 }
 
 }  // namespace
@@ -351,9 +276,10 @@ const OpDef kAdd{.name = "Add",
                  .max_inputs = 2,
                  .quant_rule = QuantRule::add,
                  .elements = Elements::elementwise,
-                 .infer = infer_numbers_or_codes,
+                 .infer = infer_numbers_or_codes<ElementFunction::add>,
                  .fold_contents = fold<fold_add>,
                  .reference = reference_with_codes<AddOf, AddCodes>,
+                 .routine = routine_combine<ElementFunction::add>,
                  .samples = {R"(graph "add" stage imported opset 17 {
   input %a : f32[batch,3,5,7]
   input %b : f32[batch,3,5,7]
@@ -389,6 +315,12 @@ const OpDef kAdd{.name = "Add",
   input %b : u8[batch,3,5] quant(scale=[0x1.cp-6], zero_point=[200])
   %y = Add(%a, %b) : s8[batch,3,5] quant(scale=[0x1.2p-5], zero_point=[-20])
   output %y
+})",
+                             R"(graph "add_wide_numbers" stage imported opset 17 {
+  input %a : f64[batch,3,1]
+  input %b : f64[3,5]
+  %y = Add(%a, %b)
+  output %y
 })"}};
 
 const OpDef kSub{.name = "Sub",
@@ -397,9 +329,10 @@ const OpDef kSub{.name = "Sub",
                  .min_inputs = 2,
                  .max_inputs = 2,
                  .elements = Elements::elementwise,
-                 .infer = infer_numbers,
+                 .infer = infer_numbers<ElementFunction::sub>,
                  .fold_contents = fold<fold_sub>,
                  .reference = reference<SubOf>,
+                 .routine = routine_combine<ElementFunction::sub>,
                  .samples = {R"(graph "sub" stage imported opset 17 {
   input %a : f32[batch,3,7]
   input %b : f32[batch,1,7]
@@ -411,6 +344,12 @@ const OpDef kSub{.name = "Sub",
   input %b : f32[batch,9]
   %y = Sub(%one, %b)
   output %y
+})",
+                             R"(graph "sub_short" stage imported opset 17 {
+  input %a : s16[batch,3]
+  input %b : s16[batch,3]
+  %y = Sub(%a, %b)
+  output %y
 })"}};
 
 const OpDef kMul{.name = "Mul",
@@ -420,9 +359,10 @@ const OpDef kMul{.name = "Mul",
                  .max_inputs = 2,
                  .quant_rule = QuantRule::mul,
                  .elements = Elements::elementwise,
-                 .infer = infer_numbers_or_codes,
+                 .infer = infer_numbers_or_codes<ElementFunction::mul>,
                  .fold_contents = fold<fold_mul>,
                  .reference = reference_with_codes<MulOf, MulCodes>,
+                 .routine = routine_combine<ElementFunction::mul>,
                  .samples = {R"(graph "mul" stage imported opset 17 {
   input %a : f32[batch,3,5,7]
   input %b : f32[batch,3,5,7]
@@ -440,6 +380,12 @@ const OpDef kMul{.name = "Mul",
   input %b : s8[batch,3,1] quant(scale=[0x1.cp-6], zero_point=[7])
   %y = Mul(%a, %b) : u8[batch,3,5] quant(scale=[0x1.2p-5], zero_point=[128])
   output %y
+})",
+                             R"(graph "mul_bytes" stage imported opset 17 {
+  input %a : u8[batch,5]
+  input %b : u8[]
+  %y = Mul(%b, %a)
+  output %y
 })"}};
 
 const OpDef kDiv{.name = "Div",
@@ -448,9 +394,10 @@ const OpDef kDiv{.name = "Div",
                  .min_inputs = 2,
                  .max_inputs = 2,
                  .elements = Elements::elementwise,
-                 .infer = infer_numbers,
+                 .infer = infer_numbers<ElementFunction::div>,
                  .fold_contents = fold<fold_div>,
-                 .reference = reference_div,
+                 .reference = reference<DivOf>,
+                 .routine = routine_combine<ElementFunction::div>,
                  .samples = {R"(graph "div" stage imported opset 17 {
   input %a : f32[batch,3,7]
   input %b : f32[batch,3,1]
@@ -462,6 +409,12 @@ const OpDef kDiv{.name = "Div",
   constant %b : s64[5] = [1, -2, 3, -4, 5]
   %y = Div(%a, %b)
   output %y
+})",
+                             R"(graph "div_bytes" stage imported opset 17 {
+  input %a : s8[batch,4]
+  constant %b : s8[4] = [-1, 3, -5, 127]
+  %y = Div(%a, %b)
+  output %y
 })"}};
 
 const OpDef kMod{.name = "Mod",
@@ -471,9 +424,10 @@ const OpDef kMod{.name = "Mod",
                  .max_inputs = 2,
                  .attributes = {{"fmod", AttributeKind::integer}},
                  .elements = Elements::elementwise,
-                 .infer = infer_numbers,
+                 .infer = infer_numbers<ElementFunction::modulo>,
                  .fold_contents = fold_mod_contents,
-                 .reference = reference_mod,
+                 .reference = evaluate_routine,
+                 .routine = routine_mod,
                  .samples = {R"(graph "mod" stage imported opset 17 {
   input %a : s64[batch,6]
   constant %b : s64[6] = [3, -3, 5, -7, 1, -1]
@@ -497,6 +451,12 @@ const OpDef kMod{.name = "Mod",
   constant %b : f32[3] = [1.5, -0.75, 0.3]
   %y = Mod(%a, %b)
   output %y
+})",
+                             R"(graph "mod_wide_numbers" stage imported opset 17 {
+  input %a : f64[batch,3]
+  constant %b : f64[3] = [1.5, -0.75, 0.3]
+  %y = Mod(%a, %b) {fmod=1}
+  output %y
 })"}};
 
 const OpDef kMax{.name = "Max",
@@ -505,9 +465,10 @@ const OpDef kMax{.name = "Max",
                  .min_inputs = 1,
                  .max_inputs = -1,
                  .elements = Elements::elementwise,
-                 .infer = infer_numbers,
+                 .infer = infer_numbers<ElementFunction::greater>,
                  .fold_contents = fold<fold_max>,
                  .reference = reference_variadic<MaxOf>,
+                 .routine = routine_combine<ElementFunction::greater>,
                  .samples = {R"(graph "max" stage imported opset 17 {
   input %a : f32[batch,3,7]
   input %b : f32[3,1]
@@ -525,6 +486,13 @@ const OpDef kMax{.name = "Max",
   input %a : f32[batch,5]
   %y = Max(%a)
   output %y
+})",
+                             R"(graph "max_unsigned" stage imported opset 17 {
+  input %a : u64[batch,3]
+  input %b : u64[3]
+  input %c : u64[1]
+  %y = Max(%a, %b, %c)
+  output %y
 })"}};
 
 const OpDef kMin{.name = "Min",
@@ -533,9 +501,10 @@ const OpDef kMin{.name = "Min",
                  .min_inputs = 1,
                  .max_inputs = -1,
                  .elements = Elements::elementwise,
-                 .infer = infer_numbers,
+                 .infer = infer_numbers<ElementFunction::less>,
                  .fold_contents = fold<fold_min>,
                  .reference = reference_variadic<MinOf>,
+                 .routine = routine_combine<ElementFunction::less>,
                  .samples = {R"(graph "min" stage imported opset 17 {
   input %a : f32[batch,3,7]
   input %b : f32[]

@@ -54,80 +54,6 @@ Result<Contents> fold_cast(const InferContext& c) {
   return elements;
 }
 
-// 16-bit floats in memory.
-struct Half {
-  uint16_t bits;
-};
-struct Brain {
-  uint16_t bits;
-};
-
-// To binary32 with the last bit set when anything was cut off: a second rounding to fewer bits is then correct.
-float round_to_odd(double v) {
-  const float nearest = static_cast<float>(v);
-  if (!std::isfinite(nearest))
-    return std::isfinite(v) ? std::copysign(std::numeric_limits<float>::max(), nearest) : nearest;
-  const double back = nearest;
-  if (back == v || (std::bit_cast<uint32_t>(nearest) & 1u) != 0) return nearest;
-  // The even neighbour was chosen; the odd one lies on the other side of v.
-  const auto bits = std::bit_cast<uint32_t>(nearest);
-  if (bits << 1 == 0)
-    return std::copysign(std::numeric_limits<float>::denorm_min(), static_cast<float>(v < 0 ? -1 : 1));
-  return std::bit_cast<float>(std::fabs(back) < std::fabs(v) ? bits + 1 : bits - 1);
-}
-
-// To binary64 likewise.
-double round_to_odd(uint64_t magnitude) {
-  if (magnitude >> 53 != 0) magnitude = (magnitude & ~uint64_t{2047}) | ((magnitude & 2047) != 0 ? 2048 : 0);
-  return static_cast<double>(magnitude);
-}
-
-template <class T>
-float narrow(T v) {
-  if constexpr (std::is_same_v<T, float>) {
-    return scalar::flushed(v);
-  } else if constexpr (std::is_same_v<T, double>) {
-    return round_to_odd(v);
-  } else if constexpr (std::is_signed_v<T>) {
-    const auto wide = static_cast<int64_t>(v);
-    const double magnitude = round_to_odd(wide < 0 ? ~static_cast<uint64_t>(wide) + 1 : static_cast<uint64_t>(wide));
-    return round_to_odd(wide < 0 ? -magnitude : magnitude);
-  } else {
-    return round_to_odd(round_to_odd(static_cast<uint64_t>(v)));
-  }
-}
-
-// The number that an element stands for, in a type that holds it exactly.
-template <class T>
-auto number_of(T v) {
-  if constexpr (std::is_same_v<T, Half>) {
-    return f16_to_f32(v.bits);
-  } else if constexpr (std::is_same_v<T, Brain>) {
-    return scalar::flushed(bf16_to_f32(v.bits));  // binary32 in all but its length
-  } else {
-    return v;
-  }
-}
-
-// False when the number is outside the integer type.
-template <class From, class To>
-bool convert(From from, To& to) {
-  const auto v = number_of(from);
-  if constexpr (std::is_same_v<To, bool>) {
-    to = converted<bool>(v);
-  } else if constexpr (std::is_same_v<To, Half>) {
-    to.bits = f32_to_f16(narrow(v));
-  } else if constexpr (std::is_same_v<To, Brain>) {
-    to.bits = f32_to_bf16(narrow(v));
-  } else if constexpr (std::is_floating_point_v<To>) {
-    to = converted<To>(v);
-  } else {
-    if (!fits<To>(v)) return false;
-    to = converted<To>(v);
-  }
-  return true;
-}
-
 // Calls body(T{}) with the type of the elements.
 template <class Body>
 void with_type(DType type, Body&& body) {
@@ -161,7 +87,7 @@ Status reference_cast(const EvalContext& c) {
       auto* target = reinterpret_cast<decltype(to)*>(y.mutable_bytes().data());
       c.threads.parallel_for(x.size(), kMoveGrain, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-          if (convert(source[i], target[i])) continue;
+          if (convert_element(source[i], target[i])) continue;
           int64_t known = first_bad.load();
           while (i < known && !first_bad.compare_exchange_weak(known, i)) {
           }
@@ -178,12 +104,7 @@ Status reference_cast(const EvalContext& c) {
   return {};
 }
 
-// Between types that C++ has; the others are kernels, between binary32 and 16 bits.
 Result<RoutineUse> routine_cast(const RoutineContext& c) {
-  const DType from = c.inputs[0]->dtype, to = c.outputs[0]->dtype;
-  if (!has_cpp_type(from) || !has_cpp_type(to))
-    return not_compiled("",
-                        fmt::format("Cast from {} to {} has no compiled form yet", dtype_name(from), dtype_name(to)));
   return RoutineUse{.name = "cast",
                     .operands = {0},
                     .attributes = {attr_int(c.attributes, "to", 0) == onnx_dtype(DType::boolean)},

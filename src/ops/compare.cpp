@@ -4,8 +4,10 @@
 
 #include "ir/graph.h"
 #include "ops/clones.h"
+#include "ops/combine.h"
 #include "ops/elementwise.h"
 #include "ops/op_table.h"
+#include "ops/routine.h"
 #include "ops/rules.h"
 
 namespace cupel {
@@ -91,7 +93,8 @@ Status reference_compare(const EvalContext& c) {
     case DType::u8: return compare_tensors<uint8_t>(c, F{});
     case DType::s8: return compare_tensors<int8_t>(c, F{});
     case DType::boolean: return compare_tensors<uint8_t>(c, SameTruth{});
-    default: return compare_tensors<int64_t>(c, F{});
+    case DType::s64: return compare_tensors<int64_t>(c, F{});
+    default: return evaluate_routine(c);
   }
 }
 
@@ -149,13 +152,7 @@ Status expect_plain(const InferContext& c, size_t i) {
 template <bool kOrdered>
 Result<Types> infer_compare(const InferContext& c) {
   const DType t = c.type(0).dtype;
-  const bool fits = t == DType::f32 || t == DType::s32 || t == DType::s64 || t == DType::u8 || t == DType::s8 ||
-                    (!kOrdered && t == DType::boolean);
-  if (!fits)
-    return unsupported("",
-                       fmt::format("operand 0 is {}, expected f32, s8, u8, s32{}", dtype_name(t),
-                                   kOrdered ? " or s64" : ", s64 or bool"),
-                       "convert the operands");
+  if (t != DType::f32 && (kOrdered || t != DType::boolean)) CUPEL_TRY(expect_function(c, ElementFunction::is_equal));
   CUPEL_TRY(expect_dtype(c, 1, t));
   CUPEL_TRY(expect_plain(c, 0));
   CUPEL_TRY(expect_plain(c, 1));
@@ -286,6 +283,7 @@ const OpDef kEqual{.name = "Equal",
                    .infer = infer_compare<false>,
                    .fold_contents = fold_compare<0>,
                    .reference = reference_compare<EqualTo>,
+                   .routine = routine_combine<ElementFunction::is_equal>,
                    .samples = {R"(graph "equal" stage imported opset 17 {
   input %a : s64[batch,3]
   input %b : s64[3]
@@ -295,6 +293,12 @@ const OpDef kEqual{.name = "Equal",
                                R"(graph "equal_bool" stage imported opset 17 {
   input %a : bool[batch,1,5]
   input %b : bool[3,1]
+  %y = Equal(%a, %b)
+  output %y
+})",
+                               R"(graph "equal_wide_numbers" stage imported opset 17 {
+  input %a : f64[batch,3]
+  input %b : f64[batch,1]
   %y = Equal(%a, %b)
   output %y
 })"}};
@@ -308,6 +312,7 @@ const OpDef kGreater{.name = "Greater",
                      .infer = infer_compare<true>,
                      .fold_contents = fold_compare<1>,
                      .reference = reference_compare<GreaterThan>,
+                     .routine = routine_combine<ElementFunction::is_greater>,
                      .samples = {R"(graph "greater" stage imported opset 17 {
   input %a : f32[batch,3,7]
   input %b : f32[]
@@ -330,6 +335,7 @@ const OpDef kLess{.name = "Less",
                   .infer = infer_compare<true>,
                   .fold_contents = fold_compare<-1>,
                   .reference = reference_compare<LessThan>,
+                  .routine = routine_combine<ElementFunction::is_less>,
                   .samples = {R"(graph "less" stage imported opset 17 {
   input %a : f32[batch,3,7]
   input %b : f32[batch,1,7]
@@ -339,6 +345,12 @@ const OpDef kLess{.name = "Less",
                               R"(graph "less_integers" stage imported opset 17 {
   input %a : s64[]
   input %b : s64[batch,5]
+  %y = Less(%a, %b)
+  output %y
+})",
+                              R"(graph "less_unsigned" stage imported opset 17 {
+  input %a : u32[batch,3]
+  input %b : u32[3]
   %y = Less(%a, %b)
   output %y
 })"}};
@@ -352,6 +364,7 @@ const OpDef kGreaterOrEqual{.name = "GreaterOrEqual",
                             .infer = infer_compare<true>,
                             .fold_contents = fold_compare<0, 1>,
                             .reference = reference_compare<AtLeast>,
+                            .routine = routine_combine<ElementFunction::is_at_least>,
                             .samples = {R"(graph "greater_or_equal" stage imported opset 17 {
   input %a : f32[batch,3,7]
   input %b : f32[batch,1,7]
@@ -374,6 +387,7 @@ const OpDef kLessOrEqual{.name = "LessOrEqual",
                          .infer = infer_compare<true>,
                          .fold_contents = fold_compare<-1, 0>,
                          .reference = reference_compare<AtMost>,
+                         .routine = routine_combine<ElementFunction::is_at_most>,
                          .samples = {R"(graph "less_or_equal" stage imported opset 17 {
   input %a : f32[batch,3,7]
   input %b : f32[batch,1,7]

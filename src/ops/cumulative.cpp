@@ -15,8 +15,9 @@ using namespace ops;
 
 Result<Types> infer_cumulative(const InferContext& c) {
   const DType t = c.type(0).dtype;
-  if (t != DType::f32 && t != DType::s32 && t != DType::s64)
-    return unsupported("", fmt::format("operand 0 is {}, expected f32, s32 or s64", dtype_name(t)),
+  if (!(kWideIntegerTypes | DType::f32 | DType::f64).has(t))
+    return unsupported("",
+                       fmt::format("operand 0 is {}, expected f32, f64 or integers of 32 or 64 bits", dtype_name(t)),
                        "convert the operand");
   if (c.type(0).quant) return unsupported("", "operand 0 is quantized", "dequantize the operand");
   for (const char* key : {"exclusive", "reverse"})
@@ -74,6 +75,12 @@ const OpDef kCumSum{.name = "CumSum",
   input %x : s64[batch,7]
   constant %axis : s32[1] = [-1]
   %y = CumSum(%x, %axis) {exclusive=1, reverse=1}
+  output %y
+})",
+                                R"(graph "cum_sum_wide_numbers" stage imported opset 17 {
+  input %x : f64[batch,4]
+  constant %axis : s64[1] = [1]
+  %y = CumSum(%x, %axis)
   output %y
 })"}};
 

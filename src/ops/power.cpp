@@ -17,22 +17,23 @@ namespace {
 using namespace ops;
 
 bool is_computed(DType type) { return type == DType::f32 || type == DType::s32 || type == DType::s64; }
+bool is_exponent(DType type) { return is_computed(type) || type == DType::u32 || type == DType::u64; }
 
 Result<Types> infer_pow(const InferContext& c) {
   for (size_t i = 0; i < 2; ++i) {
     const TensorType& t = c.type(i);
-    if (t.quant || !is_computed(t.dtype))
+    if (t.quant || !(i == 0 ? is_computed(t.dtype) : is_exponent(t.dtype)))
       return unsupported("",
-                         fmt::format("{} (operand {}) is {}, expected f32, s32 or s64",
-                                     i == 0 ? "the base" : "the exponent", i, to_text(t)),
+                         fmt::format("{} (operand {}) is {}, expected f32, s32{}", i == 0 ? "the base" : "the exponent",
+                                     i, to_text(t), i == 0 ? " or s64" : ", s64, u32 or u64"),
                          "convert the operand");
   }
   return Types{plain(c.type(0).dtype, CUPEL_TRY(broadcast_shapes(c.shape(0), c.shape(1))))};
 }
 
 // By squaring. Of a negative exponent what is left of the fraction: 1 and −1 have one, 0 has none that is known.
-template <class T>
-T integer_power(T base, int64_t exponent) {
+template <class T, class Y>
+T integer_power(T base, Y exponent) {
   using U = std::make_unsigned_t<T>;
   if (exponent < 0) return base == 1 ? T{1} : base == -1 ? static_cast<T>(exponent % 2 == 0 ? 1 : -1) : T{0};
   U result = 1, square = static_cast<U>(base);
@@ -111,6 +112,8 @@ Status power(const EvalContext& c) {
   switch (c.in(1).dtype()) {
     case DType::f32: return power<X, float>(c);
     case DType::s32: return power<X, int32_t>(c);
+    case DType::u32: return power<X, uint32_t>(c);
+    case DType::u64: return power<X, uint64_t>(c);
     default: return power<X, int64_t>(c);
   }
 }

@@ -6,8 +6,10 @@
 #include <functional>
 
 #include "ir/graph.h"
+#include "ops/combine.h"
 #include "ops/op_table.h"
 #include "ops/reduction.h"
+#include "ops/routine.h"
 #include "ops/rules.h"
 
 namespace cupel {
@@ -73,8 +75,8 @@ Result<std::pair<Shape, std::vector<bool>>> infer_shape(const InferContext& c) {
 Result<Types> infer_mean(const InferContext& c) {
   auto [shape, reduces] = CUPEL_TRY(infer_shape(c));
   if (!c.type(0).quant) {
-    CUPEL_TRY(expect_dtype(c, 0, DType::f32));
-    return Types{plain(DType::f32, std::move(shape))};
+    if (c.type(0).dtype != DType::f64) CUPEL_TRY(expect_dtype(c, 0, DType::f32));
+    return Types{plain(c.type(0).dtype, std::move(shape))};
   }
   CUPEL_TRY(expect_byte_codes(c, 0));
   Dim count = 1;
@@ -86,8 +88,8 @@ Result<Types> infer_mean(const InferContext& c) {
 
 Status expect_numbers(const InferContext& c) {
   const TensorType& x = c.type(0);
-  if (x.quant || (x.dtype != DType::f32 && x.dtype != DType::s32 && x.dtype != DType::s64))
-    return unsupported("", fmt::format("operand 0 is {}, expected f32, s32 or s64", to_text(x)), "convert the operand");
+  if (x.quant || (x.dtype != DType::f32 && !has_function(x.dtype, ElementFunction::add)))
+    return unsupported("", fmt::format("operand 0 is {}, expected numbers", to_text(x)), "convert the operand");
   return {};
 }
 
@@ -98,55 +100,53 @@ Result<Types> infer_sum(const InferContext& c) {
 
 Result<Types> infer_selection(const InferContext& c) {
   const DType t = c.type(0).dtype;
-  if (t != DType::u8 && t != DType::s8) CUPEL_TRY(expect_numbers(c));
+  if (t != DType::u8 && t != DType::s8 && t != DType::boolean) CUPEL_TRY(expect_numbers(c));
   return Types{CUPEL_TRY(moved_type(c, 0, CUPEL_TRY(infer_shape(c)).first))};
 }
 
-template <class T>
-void sum(const EvalContext& c, const std::vector<bool>& reduces) {
-  T* out = c.out().mutable_data<T>().data();
-  reduce<T>(ReductionLayout(c.in(0).dims(), reduces), c.in(0).data<T>().data(), T{}, SumOf{}, c.threads,
-            [&](int64_t at, const T* sums, int64_t n) { std::copy_n(sums, n, out + at); });
+// Elements of which kernels have no reductions, and products, are reduced by the runtime's routine (op_reduce.cpp).
+enum class Reduction : int64_t { sum, product, greatest, least, mean };
+
+template <Reduction kOf>
+Result<RoutineUse> routine_reduce(const RoutineContext& c) {
+  const Dims& x = c.inputs[0]->dims;
+  std::vector<int64_t> axes;
+  if (c.constants.size() > 1 && c.constants[1] != nullptr)
+    for (int64_t i = 0; i < c.constants[1]->size(); ++i) axes.push_back(c.constants[1]->int_at(i));
+  const std::vector<bool> reduces = CUPEL_TRY(reduced_dims(c.attributes, x.size(), axes));
+  const int64_t units = std::max<int64_t>(1, element_count(c.outputs[0]->dims));
+  RoutineUse use{.name = "reduce",
+                 .operands = {0},
+                 .attributes = {static_cast<int64_t>(kOf)},
+                 .units = units,
+                 .grain = std::max<int64_t>(1, kPartOperations / std::max<int64_t>(1, element_count(x) / units)),
+                 .keeps_items = x.empty() || !reduces[0]};
+  use.attributes.insert(use.attributes.end(), reduces.begin(), reduces.end());
+  return use;
 }
 
 Status reference_sum(const EvalContext& c) {
-  const std::vector<bool> reduces = CUPEL_TRY(reduced_dims(c));
-  switch (c.in(0).dtype()) {
-    case DType::f32: sum<float>(c, reduces); break;
-    case DType::s32: sum<int32_t>(c, reduces); break;
-    default: sum<int64_t>(c, reduces); break;
-  }
+  if (c.in(0).dtype() != DType::f32) return evaluate_routine(c);
+  float* out = c.out().mutable_data<float>().data();
+  reduce<float>(ReductionLayout(c.in(0).dims(), CUPEL_TRY(reduced_dims(c))), c.in(0).data<float>().data(), 0.0f,
+                SumOf{}, c.threads, [&](int64_t at, const float* sums, int64_t n) { std::copy_n(sums, n, out + at); });
   return {};
 }
 
-struct ProductOf {
-  [[gnu::always_inline]] float operator()(float product, float x) const { return product * x; }
-  template <class T>
-  [[gnu::always_inline]] T operator()(T product, T x) const {  // integers wrap around
-    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(product) * static_cast<std::make_unsigned_t<T>>(x));
-  }
-};
+bool is_reduced_by_kernels(DType type) { return type == DType::f32 || type == DType::u8 || type == DType::s8; }
 
-template <class T>
-void product(const EvalContext& c, const std::vector<bool>& reduces) {
-  T* out = c.out().mutable_data<T>().data();
-  reduce<T>(ReductionLayout(c.in(0).dims(), reduces), c.in(0).data<T>().data(), T{1}, ProductOf{}, c.threads,
-            [&](int64_t at, const T* products, int64_t n) { std::copy_n(products, n, out + at); });
+Status reference_mean(const EvalContext& c) {
+  if (!is_reduced_by_kernels(c.in(0).dtype())) return evaluate_routine(c);
+  return reduce_mean(c, CUPEL_TRY(reduced_dims(c)));
 }
-
-Status reference_product(const EvalContext& c) {
-  const std::vector<bool> reduces = CUPEL_TRY(reduced_dims(c));
-  switch (c.in(0).dtype()) {
-    case DType::f32: product<float>(c, reduces); break;
-    case DType::s32: product<int32_t>(c, reduces); break;
-    default: product<int64_t>(c, reduces); break;
-  }
-  return {};
+Status reference_max(const EvalContext& c) {
+  if (!is_reduced_by_kernels(c.in(0).dtype())) return evaluate_routine(c);
+  return reduce_greatest(c, CUPEL_TRY(reduced_dims(c)));
 }
-
-Status reference_mean(const EvalContext& c) { return reduce_mean(c, CUPEL_TRY(reduced_dims(c))); }
-Status reference_max(const EvalContext& c) { return reduce_greatest(c, CUPEL_TRY(reduced_dims(c))); }
-Status reference_min(const EvalContext& c) { return reduce_least(c, CUPEL_TRY(reduced_dims(c))); }
+Status reference_min(const EvalContext& c) {
+  if (!is_reduced_by_kernels(c.in(0).dtype())) return evaluate_routine(c);
+  return reduce_least(c, CUPEL_TRY(reduced_dims(c)));
+}
 
 Cost cost(const Attributes&, std::span<const TensorType* const> inputs, std::span<const TensorType>) {
   return {0, elements_per_item(*inputs[0])};
@@ -157,7 +157,10 @@ Cost cost(const Attributes&, std::span<const TensorType* const> inputs, std::spa
 
 Result<Types> infer_arg_max(const InferContext& c) {
   const TensorType& x = c.type(0);
-  if (x.dtype != DType::u8 && x.dtype != DType::s8) CUPEL_TRY(expect_numbers(c));
+  if (x.dtype != DType::u8 && x.dtype != DType::s8 && x.dtype != DType::f32 && x.dtype != DType::s32 &&
+      x.dtype != DType::s64)
+    return unsupported("", fmt::format("operand 0 is {}, expected f32, s8, u8, s32 or s64", to_text(x)),
+                       "convert the operand");
   CUPEL_TRY(moved_type(c, 0, {}));  // codes of one scale keep their order
   CUPEL_TRY(flag(c.attributes, "select_last_index", false));
   const bool keep = CUPEL_TRY(flag(c.attributes, "keepdims", true));
@@ -228,6 +231,7 @@ const OpDef kReduceMean{.name = "ReduceMean",
                         .parameters_from = 1,
                         .infer = infer_mean,
                         .reference = reference_mean,
+                        .routine = routine_reduce<Reduction::mean>,
                         .cost = cost,
                         .samples = {R"(graph "reduce_mean_spatial" stage imported opset 18 {
   input %x : f32[batch,3,5,7]
@@ -269,6 +273,12 @@ const OpDef kReduceMean{.name = "ReduceMean",
   constant %axes : s64[1] = [1]
   %y = ReduceMean(%x, %axes) {keepdims=0} : s8[batch,6] quant(scale=[0x1.4p-6], zero_point=[3])
   output %y
+})",
+                                    R"(graph "reduce_mean_wide_numbers" stage imported opset 18 {
+  input %x : f64[batch,3,5]
+  constant %axes : s64[1] = [1]
+  %y = ReduceMean(%x, %axes) {keepdims=0}
+  output %y
 })"}};
 
 const OpDef kReduceSum{.name = "ReduceSum",
@@ -280,6 +290,7 @@ const OpDef kReduceSum{.name = "ReduceSum",
                        .parameters_from = 1,
                        .infer = infer_sum,
                        .reference = reference_sum,
+                       .routine = routine_reduce<Reduction::sum>,
                        .cost = cost,
                        .samples = {R"(graph "reduce_sum" stage imported opset 18 {
   input %x : f32[batch,3,7]
@@ -297,6 +308,12 @@ const OpDef kReduceSum{.name = "ReduceSum",
   input %x : f32[batch,3]
   %y = ReduceSum(%x) {noop_with_empty_axes=1}
   output %y
+})",
+                                   R"(graph "reduce_sum_wide_numbers" stage imported opset 18 {
+  input %x : f64[batch,3,2,5]
+  constant %axes : s64[2] = [1, 3]
+  %y = ReduceSum(%x, %axes)
+  output %y
 })"}};
 
 const OpDef kReduceMax{.name = "ReduceMax",
@@ -310,6 +327,7 @@ const OpDef kReduceMax{.name = "ReduceMax",
                        .parameters_from = 1,
                        .infer = infer_selection,
                        .reference = reference_max,
+                       .routine = routine_reduce<Reduction::greatest>,
                        .cost = cost,
                        .samples = {R"(graph "reduce_max" stage imported opset 18 {
   input %x : f32[batch,3,7]
@@ -321,6 +339,12 @@ const OpDef kReduceMax{.name = "ReduceMax",
   input %x : u8[batch,3,7] quant(scale=[0x1.4p-5], zero_point=[113])
   constant %axes : s64[1] = [1]
   %y = ReduceMax(%x, %axes) : u8[batch,1,7] quant(scale=[0x1.4p-5], zero_point=[113])
+  output %y
+})",
+                                   R"(graph "reduce_max_truths" stage imported opset 20 {
+  input %x : bool[batch,3]
+  constant %axes : s64[1] = [1]
+  %y = ReduceMax(%x, %axes)
   output %y
 })"}};
 
@@ -335,6 +359,7 @@ const OpDef kReduceMin{.name = "ReduceMin",
                        .parameters_from = 1,
                        .infer = infer_selection,
                        .reference = reference_min,
+                       .routine = routine_reduce<Reduction::least>,
                        .cost = cost,
                        .samples = {R"(graph "reduce_min" stage imported opset 18 {
   input %x : f32[batch,3,7]
@@ -347,6 +372,12 @@ const OpDef kReduceMin{.name = "ReduceMin",
   constant %axes : s64[2] = [1, 2]
   %y = ReduceMin(%x, %axes) {keepdims=0} : s8[batch] quant(scale=[0x1.4p-5], zero_point=[-13])
   output %y
+})",
+                                   R"(graph "reduce_min_integers" stage imported opset 18 {
+  input %x : s32[batch,2,3]
+  constant %axes : s64[1] = [1]
+  %y = ReduceMin(%x, %axes)
+  output %y
 })"}};
 
 const OpDef kReduceProd{.name = "ReduceProd",
@@ -357,7 +388,8 @@ const OpDef kReduceProd{.name = "ReduceProd",
                         .attributes = reduce_attributes(),
                         .parameters_from = 1,
                         .infer = infer_sum,
-                        .reference = reference_product,
+                        .reference = evaluate_routine,
+                        .routine = routine_reduce<Reduction::product>,
                         .cost = cost,
                         .samples = {R"(graph "reduce_prod" stage imported opset 18 {
   input %x : f32[batch,3,7]

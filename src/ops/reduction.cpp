@@ -43,10 +43,8 @@ Status select_any(const EvalContext& c, const std::vector<bool>& reduces) {
   };
   switch (c.in(0).dtype()) {
     case DType::f32: run.template operator()<float>(); break;
-    case DType::s32: run.template operator()<int32_t>(); break;
     case DType::u8: run.template operator()<uint8_t>(); break;
-    case DType::s8: run.template operator()<int8_t>(); break;
-    default: run.template operator()<int64_t>(); break;
+    default: run.template operator()<int8_t>(); break;
   }
   return {};
 }

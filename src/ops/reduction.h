@@ -96,16 +96,12 @@ struct LessOf {
 };
 struct SumOf {
   [[gnu::always_inline]] float operator()(float sum, float x) const { return sum + x; }
-  template <class T>
-  [[gnu::always_inline]] T operator()(T sum, T x) const {  // integers wrap around
-    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(sum) + static_cast<std::make_unsigned_t<T>>(x));
-  }
 };
 
 // Output 0 = the mean of operand 0 over the reduced dimensions: f32 in row-major order, 8-bit codes by their exact sum
 // (docs/quantization.md 3). A mean of no elements is NaN, in codes the real number 0.
 Status reduce_mean(const EvalContext& c, const std::vector<bool>& reduces);
-// Output 0 = the greatest or least element: f32, s32, s64, u8 or s8 elements.
+// Output 0 = the greatest or least element: f32, u8 or s8 elements.
 Status reduce_greatest(const EvalContext& c, const std::vector<bool>& reduces);
 Status reduce_least(const EvalContext& c, const std::vector<bool>& reduces);
 

@@ -313,6 +313,9 @@ class Forms {
     if (!exponent.constant || graph_.type(node_->inputs[0]).dtype != DType::f32 ||
         !is_integer(exponent.constant->dtype()))
       return;
+    if (exponent.constant->dtype() == DType::u64)
+      for (int64_t i = 0; i < exponent.constant->size(); ++i)
+        if (exponent.constant->int_at(i) < 0) return;  // beyond s64
     Tensor numbers(DType::f32, exponent.constant->dims());
     for (int64_t i = 0; i < numbers.size(); ++i)
       numbers.mutable_data<float>()[static_cast<size_t>(i)] = static_cast<float>(exponent.constant->int_at(i));

@@ -4,11 +4,13 @@
 
 #include <stdint.h>
 
+#include <bit>
 #include <limits>
 #include <type_traits>
 #include <utility>
 
 #include "base/dtype.h"
+#include "base/scalar_math.h"
 
 namespace cupel {
 
@@ -42,6 +44,80 @@ bool fits(From v) {
   } else {
     return std::in_range<To>(v);
   }
+}
+
+// 16-bit floats in memory.
+struct Half {
+  uint16_t bits;
+};
+struct Brain {
+  uint16_t bits;
+};
+
+// To binary32 with the last bit set when anything was cut off: a second rounding to fewer bits is then correct.
+inline float round_to_odd(double v) {
+  const float nearest = static_cast<float>(v);
+  if (!__builtin_isfinite(nearest))
+    return __builtin_isfinite(v) ? __builtin_copysignf(std::numeric_limits<float>::max(), nearest) : nearest;
+  const double back = nearest;
+  if (back == v || (std::bit_cast<uint32_t>(nearest) & 1u) != 0) return nearest;
+  // The even neighbour was chosen; the odd one lies on the other side of v.
+  const auto bits = std::bit_cast<uint32_t>(nearest);
+  if (bits << 1 == 0)
+    return __builtin_copysignf(std::numeric_limits<float>::denorm_min(), static_cast<float>(v < 0 ? -1 : 1));
+  return std::bit_cast<float>(__builtin_fabs(back) < __builtin_fabs(v) ? bits + 1 : bits - 1);
+}
+
+// To binary64 likewise.
+inline double round_to_odd(uint64_t magnitude) {
+  if (magnitude >> 53 != 0) magnitude = (magnitude & ~uint64_t{2047}) | ((magnitude & 2047) != 0 ? 2048 : 0);
+  return static_cast<double>(magnitude);
+}
+
+template <class T>
+float narrow(T v) {
+  if constexpr (std::is_same_v<T, float>) {
+    return scalar::flushed(v);
+  } else if constexpr (std::is_same_v<T, double>) {
+    return round_to_odd(v);
+  } else if constexpr (std::is_signed_v<T>) {
+    const auto wide = static_cast<int64_t>(v);
+    const double magnitude = round_to_odd(wide < 0 ? ~static_cast<uint64_t>(wide) + 1 : static_cast<uint64_t>(wide));
+    return round_to_odd(wide < 0 ? -magnitude : magnitude);
+  } else {
+    return round_to_odd(round_to_odd(static_cast<uint64_t>(v)));
+  }
+}
+
+// The number that an element stands for, in a type that holds it exactly.
+template <class T>
+auto number_of(T v) {
+  if constexpr (std::is_same_v<T, Half>) {
+    return f16_to_f32(v.bits);
+  } else if constexpr (std::is_same_v<T, Brain>) {
+    return scalar::flushed(bf16_to_f32(v.bits));  // binary32 in all but its length
+  } else {
+    return v;
+  }
+}
+
+// False when the number is outside the integer type.
+template <class From, class To>
+bool convert_element(From from, To& to) {
+  const auto v = number_of(from);
+  if constexpr (std::is_same_v<To, bool>) {
+    to = converted<bool>(v);
+  } else if constexpr (std::is_same_v<To, Half>) {
+    to.bits = f32_to_f16(narrow(v));
+  } else if constexpr (std::is_same_v<To, Brain>) {
+    to.bits = f32_to_bf16(narrow(v));
+  } else if constexpr (std::is_floating_point_v<To>) {
+    to = converted<To>(v);
+  } else {
+    if (!fits<To>(v)) return false;
+    to = converted<To>(v);
+  }
+  return true;
 }
 
 // Whether elements of both types lie in memory as C++ has them.

@@ -11,8 +11,7 @@ void cast_elements(const OpCall& call, int64_t begin, int64_t end) {
   const From* from = call.operand(0).as<From>();
   To* to = call.result(0).as<To>();
   for (int64_t i = begin; i < end; ++i) {
-    if (!fits<To>(from[i])) return call.misfit(i, i);
-    to[i] = converted<To>(from[i]);
+    if (!convert_element(from[i], to[i])) return call.misfit(i, i);
   }
 }
 
@@ -22,6 +21,8 @@ void cast_from(const OpCall& call, int64_t begin, int64_t end) {
   switch (static_cast<DType>(call.result(0).dtype)) {
     case DType::f32: return cast_elements<From, float>(call, begin, end);
     case DType::f64: return cast_elements<From, double>(call, begin, end);
+    case DType::f16: return cast_elements<From, Half>(call, begin, end);
+    case DType::bf16: return cast_elements<From, Brain>(call, begin, end);
     case DType::u8: return cast_elements<From, uint8_t>(call, begin, end);
     case DType::s8: return cast_elements<From, int8_t>(call, begin, end);
     case DType::u16: return cast_elements<From, uint16_t>(call, begin, end);
@@ -40,8 +41,10 @@ const char* check_cast(const OpCall& call) {
   if (call.results() != 1 || call.operands() != 1 || call.attributes() != 1)
     return "expected one result, one operand, one attribute";
   const OpTensor x = call.operand(0), y = call.result(0);
-  if (!x.present() || !has_cpp_type(static_cast<DType>(x.dtype)) || !has_cpp_type(static_cast<DType>(y.dtype)))
-    return "a type that C++ has not";
+  const auto is_known = [](const OpTensor& t) {
+    return t.present() && (has_cpp_type(static_cast<DType>(t.dtype)) || t.is(DType::f16) || t.is(DType::bf16));
+  };
+  if (!is_known(x) || !is_known(y)) return "a type of less than 8 bits, or a real one of 8";
   if (call.attribute(0) != 0 ? y.element_bytes() != 1 : y.is(DType::boolean)) return "the result holds no truths";
   if (x.size() != y.size() || call.units() != y.size()) return "expected equal sizes, and a unit for each element";
   return nullptr;
@@ -51,6 +54,8 @@ void run_cast(const OpCall& call, int64_t begin, int64_t end) {
   switch (static_cast<DType>(call.operand(0).dtype)) {
     case DType::f32: return cast_from<float>(call, begin, end);
     case DType::f64: return cast_from<double>(call, begin, end);
+    case DType::f16: return cast_from<Half>(call, begin, end);
+    case DType::bf16: return cast_from<Brain>(call, begin, end);
     case DType::u8: return cast_from<uint8_t>(call, begin, end);
     case DType::s8: return cast_from<int8_t>(call, begin, end);
     case DType::u16: return cast_from<uint16_t>(call, begin, end);

@@ -1,26 +1,12 @@
 // cumulate: y[i] = x[0] + … + x[i] along one axis, from left to right, rounded after each addition (or · for products).
-// Operand: x, f32, s32 or s64; integers wrap. Attributes: axis, whether x[i] itself is left out (y[0] is then 0, or 1),
-// whether the axis is walked from its end, whether products are formed. Units: the elements before the axis.
+// Operand: x, f32, f64 or integers of 32 or 64 bits, which wrap. Attributes: axis, whether x[i] itself is left out
+// (y[0] is then 0, or 1), whether the axis is walked from its end, whether products are formed. Units: the elements
+// before the axis.
+#include "runtime/element_functions.h"
 #include "runtime/op_call.h"
 
 namespace cupel {
 namespace {
-
-// What wraps is computed without a sign.
-inline float plus(float a, float b) { return a + b; }
-inline float times(float a, float b) { return a * b; }
-inline int32_t plus(int32_t a, int32_t b) {
-  return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
-}
-inline int32_t times(int32_t a, int32_t b) {
-  return static_cast<int32_t>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
-}
-inline int64_t plus(int64_t a, int64_t b) {
-  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
-}
-inline int64_t times(int64_t a, int64_t b) {
-  return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
-}
 
 template <class T>
 void cumulate(const OpCall& call, int64_t begin, int64_t end) {
@@ -37,7 +23,8 @@ void cumulate(const OpCall& call, int64_t begin, int64_t end) {
         if (step == 0)
           to[i] = without_own ? static_cast<T>(product) : own[i];
         else
-          to[i] = product ? times(sum[i], own[i]) : plus(sum[i], own[i]);
+          to[i] = product ? function_of_two<ElementFunction::mul>(sum[i], own[i])
+                          : function_of_two<ElementFunction::add>(sum[i], own[i]);
     }
 }
 
@@ -46,7 +33,9 @@ void cumulate(const OpCall& call, int64_t begin, int64_t end) {
 const char* check_cumulate(const OpCall& call) {
   if (call.results() != 1 || call.operands() != 1 || call.attributes() != 4) return "expected x, y and 4 attributes";
   const OpTensor x = call.operand(0), y = call.result(0);
-  if (!x.is(DType::f32) && !x.is(DType::s32) && !x.is(DType::s64)) return "x is not f32, s32 or s64";
+  if (!x.is(DType::f32) && !x.is(DType::f64) && !x.is(DType::s32) && !x.is(DType::s64) && !x.is(DType::u32) &&
+      !x.is(DType::u64))
+    return "x is neither real nor an integer of 32 or 64 bits";
   if (x.dtype != y.dtype || x.rank != y.rank) return "expected equal types and ranks";
   for (int64_t d = 0; d < x.rank; ++d)
     if (x.dims[d] != y.dims[d]) return "expected equal shapes";
@@ -56,13 +45,13 @@ const char* check_cumulate(const OpCall& call) {
 }
 
 void run_cumulate(const OpCall& call, int64_t begin, int64_t end) {
-  const OpTensor x = call.operand(0);
-  if (x.is(DType::f32)) {
-    cumulate<float>(call, begin, end);
-  } else if (x.is(DType::s32)) {
-    cumulate<int32_t>(call, begin, end);
-  } else {
-    cumulate<int64_t>(call, begin, end);
+  switch (static_cast<DType>(call.operand(0).dtype)) {
+    case DType::f32: return cumulate<float>(call, begin, end);
+    case DType::f64: return cumulate<double>(call, begin, end);
+    case DType::s32: return cumulate<int32_t>(call, begin, end);
+    case DType::u32: return cumulate<uint32_t>(call, begin, end);
+    case DType::u64: return cumulate<uint64_t>(call, begin, end);
+    default: return cumulate<int64_t>(call, begin, end);
   }
 }
 

@@ -25,6 +25,9 @@ FaultText describe_fault(const CupelFault& fault) {
   if (fault.found == kCupelNumberOutside)
     snprintf(text.text, sizeof text.text,
              "element %lld of item %lld of the batch does not fit the type that it is cast to", index, item);
+  else if (fault.found == kCupelDividedByZero)
+    snprintf(text.text, sizeof text.text, "an integer is divided by 0: element %lld of item %lld of the batch", index,
+             item);
   else
     snprintf(text.text, sizeof text.text, "index %lld in item %lld of the batch is outside [-%lld, %lld)", index, item,
              extent, extent);

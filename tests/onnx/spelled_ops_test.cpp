@@ -510,5 +510,86 @@ TEST(SpelledOps, Refusals) {
             "4: model.onnx: node n (FusedConv): activation is \"Softplus\"\n  export the model without fusion");
 }
 
+TEST(SpelledOps, CompressTakesWhatAConstantConditionChooses) {
+  const Tensor x = numbers({3, 4}, 5), condition = Tensor::of<bool>({3}, {false, true, true});
+  expect_near(result({"Compress", {x, condition}, {{"axis", int64_t{1}}}}), {3, 2},
+              {at(x, 1), at(x, 2), at(x, 5), at(x, 6), at(x, 9), at(x, 10)});
+  expect_near(result({"Compress", {x, condition}}), {2}, {at(x, 1), at(x, 2)});
+}
+
+TEST(SpelledOps, SumsOfBinary64) {
+  const auto x = Tensor::of<double>({2, 2}, {1, 1e-9, 1000, 1000.5});
+  const Tensor y = result({"ReduceLogSumExp", {x}, {{"axes", Ints{1}}, {"keepdims", int64_t{0}}}, 13});
+  EXPECT_EQ(y.dtype(), DType::f64);
+  EXPECT_NEAR(y.at(0), std::log(std::exp(1.0) + std::exp(1e-9)), 1e-14);
+  EXPECT_NEAR(y.at(1), 1000 + std::log(1 + std::exp(0.5)), 1e-12);
+  const Tensor product = result({"Einsum", {x, x}, {{"equation", std::string("ij,jk->ki")}}});
+  EXPECT_EQ(product.dtype(), DType::f64);
+  for (int i = 0; i < 2; ++i)
+    for (int k = 0; k < 2; ++k) {
+      const double expected = x.at(2 * i) * x.at(k) + x.at(2 * i + 1) * x.at(2 + k);
+      EXPECT_NEAR(product.at(2 * k + i), expected, std::fabs(expected) * 1e-15);
+    }
+}
+
+// Σ x[n] · e^(∓2πi · n · k / length) of rows of complex numbers.
+std::vector<double> spectrum(const std::vector<double>& re, const std::vector<double>& im, int64_t length, int64_t bins,
+                             bool inverse) {
+  std::vector<double> out;
+  for (int64_t k = 0; k < bins; ++k) {
+    double a = 0, b = 0;
+    for (int64_t n = 0; n < std::min<int64_t>(length, std::ssize(re)); ++n) {
+      const double angle = (inverse ? 2 : -2) * M_PI * static_cast<double>(n * k) / static_cast<double>(length);
+      const double x = re[static_cast<size_t>(n)], y = im[static_cast<size_t>(n)];
+      a += x * std::cos(angle) - y * std::sin(angle);
+      b += x * std::sin(angle) + y * std::cos(angle);
+    }
+    const double scale = inverse ? 1.0 / static_cast<double>(length) : 1;
+    out.push_back(a * scale);
+    out.push_back(b * scale);
+  }
+  return out;
+}
+
+TEST(SpelledOps, FourierTransforms) {
+  const Tensor real = numbers({1, 7, 1}, 1), complex = numbers({1, 7, 2}, 2);
+  std::vector<double> x, none(7, 0.0), re, im;
+  for (int64_t i = 0; i < 7; ++i) {
+    x.push_back(at(real, i));
+    re.push_back(at(complex, 2 * i));
+    im.push_back(at(complex, 2 * i + 1));
+  }
+  expect_near(result({"DFT", {real}}), {1, 7, 2}, spectrum(x, none, 7, 7, false));
+  expect_near(result({"DFT", {real}, {{"onesided", int64_t{1}}}}), {1, 4, 2}, spectrum(x, none, 7, 4, false));
+  expect_near(result({"DFT", {complex}, {{"inverse", int64_t{1}}}}), {1, 7, 2}, spectrum(re, im, 7, 7, true));
+  for (const int64_t length : {5, 9})
+    expect_near(result({"DFT", {complex, Tensor::scalar<int64_t>(length)}}), {1, length, 2},
+                spectrum(re, im, length, length, false));
+  // The axis before the last but one.
+  const Tensor columns_of = numbers({1, 7, 3, 1}, 3);
+  std::vector<double> expected(7 * 3 * 2);
+  for (int64_t c = 0; c < 3; ++c) {
+    std::vector<double> column;
+    for (int64_t i = 0; i < 7; ++i) column.push_back(at(columns_of, i * 3 + c));
+    const auto bins = spectrum(column, none, 7, 7, false);
+    for (size_t k = 0; k < 7; ++k)
+      for (size_t part = 0; part < 2; ++part)
+        expected[(k * 3 + static_cast<size_t>(c)) * 2 + part] = bins[2 * k + part];
+  }
+  expect_near(result({"DFT", {columns_of}, {{"axis", int64_t{1}}}, 17}), {1, 7, 3, 2}, expected);
+}
+
+TEST(SpelledOps, FramesOfASignal) {
+  const Tensor signal = numbers({1, 10, 1}, 4), window = numbers({4}, 5);
+  std::vector<double> expected;
+  for (int64_t frame = 0; frame < 3; ++frame) {
+    std::vector<double> x;
+    for (int64_t i = 0; i < 4; ++i) x.push_back(at(signal, frame * 3 + i) * at(window, i));
+    const auto bins = spectrum(x, std::vector<double>(4, 0.0), 4, 3, false);
+    expected.insert(expected.end(), bins.begin(), bins.end());
+  }
+  expect_near(result({"STFT", {signal, Tensor::scalar<int64_t>(3), window}}), {1, 3, 3, 2}, expected);
+}
+
 }  // namespace
 }  // namespace cupel

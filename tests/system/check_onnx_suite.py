@@ -42,9 +42,33 @@ def array_of(value):
         if isinstance(value, TensorProto):
             value = numpy_helper.to_array(value)
         value = np.asarray(value)
+        if value.dtype.name == "bfloat16":
+            value = value.view(np.uint16)
+        if "int4" in value.dtype.name or "int4" in (value.dtype.names or ("",))[0]:
+            value = value.astype(np.int8)
         return value if value.dtype.kind in "fiub" and value.dtype.isbuiltin == 1 else None
     except Exception:  # the suite's own values take many forms
         return None
+
+
+def as_declared(value, declared):
+    """The array in the element type that the model gives the value. NumPy lacks bfloat16, which are its bits, and integers
+    of 4 bits, which are bytes."""
+    bytes_of = {TensorProto.INT4: np.int8, TensorProto.UINT4: np.uint8}
+    if value is not None and declared.type.tensor_type.elem_type in bytes_of:
+        return value.astype(bytes_of[declared.type.tensor_type.elem_type])
+    if value is None or declared.type.tensor_type.elem_type != TensorProto.BFLOAT16:
+        return value
+    if value.dtype == np.float32:
+        value = (value.view(np.uint32) >> 16).astype(np.uint16)
+    return value.view("V2")
+
+
+def in_numbers(value):
+    """Bits of bfloat16 as float32."""
+    if value.dtype != np.dtype("V2"):
+        return value
+    return (value.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
 def suite():
@@ -66,6 +90,7 @@ class Suite:
         self.cupel = cupel
         self.checks = checks
         self.passes = {"reference": set(), "compiled": set()}
+        self.refusals = {}  # of tests that do not pass: the first line of what was said
         self.lenient = set()
         self.answers = collections.Counter()
 
@@ -75,6 +100,9 @@ class Suite:
         self.answers[f"{words[0]}{'' if words[0] == 'inspect' or '--engine' in words else ' compiled'} {result.returncode}"] += 1
         self.checks.that(result.returncode in (0, 4, 6),
                          f"{name}: cupel {words[0]} ended with {result.returncode}\n{result.stderr[-600:]}")
+        if result.returncode != 0:
+            lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+            self.refusals[name] = (lines or [f"exit {result.returncode}"])[0].replace(f"{self.cupel.folder}/{name}/", "")
         return result.returncode
 
     def same(self, folder, outputs):
@@ -86,6 +114,7 @@ class Suite:
             found = np.load(path)
             if found.dtype != output.dtype or found.shape != output.shape:
                 return False
+            found, output = in_numbers(found), in_numbers(output)
             if output.dtype.kind != "f":
                 if not np.array_equal(found, output):
                     return False
@@ -102,7 +131,9 @@ class Suite:
         self.call(name, "inspect", path)
         constants = {tensor.name for tensor in model.graph.initializer}  # files of old IR versions list them as inputs
         given = [value.name for value in model.graph.input if value.name not in constants]
-        named = list(zip(outputs, [value.name for value in model.graph.output]))
+        types = {value.name: value for value in model.graph.input}
+        inputs = [as_declared(value, types[name]) for value, name in zip(inputs, given)]
+        named = [(as_declared(value, declared), declared.name) for value, declared in zip(outputs, model.graph.output)]
         if any(value is None for value in inputs) or len(inputs) < len(given):
             return
         arguments = []
