@@ -108,8 +108,10 @@ def make_models():
         model(layers(), changed, f"{name}_weight.onnx")
     model(layers(relu=relu("Sqrt")), weights(), "nan_result.onnx")
 
-    model(layers(relu=helper.make_node("Mod", ["c", "divisor"], ["r"], "remainder", fmod=1)),
-          weights() | {"divisor": np.float32(2)}, "no_compiled_form.onnx")
+    model(layers(relu=helper.make_node("Cast", ["c"], ["i"], "integers", to=TensorProto.INT64),
+                 power=helper.make_node("Pow", ["i", "exponent"], ["p"], "power"),
+                 back=helper.make_node("Cast", ["p"], ["r"], "back", to=TensorProto.FLOAT)),
+          weights() | {"exponent": np.int64(2)}, "no_compiled_form.onnx")
 
     model([helper.make_node("Gather", ["table", "image"], ["logits"], "lookup")],
           {"table": np.ones((5, CLASSES), np.float32)}, "lookup.onnx", input_type=TensorProto.INT64, input_shape=("N",))
