@@ -43,6 +43,21 @@ Access standing(Access access) {
   return access;
 }
 
+// Whether the routine, which is given one item, would have to see others: it works along the batch, or an operand that
+// has a batch goes into a result without one, or lies in an elementwise op under other dimensions than the first.
+bool mixes_items(const Lowering& l, const Node& node, const RoutineUse& use) {
+  const auto is_batched = [&](ValueId v) { return l.facts.is_batched(v); };
+  const auto rank = [&](ValueId v) { return l.graph.type(v).shape.size(); };
+  const bool all = std::ranges::all_of(node.outputs, is_batched);
+  if (std::ranges::any_of(node.outputs, is_batched) && !use.keeps_items) return true;
+  for (const size_t i : use.operands) {
+    if (i >= node.inputs.size() || !node.inputs[i].valid() || !is_batched(node.inputs[i])) continue;
+    if (!all || !use.keeps_items) return true;
+    if (is_elementwise(*node.op) && rank(node.inputs[i]) != rank(node.outputs[0])) return true;
+  }
+  return false;
+}
+
 // In a batch of constant size what does not have it may hold something for each item, of which the routine would see
 // all; so may a constant that the routine has in another form, and a vector beside larger results is no vector of items
 // (zero points of rows, say). Then the batch is no batch (lower_graph).
@@ -75,7 +90,7 @@ Status lower_routine(Lowering& l, NodeId id) {
   ops::RoutineTensors results;
   for (const ValueId v : node.outputs) results.emplace_back(CUPEL_TRY(item_tensor(l, v)));
   RoutineUse use = CUPEL_TRY(node.op->routine({node.attributes, operands.tensors, results, operands.constants}));
-  if (!use.keeps_items && l.facts.is_batched(node.outputs[0]))
+  if (mixes_items(l, node, use))
     return no_compiled_form(
         fmt::format("{} over the batch has no compiled form; give the batch a size", node.op->name));
   if (has_operand_of_all_items(l, node, use.operands))

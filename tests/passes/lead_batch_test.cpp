@@ -330,7 +330,9 @@ TEST(LeadBatch, EveryFunctionOfOneElementMovesWithTheBatch) {
     if (!is_elementwise(*op) || op->min_inputs != 1 || op->removed_by_simplify || op->conversion != Conversion::none)
       continue;
     Graph before;
-    const DType dtype = op == &ops::kNot ? DType::boolean : DType::f32;
+    DType dtype = DType::f32;  // or one that it takes
+    for (const DType other : {DType::boolean, DType::s32})
+      if (!op->operand_types.empty() && !op->operand_types[0].allowed.has(dtype)) dtype = other;
     const ValueId x = before.add_input("x", {dtype, {7, Dim(1, "batch"), 3}, {}});
     Attributes attributes;
     for (const AttributeSpec& a : op->attributes)
