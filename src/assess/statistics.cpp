@@ -86,6 +86,9 @@ double upper_end(double n, double lost, double gained, double z) {
 
 }  // namespace
 
+double normal_quantile_at(double probability) { return boost::math::quantile(Normal(), probability); }
+double normal_probability(double z) { return boost::math::cdf(Normal(), z); }
+
 Result<Interval> wilson_interval(int64_t successes, int64_t trials, double confidence) {
   CUPEL_TRY(check_confidence(confidence));
   if (trials < 1 || successes < 0 || successes > trials)

@@ -48,6 +48,10 @@ Result<Interval> tango_interval(const PairedCounts& counts, double confidence = 
 //   p = min(1, 2·P(X ≤ min(lost, gained))),  X ~ Binomial(lost + gained, 1/2).   1 without a discordant pair.
 Result<double> mcnemar_exact_p(const PairedCounts& counts);
 
+// The standard normal distribution: z with P(Z ≤ z) = probability, in (0, 1); and P(Z ≤ z).
+double normal_quantile_at(double probability);
+double normal_probability(double z);
+
 // A quantile and an interval between two of the samples that covers the true quantile of their distribution, whatever
 // that distribution is. `coverage` is the probability that it does; it is below the level asked for only when even
 // the smallest and the largest sample do not reach it, and then the interval is from the smallest to the largest.

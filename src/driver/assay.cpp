@@ -8,6 +8,7 @@
 #include "driver/bind.h"
 #include "driver/calibration_run.h"
 #include "driver/output_folder.h"
+#include "driver/run_array.h"
 #include "driver/speed.h"
 #include "onnx/writer.h"
 
@@ -19,6 +20,7 @@ Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, Comp
   const int64_t total = CUPEL_TRY(data.size("calibrate"));
   auto feed = feed_for(model.source, data, batch);
   if (!feed) return std::unexpected(std::move(feed).error().within(place));
+  narrow_batch(model.source, feed->fixed || keeps_items(model.source), *feed);
   ObservedRun run;
   if (!model.is_quantized()) {
     const Selection selection = select_values(model.source);
@@ -62,7 +64,7 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
                      "give the float model, or compare the two with `cupel evaluate FLOAT QUANTIZED --data D`");
 
   if (context.passes.stopped) return report;
-  CUPEL_TRY(check_report_split(data));
+  CUPEL_TRY(check_report_split(data, options.evaluate));
 
   const QuantizedGraph quantized =
       CUPEL_TRY(quantize_on(base, data, context, options.evaluate.batch, options.evaluate.progress));

@@ -60,10 +60,14 @@ Result<size_t> find_input(const Graph& model, const Value& input, const Dataset&
   return static_cast<size_t>(found - given.begin());
 }
 
-Status check_input(const Value& input, const DataInput& given) {
+// Whether the input takes a sample as it is.
+Result<bool> takes_whole(const Value& input, const DataInput& given) {
   const Shape& shape = input.type.shape;
-  const Shape sample = shape.empty() ? shape : Shape(shape.begin() + 1, shape.end());
-  if (!shape.empty() && input.type.dtype == given.dtype && sample == to_shape(given.dims)) return {};
+  const Shape sample = to_shape(given.dims);
+  if (input.type.dtype == given.dtype) {
+    if (shape == sample) return true;
+    if (!shape.empty() && Shape(shape.begin() + 1, shape.end()) == sample) return false;
+  }
   return bad_input("input " + printable(input.name),
                    fmt::format("the model takes {}, the data set gives {} samples of {}", type_text(input.type),
                                dtype_name(given.dtype), to_text(given.dims)),
@@ -80,7 +84,8 @@ Result<Feed> feed_for(const Graph& model, const Dataset& data, int64_t wanted) {
   for (const ValueId id : model.inputs()) {
     const Value& input = model.value(id);
     feed.inputs.push_back(CUPEL_TRY(find_input(model, input, data)));
-    CUPEL_TRY(check_input(input, data.inputs()[feed.inputs.back()]));
+    feed.whole.push_back(CUPEL_TRY(takes_whole(input, data.inputs()[feed.inputs.back()])));
+    if (feed.whole.back()) continue;
     const Dim& dim = input.type.shape[0];
     if ((lead && *lead != dim) || (!dim.is_constant() && dim.factor != 1))
       return unsupported("input " + printable(input.name),
@@ -89,16 +94,51 @@ Result<Feed> feed_for(const Graph& model, const Dataset& data, int64_t wanted) {
                          fmt::format("fix what is no sample by --value {}=…", printable(input.name)));
     lead = dim;
   }
-  feed.fixed = lead->is_constant();
-  feed.batch = feed.fixed ? lead->factor : wanted;
+  const bool any_whole = std::ranges::find(feed.whole, true) != feed.whole.end();
+  if (any_whole && lead && lead->is_constant() && lead->factor != 1)
+    return unsupported("model",
+                       fmt::format("some inputs hold {} samples and others one; the inputs are {}", lead->factor,
+                                   ports_text(model, model.inputs())),
+                       "export the model for one sample");
+  feed.fixed = any_whole || lead->is_constant();
+  feed.batch = any_whole ? 1 : feed.fixed ? lead->factor : wanted;
   return feed;
 }
 
+OutputRows output_rows(const Graph& model, const Feed& feed, size_t output) {
+  const Shape& shape = model.type(model.outputs()[output]).shape;
+  const bool has_batch = std::ranges::find(feed.whole, false) != feed.whole.end();
+  if (shape.empty() || !has_batch) return {};
+  const Dim& lead = shape[0];
+  if (!lead.is_constant()) return {lead.factor, lead.factor == 1};
+  if (feed.fixed && lead.factor == feed.batch) return {1, true};
+  return {};
+}
+
+Tensor sample_of_output(const Tensor& output, const OutputRows& rows, int64_t i) {
+  if (rows.each == 0) return output;
+  const Tensor part = output.rows(i * rows.each, rows.each);
+  return rows.drop_lead ? part.reshaped(Dims(part.dims().begin() + 1, part.dims().end())) : part;
+}
+
+void narrow_batch(const Graph& model, bool keeps_items, Feed& feed) {
+  if (feed.fixed) return;
+  bool apart = keeps_items;
+  for (size_t i = 0; i < model.outputs().size(); ++i) apart = apart && output_rows(model, feed, i).each > 0;
+  if (!apart) feed.batch = 1;
+}
+
+namespace {
+// f32 [batch, classes].
+bool may_hold_scores(const TensorType& t) { return t.dtype == DType::f32 && t.shape.size() == 2; }
+}  // namespace
+
+bool has_score_output(const Graph& model) {
+  return std::ranges::any_of(model.outputs(), [&](ValueId id) { return may_hold_scores(model.type(id)); });
+}
+
 Result<size_t> score_output(const Graph& model, const std::string& name) {
-  const auto holds_scores = [&](ValueId id) {
-    const TensorType& t = model.type(id);
-    return t.dtype == DType::f32 && t.shape.size() == 2;
-  };
+  const auto holds_scores = [&](ValueId id) { return may_hold_scores(model.type(id)); };
   const std::string outputs = ports_text(model, model.outputs());
   std::vector<size_t> found;
   for (size_t i = 0; i < model.outputs().size(); ++i) {
@@ -138,9 +178,12 @@ Tensor filled(const Tensor& samples, int64_t batch) {
 
 std::vector<Tensor> inputs_of(const Feed& feed, std::span<const Tensor> samples) {
   std::vector<Tensor> inputs;
-  for (const size_t i : feed.inputs) {
-    const Tensor& t = samples[i];
-    inputs.push_back(feed.fixed && t.dims()[0] < feed.batch ? filled(t, feed.batch) : t);
+  for (size_t i = 0; i < feed.inputs.size(); ++i) {
+    const Tensor& t = samples[feed.inputs[i]];
+    if (feed.whole[i])
+      inputs.push_back(t.reshaped(Dims(t.dims().begin() + 1, t.dims().end())));
+    else
+      inputs.push_back(feed.fixed && t.dims()[0] < feed.batch ? filled(t, feed.batch) : t);
   }
   return inputs;
 }
@@ -148,7 +191,7 @@ std::vector<Tensor> inputs_of(const Feed& feed, std::span<const Tensor> samples)
 Result<std::vector<Tensor>> run_batch(const Graph& model, const Feed& feed, std::span<const Tensor> samples,
                                       const RunGraph& run, const Tap& tap) {
   const std::vector<Tensor> inputs = inputs_of(feed, samples);
-  const int64_t count = samples[0].dims()[0], ran = inputs[0].dims()[0];
+  const int64_t count = samples[0].dims()[0], ran = feed.fixed ? feed.batch : count;
   std::vector<Tensor> outputs = CUPEL_TRY(run(model, inputs, tap));
   for (Tensor& t : outputs)
     if (ran != count && t.rank() > 0 && t.dims()[0] == ran) t = t.rows(0, count);

@@ -15,6 +15,7 @@ namespace cupel {
 // How a data set feeds a model.
 struct Feed {
   std::vector<size_t> inputs;  // for each input of the graph, that of the data set
+  std::vector<bool> whole;     // for each, whether it takes a sample as it is, without a batch: one sample a run
   int64_t batch = 1;           // samples of a run
   bool fixed = false;          // the model takes no other number: a short last batch is filled up
 };
@@ -22,12 +23,26 @@ struct Feed {
 // Finds the data set's input for each of the model's, by name; a data set of one unnamed input is that of a model with
 // one. The batch is the model's own where it is fixed, `wanted` otherwise. Errors name the input and both types:
 // bad_input where the data set lacks one or it is of another type, unsupported for a model without inputs, or with one
-// that holds no samples.
+// that holds no samples. An input of the very dimensions of a sample has no batch.
 Result<Feed> feed_for(const Graph& model, const Dataset& data, int64_t wanted);
+
+// What an output holds of each sample of a run.
+struct OutputRows {
+  int64_t each = 0;        // rows of a sample, which lie together; 0: the output belongs to the run as a whole
+  bool drop_lead = false;  // one row, of the dimensions behind the batch
+};
+OutputRows output_rows(const Graph& model, const Feed& feed, size_t output);
+// The part of sample `i` of a run.
+Tensor sample_of_output(const Tensor& output, const OutputRows& rows, int64_t i);
+
+// A batch of one where items of larger ones would not be what each gives alone: where the open batch of the model does
+// not keep its items apart (keeps_items), or an output has no batch.
+void narrow_batch(const Graph& model, bool keeps_items, Feed& feed);
 
 // Index of the output that holds class scores, f32 [batch, classes]: the one called `name`, or the only one where
 // `name` is empty. Errors list the outputs with their types: bad_input for a name that is none, unsupported where none
-// or several hold scores.
+// or several hold scores. And whether any does.
+bool has_score_output(const Graph& model);
 Result<size_t> score_output(const Graph& model, const std::string& name);
 
 // The tensors of a data set's samples that the model takes, in its order; filled up by the last sample where its batch

@@ -89,12 +89,15 @@ Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& d
       if (d.name.empty() || d.name == input.name) given_by_data = &d;
     if (given_by_data == nullptr || is_given(given, input)) continue;
     const Dims& sample = given_by_data->dims;
-    if (input.shape.size() != sample.size() + 1) continue;
-    std::vector<std::optional<int64_t>> sizes = {std::nullopt};
-    for (size_t d = 0; d < sample.size(); ++d) {
-      const Dim& declared = input.shape[d + 1];
-      const bool open = !declared.is_constant() && declared.symbol != batch && !given.dims.contains(declared.symbol);
-      sizes.push_back(open ? std::optional(sample[d]) : std::nullopt);
+    const bool whole = input.shape.size() == sample.size();  // it takes a sample as it is
+    if (!whole && input.shape.size() != sample.size() + 1) continue;
+    std::vector<std::optional<int64_t>> sizes;
+    if (!whole) sizes.emplace_back();
+    for (const int64_t size : sample) {
+      const Dim& declared = input.shape[sizes.size()];
+      const bool open =
+          !declared.is_constant() && (whole || declared.symbol != batch) && !given.dims.contains(declared.symbol);
+      sizes.push_back(open ? std::optional(size) : std::nullopt);
     }
     bindings.shapes.emplace(input.name, std::move(sizes));
   }

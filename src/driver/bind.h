@@ -27,7 +27,8 @@ std::string batch_symbol(const std::vector<DeclaredInput>& inputs);
 std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
                                    const std::map<std::string, Tensor>& arrays, const Bindings& given);
 
-// The sizes behind the batch of the inputs that `given` leaves without a value, as the data set's samples have them.
+// The sizes behind the batch of the inputs that `given` leaves without a value, as the data set's samples have them;
+// all sizes of an input of the rank of a sample.
 Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& data, const Bindings& given);
 
 // load_model with the bindings of the context and those of the data set.

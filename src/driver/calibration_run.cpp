@@ -54,7 +54,7 @@ struct ObservedModel {
 
 Status ObservedModel::run(std::span<const Tensor> inputs, const Observe& observe) {
   CUPEL_TRY(bind_inputs(graph, inputs));
-  const int64_t samples = inputs[0].dims()[0];
+  const int64_t samples = samples_of(graph, inputs);
   const auto show = [&](ValueId id, const Tensor& t) -> Status {
     return t.dtype() == DType::f32 ? observe(id, elements_of(t, samples)) : Status();
   };

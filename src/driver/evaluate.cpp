@@ -8,10 +8,7 @@
 #include "assess/comparison.h"
 #include "assess/model_cost.h"
 #include "base/file.h"
-#include "driver/batches.h"
-#include "driver/engine.h"
-#include "driver/layer_errors.h"
-#include "reference/interpreter.h"
+#include "driver/answers.h"
 
 namespace cupel {
 namespace {
@@ -45,13 +42,6 @@ std::vector<int64_t> wanted_top_k(const Dataset& data, const EvaluateOptions& op
   return top_k;
 }
 
-Result<Engine> engine_for(const Model& model, EngineKind kind, ThreadPool& threads) {
-  if (kind == EngineKind::reference) return Engine{interpreter(threads), nullptr};
-  auto code = CUPEL_TRY(compile_for_host(model.program, model.path.stem().string(), threads.size()));
-  const auto loaded = std::make_shared<CompiledModel>(std::move(code));
-  return Engine{compiled(*loaded), loaded};
-}
-
 // NaN would become the lowest code of a quantized model without a word.
 Status check_samples(const Samples& samples, const Dataset& data, int64_t first) {
   for (size_t i = 0; i < samples.inputs.size(); ++i) {
@@ -68,86 +58,133 @@ Status check_samples(const Samples& samples, const Dataset& data, int64_t first)
   return {};
 }
 
-// A model with what it takes to ask it.
-struct Contestant {
-  const Model* model;
-  Feed feed;
-  size_t output = 0;  // that holds the scores
-  Engine engine;
-  Predictions predictions;
-
-  std::string place() const { return printable(model->path.string()); }
+// The labels' part of an evaluation: who is right on which sample. Absent where there is nothing for them to judge.
+struct LabelJudge {
+  std::vector<size_t> outputs;  // of each model, that holds the scores
+  std::vector<Predictions> predictions;
+  std::vector<int64_t> top_k;
 };
 
-Status check_top_k(const Contestant& c, std::span<const int64_t> top_k) {
-  const Graph& program = c.model->program;
-  const ValueId id = program.outputs()[c.output];
+Status check_top_k(const Respondent& r, size_t output, std::span<const int64_t> top_k) {
+  const Graph& program = r.model->program;
+  const ValueId id = program.outputs()[output];
   const Dim& classes = program.type(id).shape[1];
   for (int64_t k : top_k)
     if (classes.is_constant() && k > classes.factor)
       return usage_error("--top-k",
                          fmt::format("found {}, expected at most {}, the classes of output {} of {}", k, classes.factor,
-                                     printable(program.value(id).name), c.place()),
+                                     printable(program.value(id).name), r.place()),
                          "choose a smaller --top-k, or top_k in the data set's [[metric]]");
   return {};
 }
 
-Result<Contestant> prepare(const Model& model, const std::string& name, const Dataset& data, CompileContext& context,
-                           const EvaluateOptions& options, std::span<const int64_t> top_k) {
-  Contestant c{&model, {}, 0, {}, Predictions(name)};
-  auto feed = feed_for(model.program, data, options.batch);
-  if (!feed) return std::unexpected(std::move(feed).error().within(c.place()));
-  c.feed = std::move(*feed);
-  const std::string wanted = options.output.empty() ? data.labelled_output().value_or("") : options.output;
-  auto output = score_output(model.program, wanted);
-  if (!output) return std::unexpected(std::move(output).error().within(c.place()));
-  c.output = *output;
-  CUPEL_TRY(check_top_k(c, top_k));
-  auto engine = engine_for(model, options.engine, context.threads);
-  if (!engine) return std::unexpected(std::move(engine).error().within(c.place()));
-  c.engine = std::move(*engine);
-  return c;
+// Whether a person asked for accuracy by labels.
+bool wants_accuracy(const Dataset& data, const EvaluateOptions& options) {
+  return options.max_drop_points || !options.top_k.empty() || !options.output.empty() || data.labelled_output() ||
+         !data.metrics().empty();
 }
 
-// Adds what it answers on `samples`.
-Status ask(Contestant& c, const Samples& samples) {
-  const int64_t count = samples.inputs[0].dims()[0];
-  for (int64_t at = 0; at < count; at += c.feed.batch) {
-    const int64_t part = std::min(c.feed.batch, count - at);
-    std::vector<Tensor> rows;
-    for (const Tensor& t : samples.inputs) rows.push_back(t.rows(at, part));
-    auto results = run_batch(c.model->program, c.feed, rows, c.engine.run, {});
-    if (!results) return std::unexpected(std::move(results).error().within(c.place()));
-    Status added = c.predictions.add(
-        (*results)[c.output], std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part)));
-    if (!added) return std::unexpected(std::move(added).error().within(c.place()));
+std::unexpected<Error> no_labels(const Dataset& data) {
+  return bad_input(
+      data.place(), "its report split has no labels",
+      "name a label file in the source, or compare two models without what needs labels: then their outputs "
+      "are compared");
+}
+
+// nullopt where the data set has no labels or no output holds scores, and nobody asked for accuracy.
+Result<std::optional<LabelJudge>> label_judge(std::span<const Respondent> all, const Dataset& data,
+                                              const EvaluateOptions& options, Report& report) {
+  const bool wanted = wants_accuracy(data, options);
+  if (!CUPEL_TRY(data.has_labels("report"))) {
+    if (all.size() == 1) return no_labels(data);
+    return std::nullopt;
   }
-  return {};
+  LabelJudge judge;
+  judge.top_k = wanted_top_k(data, options);
+  for (const Respondent& r : all) {
+    if (!wanted && !has_score_output(r.model->program)) {
+      report.warnings.push_back(
+          {Severity::caution, fmt::format("The labels of the data set were not used: no output of {} holds class "
+                                          "scores (f32 [batch, classes]).",
+                                          r.name)});
+      return std::nullopt;
+    }
+    const std::string name = options.output.empty() ? data.labelled_output().value_or("") : options.output;
+    auto output = score_output(r.model->program, name);
+    if (!output) return std::unexpected(std::move(output).error().within(r.place()));
+    judge.outputs.push_back(*output);
+    CUPEL_TRY(check_top_k(r, *output, judge.top_k));
+    judge.predictions.emplace_back(r.name);
+  }
+  return judge;
 }
 
-Status fill_accuracy(std::span<const Contestant> all, std::span<const int64_t> top_k, const EvaluateOptions& options,
-                     Report& report) {
-  for (int64_t k : top_k) {
+Status fill_accuracy(const LabelJudge& judge, const EvaluateOptions& options, Report& report) {
+  const std::vector<Predictions>& all = judge.predictions;
+  for (int64_t k : judge.top_k) {
     AccuracyMetric metric;
     metric.top_k = k;
-    for (const Contestant& c : all) metric.models.push_back(CUPEL_TRY(assess_accuracy(c.predictions, k)));
+    for (const Predictions& p : all) metric.models.push_back(CUPEL_TRY(assess_accuracy(p, k)));
     for (size_t i = 1; i < all.size(); ++i) {
       CompareOptions compare_options;
       compare_options.top_k = k;
       if (report.accuracy.empty()) compare_options.max_drop_points = options.max_drop_points;
-      metric.comparisons.push_back(CUPEL_TRY(compare(all[0].predictions, all[i].predictions, compare_options)));
+      metric.comparisons.push_back(CUPEL_TRY(compare(all[0], all[i], compare_options)));
     }
     report.accuracy.push_back(std::move(metric));
   }
   return {};
 }
 
+// All models answer samples first … first + count − 1 of the report split.
+Status judge_samples(std::span<const Respondent> all, const Dataset& data, int64_t first, int64_t count,
+                     std::optional<LabelJudge>& labels, OutputComparer& outputs) {
+  const Samples samples = CUPEL_TRY(data.load("report", first, count));
+  CUPEL_TRY(check_samples(samples, data, first));
+  for (size_t m = 0; m < all.size(); ++m)
+    CUPEL_TRY(ask(all[m], samples, [&](int64_t at, int64_t part, const std::vector<Tensor>& results) -> Status {
+      if (labels)
+        CUPEL_TRY(labels->predictions[m].add(
+            results[labels->outputs[m]],
+            std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part))));
+      if (all.size() > 1) outputs.see(m, part, results);
+      return {};
+    }));
+  return outputs.compare();
+}
+
+// The gates of --require, for each candidate. usage error for a metric that nothing was measured by.
+Status judge_requirements(std::span<const Requirement> requirements, Report& report) {
+  for (const Requirement& r : requirements) {
+    const size_t before = report.requirements.size();
+    for (const OutputComparison& output : report.outputs)
+      for (const OutputMetric& m : output.metrics)
+        for (size_t i = 0; m.metric == r.metric && i < m.result.models.size(); ++i)
+          report.requirements.push_back(
+              judged_requirement(r, output.name, report.models[i + 1].name, m.result.models[i]));
+    if (report.requirements.size() == before)
+      return usage_error("--require", fmt::format("no output is measured by {}", r.metric->name),
+                         "require one of the metrics that the report shows");
+  }
+  return {};
+}
+
+// What was used of the split, and what the data set has to say.
+void note_samples(const Dataset& data, int64_t done, int64_t available, Report& report) {
+  if (done < available) {
+    const std::string why = stop_requested() ? "the run was interrupted" : "only a part was asked for";
+    report.warnings.push_back(
+        {Severity::deviation,
+         fmt::format("{} of the {} samples of the report split were used: {}.", done, available, why)});
+  }
+  for (const std::string& text : data.warnings()) report.warnings.push_back({Severity::note, text});
+}
+
 }  // namespace
 
-Status check_report_split(const Dataset& data) {
+Status check_report_split(const Dataset& data, const EvaluateOptions& options) {
   CUPEL_TRY(data.size("report"));
-  if (!CUPEL_TRY(data.has_labels("report")))
-    return bad_input(data.place(), "its report split has no labels", "name a label file in the source");
+  if (wants_accuracy(data, options) && !CUPEL_TRY(data.has_labels("report"))) return no_labels(data);
   return {};
 }
 
@@ -176,40 +213,36 @@ ModelRow model_row(const Model& model, std::string name, ModelRole role) {
 
 Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data,
                        CompileContext& context, const EvaluateOptions& options, Report& report) {
-  CUPEL_TRY(check_report_split(data));
+  CUPEL_TRY(check_report_split(data, options));
   const int64_t available = CUPEL_TRY(data.size("report"));
   const int64_t wanted = std::min(options.samples.value_or(available), available);
-  const std::vector<int64_t> top_k = wanted_top_k(data, options);
-
-  std::vector<Contestant> all;
-  for (size_t i = 0; i < models.size(); ++i) {
-    all.push_back(CUPEL_TRY(prepare(models[i], names[i], data, context, options, top_k)));
-    report.models.push_back(model_row(models[i], names[i], i == 0 ? ModelRole::base : ModelRole::candidate));
-  }
-  // Models advance side by side, so that an interrupted run compares them on the same samples.
+  std::vector<Respondent> all;
   int64_t stride = 1;
-  for (const Contestant& c : all) stride = std::max(stride, c.feed.batch);
+  for (size_t i = 0; i < models.size(); ++i) {
+    all.push_back(CUPEL_TRY(respondent(models[i], names[i], data, context, options.engine, options.batch)));
+    report.models.push_back(model_row(models[i], names[i], i == 0 ? ModelRole::base : ModelRole::candidate));
+    stride = std::max(stride, all.back().feed.batch);
+  }
+  std::optional<LabelJudge> labels = CUPEL_TRY(label_judge(all, data, options, report));
+  OutputComparer outputs(all);
+  // Models advance side by side, so that an interrupted run compares them on the same samples.
   int64_t done = 0;
   while (done < wanted && !(stop_requested() && done > 0)) {
     const int64_t count = std::min(stride, wanted - done);
-    const Samples samples = CUPEL_TRY(data.load("report", done, count));
-    CUPEL_TRY(check_samples(samples, data, done));
-    for (Contestant& c : all) CUPEL_TRY(ask(c, samples));
+    CUPEL_TRY(judge_samples(all, data, done, count, labels, outputs));
     done += count;
-    if (options.progress) options.progress("accuracy", done, wanted);
+    if (options.progress) options.progress(labels ? "accuracy" : "outputs", done, wanted);
   }
-  if (done < available) {
-    const std::string why = stop_requested() ? "the run was interrupted" : "only a part was asked for";
-    report.warnings.push_back(
-        {Severity::deviation,
-         fmt::format("{} of the {} samples of the report split were used: {}.", done, available, why)});
-  }
-  for (const std::string& text : data.warnings()) report.warnings.push_back({Severity::note, text});
-  CUPEL_TRY(fill_accuracy(all, top_k, options, report));
+  note_samples(data, done, available, report);
+  if (labels) CUPEL_TRY(fill_accuracy(*labels, options, report));
   if (models.size() > 1) {
+    std::vector<std::string> cautions;
+    outputs.finish({}, report.outputs, cautions);
+    for (std::string& text : cautions) report.warnings.push_back({Severity::caution, std::move(text)});
     const LayerInput layers{models[0], models[1], all[0].engine, all[1].engine, all[0].feed, all[1].feed, data};
     CUPEL_TRY(compare_layers(layers, std::min(options.layer_samples, done), options.progress, report));
   }
+  CUPEL_TRY(judge_requirements(options.require, report));
   return fill_dataset_facts(data, done, report);
 }
 

@@ -19,15 +19,17 @@ struct EvaluateOptions {
   std::string output;                     // that labels speak of; empty: as the data set says, or the only one
   Progress progress;
   EngineKind engine = EngineKind::compiled;  // that answers, and whose values the layers' errors are
+  std::vector<Requirement> require = {};     // further gates
 };
 
-// The first model is the base. Fills models, accuracy, layers and the data-set facts of the report; a deviation when
-// fewer samples were used than the split has (also after Ctrl-C, with the samples that were done).
+// The first model is the base. Fills models, accuracy (where labels judge an output with scores of classes), outputs
+// (of candidates beside the base's), layers and the data-set facts of the report; a deviation when fewer samples were
+// used than the split has (also after Ctrl-C, with the samples that were done).
 Status evaluate_models(std::span<const Model> models, std::span<const std::string> names, const Dataset& data,
                        CompileContext& context, const EvaluateOptions& options, Report& report);
 
-// bad_input when the data set has no report split, or no labels for it.
-Status check_report_split(const Dataset& data);
+// bad_input when the data set has no report split, or no labels for it although accuracy is asked for.
+Status check_report_split(const Dataset& data, const EvaluateOptions& options);
 
 // The row of one model for a report.
 ModelRow model_row(const Model& model, std::string name, ModelRole role);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -37,9 +38,15 @@ std::vector<TapPoint> tap_points(const CupelImage& image) {
   return taps;
 }
 
-// Errors of every matched node on the first `count` samples; gives how many were used.
+bool all_finite(const Tensor& t) {
+  return std::ranges::all_of(t.data<float>(), [](float x) { return std::isfinite(x); });
+}
+
+// Errors of every matched node on the first `count` samples; gives how many were used. A node whose value is
+// NaN or infinite in a batch of either model joins `not_finite`.
 Result<int64_t> measure_layers(const LayerInput& input, std::span<const LayerMatch> matches, int64_t batch,
-                               int64_t count, const Progress& progress, LayerErrors& errors) {
+                               int64_t count, const Progress& progress, LayerErrors& errors,
+                               std::set<std::string>& not_finite) {
   // Taps see whole batches: both models run as many samples at once.
   Feed base_feed = input.base_feed, candidate_feed = input.candidate_feed;
   base_feed.batch = candidate_feed.batch = batch;
@@ -67,6 +74,10 @@ Result<int64_t> measure_layers(const LayerInput& input, std::span<const LayerMat
       if (reference == expected.end())
         return internal_error("value " + printable(candidate.value(id).name), "the base model did not show its own");
       const Tensor actual = as_numbers(t, candidate.type(id));
+      if (!all_finite(reference->second) || !all_finite(actual)) {
+        not_finite.insert(key->second);
+        return {};
+      }
       return errors.add(key->second, reference->second.reshaped(actual.dims()), actual);
     };
     CUPEL_TRY(run_batch(base, base_feed, samples.inputs, input.base_engine.run, keep));
@@ -93,7 +104,7 @@ std::string reason_of(const Model& model, const Node& node) {
 }
 
 std::vector<LayerRow> layer_rows(const Model& base, const Model& candidate, std::span<const LayerMatch> matches,
-                                 const LayerErrors& errors) {
+                                 const LayerErrors& errors, const std::set<std::string>& not_finite) {
   const ModelCost cost = cost_of(candidate.program);
   std::set<std::string_view> base_names;
   for (const Node& node : base.program.nodes()) base_names.insert(node.origin.begin(), node.origin.end());
@@ -108,10 +119,13 @@ std::vector<LayerRow> layer_rows(const Model& base, const Model& candidate, std:
     row.macs = c.macs;
     row.weight_bytes = c.weight_bytes;
     row.kernel = m.kernel;
-    if (const ErrorSums* e = errors.find(std::to_string(m.node.index)))
+    const std::string key = std::to_string(m.node.index);
+    const bool finite = !not_finite.contains(key);
+    if (const ErrorSums* e = errors.find(key); e != nullptr && finite)
       row.error = LayerErrorRow{e->elements(), e->sqnr_db(), e->cosine(), e->max_abs_error()};
     if (c.precision != "INT8") row.reason = reason_of(candidate, node);
-    if (!m.reason.empty()) row.reason += (row.reason.empty() ? "" : "; ") + m.reason;
+    for (const std::string& reason : {m.reason, std::string(finite ? "" : "its values hold NaN or infinity")})
+      if (!reason.empty()) row.reason += (row.reason.empty() ? "" : "; ") + reason;
     rows.push_back(std::move(row));
   }
   return rows;
@@ -125,6 +139,7 @@ Status compare_layers(const LayerInput& input, int64_t count, const Progress& pr
     cut_at_taps(input.base.program, input.candidate.program, tap_points(input.base_engine.compiled->image()),
                 tap_points(input.candidate_engine.compiled->image()), matches);
   LayerErrors errors;
+  std::set<std::string> not_finite;
   const Feed &base = input.base_feed, &candidate = input.candidate_feed;
   if (base.fixed && candidate.fixed && base.batch != candidate.batch) {
     report.warnings.push_back(
@@ -133,14 +148,16 @@ Status compare_layers(const LayerInput& input, int64_t count, const Progress& pr
                                           base.batch, candidate.batch)});
     count = 0;
   }
-  const int64_t batch = base.fixed ? base.batch : candidate.batch;
-  report.layers_samples = CUPEL_TRY(measure_layers(input, matches, batch, count, progress, errors));
+  const int64_t batch = base.fixed        ? base.batch
+                        : candidate.fixed ? candidate.batch
+                                          : std::min(base.batch, candidate.batch);
+  report.layers_samples = CUPEL_TRY(measure_layers(input, matches, batch, count, progress, errors, not_finite));
   if (report.layers_samples < count)
     report.warnings.push_back(
         {Severity::deviation,
          fmt::format("The errors of single nodes come from {} of the {} samples asked for: the run was interrupted.",
                      report.layers_samples, count)});
-  report.layers = layer_rows(input.base, input.candidate, matches, errors);
+  report.layers = layer_rows(input.base, input.candidate, matches, errors, not_finite);
   return {};
 }
 

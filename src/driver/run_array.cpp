@@ -27,16 +27,18 @@ Tensor chunk_of(const Tensor& t, int64_t begin, int64_t count, int64_t size) {
 
 }  // namespace
 
+bool keeps_items(const Graph& graph) {
+  // A Program of an open batch sees one item at a time.
+  const auto lowered = lower_graph(graph, "items", LowerTarget{});
+  return lowered && lowered->program.fixed_batch == 0;
+}
+
 ArrayModel array_model(const Graph& graph, RunGraph run) {
   ArrayModel model;
   for (ValueId id : graph.inputs()) model.inputs.push_back({graph.value(id).name, graph.type(id).shape});
   for (ValueId id : graph.outputs()) model.outputs.push_back({graph.value(id).name, graph.type(id).shape});
   model.run = [&graph, run = std::move(run)](std::span<const Tensor> inputs) { return run(graph, inputs, {}); };
-  // A Program of an open batch sees one item at a time.
-  model.keeps_items = [&graph] {
-    const auto lowered = lower_graph(graph, "items", LowerTarget{});
-    return lowered && lowered->program.fixed_batch == 0;
-  };
+  model.keeps_items = [&graph] { return cupel::keeps_items(graph); };
   return model;
 }
 

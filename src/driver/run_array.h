@@ -21,6 +21,8 @@ struct ArrayModel {
   // Whether each item of an open batch is known to be computed from that item alone.
   std::function<bool()> keeps_items;
 };
+// Whether that is known of a graph: whether compiled code would take one item at a time.
+bool keeps_items(const Graph& graph);
 // `graph` must outlive the result.
 ArrayModel array_model(const Graph& graph, RunGraph run);
 ArrayModel array_model(std::shared_ptr<CompiledModel> model);

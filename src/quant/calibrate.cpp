@@ -20,10 +20,6 @@ double width(Range r) { return std::max(static_cast<double>(r.max), 0.0) - std::
 
 std::string range_text(Range r) { return fmt::format("[{:.6g}, {:.6g}]", r.min, r.max); }
 
-int64_t samples_of(std::span<const Tensor> inputs) {
-  return inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dims()[0];
-}
-
 class Calibrator {
  public:
   Calibrator(const Graph& graph, std::span<const ValueId> values, ThreadPool& threads)
@@ -40,7 +36,7 @@ class Calibrator {
   // The batch whose values are seen next.
   void begin_batch(std::span<const Tensor> inputs) {
     first_sample_ += batch_;
-    batch_ = samples_of(inputs);
+    batch_ = samples_of(graph_, inputs);
   }
   int64_t samples() const { return first_sample_ + batch_; }
 
@@ -109,6 +105,17 @@ class Calibrator {
 
 }  // namespace
 
+int64_t samples_of(const Graph& graph, std::span<const Tensor> inputs) {
+  if (inputs.empty() || inputs[0].rank() == 0) return 1;
+  const int64_t rows = inputs[0].dims()[0];
+  if (!is_static(graph.type(graph.inputs()[0]).shape)) return rows;
+  const auto has_rows = [&](ValueId id) {
+    const Shape& shape = graph.type(id).shape;
+    return !shape.empty() && shape[0] == Dim(rows);
+  };
+  return std::ranges::all_of(graph.inputs(), has_rows) && has_rows(graph.outputs()[0]) ? rows : 1;
+}
+
 ElementRuns elements_of(const Tensor& t, int64_t batch) {
   const int64_t rows = t.rank() == 0 ? 1 : t.dims()[0];
   return {t.data<float>(), batch > 0 && rows % batch == 0 ? batch : 1};
@@ -117,7 +124,7 @@ ElementRuns elements_of(const Tensor& t, int64_t batch) {
 ObservedRun observed(const Graph& graph, RunGraph run) {
   return [&graph, run = std::move(run)](std::span<const Tensor> inputs, const Observe& observe) -> Status {
     CUPEL_TRY(run(graph, inputs, [&](ValueId id, const Tensor& t) -> Status {
-      return t.dtype() == DType::f32 ? observe(id, elements_of(t, samples_of(inputs))) : Status();
+      return t.dtype() == DType::f32 ? observe(id, elements_of(t, samples_of(graph, inputs))) : Status();
     }));
     return {};
   };

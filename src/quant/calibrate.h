@@ -32,6 +32,9 @@ using Observe = std::function<Status(ValueId, const ElementRuns& elements)>;
 using ObservedRun = std::function<Status(std::span<const Tensor> inputs, const Observe& observe)>;
 // An engine that gives tensors.
 ObservedRun observed(const Graph& graph, RunGraph run);
+// The samples of a run: the rows of the first input; 1 where all sizes are constant and an input or the first output
+// has another number of rows, so that they are no batch.
+int64_t samples_of(const Graph& graph, std::span<const Tensor> inputs);
 // A tensor of a run of `batch` samples: rows of a sample lie together; without them it is one of the whole batch.
 ElementRuns elements_of(const Tensor& t, int64_t batch);
 

@@ -12,6 +12,8 @@
 
 #include "assess/comparison.h"
 #include "assess/latency.h"
+#include "assess/output_comparison.h"
+#include "assess/requirement.h"
 #include "assess/statistics.h"
 
 namespace cupel {
@@ -136,14 +138,19 @@ struct Latency {
 struct Report {
   std::string title;  // the network's name: "fashion_resnet"
   Provenance provenance;
-  std::vector<ModelRow> models;          // the base first
-  std::vector<AccuracyMetric> accuracy;  // the first metric carries the verdict
-  size_t layers_model = 1;               // index of the model that `layers` describes
-  int64_t layers_samples = 0;            // samples behind the layers' errors
-  std::vector<LayerRow> layers;          // in pipeline order
-  std::vector<Latency> latency;          // the first carries the headline
+  std::vector<ModelRow> models;                  // the base first
+  std::vector<AccuracyMetric> accuracy;          // the first metric carries the verdict
+  std::vector<OutputComparison> outputs;         // of candidates beside the base's, without labels
+  std::vector<RequirementVerdict> requirements;  // the gates of --require, for each output and candidate they are about
+  size_t layers_model = 1;                       // index of the model that `layers` describes
+  int64_t layers_samples = 0;                    // samples behind the layers' errors
+  std::vector<LayerRow> layers;                  // in pipeline order
+  std::vector<Latency> latency;                  // the first carries the headline
   std::vector<Warning> warnings;
 };
+
+// Whether no gate that was set is missed or undecided.
+bool passes_gates(const Report& report);
 
 // Requires, here and below, that the vectors said to be in step are (asserted; a missing row is left out in a release).
 // UTF-8, indented by two spaces, keys in a fixed order, a newline at the end. Text of at most 4,096 bytes a string.

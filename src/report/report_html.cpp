@@ -24,6 +24,7 @@ std::string to_html(const Report& report) {
                       html::escape(headline(report, 0), kTextLimit));
   page += fmt::format("<style>{}</style>\n</head>\n<body>\n<main>\n", html::kStyle);
   page += html::verdict_sections(report);
+  page += html::outputs_section(report);
   page += html::layers_section(report);
   page += html::speed_section(report);
   page += html::warnings_section(report);

@@ -135,6 +135,63 @@ json accuracy_json(const Report& report) {
   return metrics;
 }
 
+json metric_value_json(const MetricValue& v) {
+  json object = {{"samples", v.samples}, {"left_out", v.left_out}, {"value", number(v.value)}};
+  if (std::isinf(v.value) && v.value > 0) object["infinite"] = true;
+  if (v.interval) {
+    object["interval"] = interval_json(*v.interval);
+    object["interval_method"] = v.interval_method;
+  }
+  return object;
+}
+
+json metric_difference_json(const MetricDifference& d) {
+  json object = {{"samples", d.samples}, {"difference", number(d.value)}};
+  if (d.interval) object["difference_interval"] = interval_json(*d.interval);
+  return object;
+}
+
+json metric_json(const MetricDef& metric) {
+  return {{"metric", metric.name},
+          {"title", metric.title},
+          {"unit", metric.unit},
+          {"better", metric.better == Better::higher ? "higher" : "lower"},
+          {"meaning", metric.meaning}};
+}
+
+json output_json(const Report& report, const OutputComparison& output) {
+  json non_finite = json::array(), metrics = json::array();
+  for (size_t i = 0; i < output.non_finite.size() && i < report.models.size(); ++i)
+    non_finite.push_back({{"model", text(report.models[i].name)}, {"samples", output.non_finite[i]}});
+  for (const OutputMetric& m : output.metrics) {
+    json row = metric_json(*m.metric), candidates = json::array(), comparisons = json::array();
+    for (size_t i = 0; i < m.result.models.size() && i + 1 < report.models.size(); ++i) {
+      candidates.push_back({{"model", text(report.models[i + 1].name)}});
+      candidates.back().update(metric_value_json(m.result.models[i]));
+    }
+    for (size_t i = 0; i < m.result.differences.size() && i + 2 < report.models.size(); ++i) {
+      comparisons.push_back({{"first", text(report.models[1].name)}, {"second", text(report.models[i + 2].name)}});
+      comparisons.back().update(metric_difference_json(m.result.differences[i]));
+    }
+    row["candidates"] = candidates;
+    if (!comparisons.empty()) row["comparisons"] = comparisons;
+    metrics.push_back(row);
+  }
+  return {{"output", display_name(output.name)},
+          {"item", output_text(output.form)},
+          {"unit_of_comparison", output.by_batch ? "batch" : "sample"},
+          {"samples", output.samples},
+          {"confidence", output.confidence},
+          {"non_finite", non_finite},
+          {"metrics", metrics}};
+}
+
+json requirement_json(const RequirementVerdict& r) {
+  return {{"requirement", text(r.requirement)}, {"metric", text(r.metric)},
+          {"output", display_name(r.output)},   {"model", text(r.model)},
+          {"kind", verdict_name(r.kind)},       {"sentence", text(r.sentence)}};
+}
+
 json layers_json(const Report& report) {
   json nodes = json::array();
   for (const LayerRow& layer : report.layers) {
@@ -200,15 +257,21 @@ json latency_json(const Report& report, const Latency& latency) {
 
 std::string to_json(const Report& report) {
   json models = json::array(), warnings = json::array();
-  for (const ModelRow& model : report.models) models.push_back(model_json(model, report.models.front()));
+  for (const ModelRow& model : report.models) {
+    models.push_back(model_json(model, report.models.front()));
+    if (&model != &report.models.front())
+      models.back()["headline"] = text(headline(report, static_cast<size_t>(&model - &report.models[1])));
+  }
   for (const Warning& warning : report.warnings)
     warnings.push_back({{"severity", severity_name(warning.severity)}, {"text", text(warning.text)}});
   json object = {{"schema_version", kReportSchemaVersion},
                  {"title", display_name(report.title)},
                  {"provenance", provenance_json(report.provenance)},
                  {"models", models},
-                 {"accuracy", accuracy_json(report)},
-                 {"layers", layers_json(report)}};
+                 {"accuracy", accuracy_json(report)}};
+  for (const OutputComparison& output : report.outputs) object["outputs"].push_back(output_json(report, output));
+  for (const RequirementVerdict& r : report.requirements) object["requirements"].push_back(requirement_json(r));
+  object["layers"] = layers_json(report);
   if (!report.latency.empty()) object["latency"] = json::array();
   for (const Latency& latency : report.latency) object["latency"].push_back(latency_json(report, latency));
   object["warnings"] = warnings;

@@ -87,6 +87,19 @@ Row accuracy_row(const AccuracyMetric& metric, size_t candidate) {
   return row;
 }
 
+// A metric of an output beside the base's.
+Row output_row(const Report& report, const OutputComparison& output, const OutputMetric& m, size_t candidate) {
+  const MetricValue& v = m.result.models[candidate - 1];
+  std::string label = escape(m.metric->title, kNameLimit);
+  if (report.outputs.size() > 1) label += "<span class=\"fine\">" + name(output.name) + "</span>";
+  std::string cell = number(v.value, metric_text(*m.metric, v.value, v.samples));
+  if (v.interval)
+    cell += fmt::format("<span class=\"fine\">{} to {}</span>",
+                        number(v.interval->lower, metric_text(*m.metric, v.interval->lower, v.samples)),
+                        number(v.interval->upper, metric_text(*m.metric, v.interval->upper, v.samples)));
+  return {label, {"–", cell, ""}};
+}
+
 // Columns: the base, and when `candidate` > 0 that model and the difference.
 std::string compare_table(const Report& report, size_t candidate) {
   const ModelRow& base = report.models[0];
@@ -103,6 +116,9 @@ std::string compare_table(const Report& report, size_t candidate) {
   if (other != nullptr) text += head(name(other->name)) + head("Difference");
   text += "</tr></thead>\n<tbody role=\"rowgroup\">\n";
   for (const AccuracyMetric& metric : report.accuracy) text += table_row(accuracy_row(metric, candidate));
+  if (report.accuracy.empty() && candidate > 0)
+    if (const OutputComparison* output = worst_output(report, candidate - 1))
+      for (const OutputMetric& m : output->metrics) text += table_row(output_row(report, *output, m, candidate));
   if (!report.latency.empty() && candidate < report.latency[0].models.size())
     text += table_row(latency_row(report.latency[0], candidate));
   text += table_row(size_row("File", base, other, &ModelRow::file_bytes, bytes_text));
@@ -184,6 +200,14 @@ std::string alarm_list(const Report& report, Severity severity, const char* titl
   return fmt::format("<aside class=\"alarm\" aria-label=\"{}\"><h2>{}</h2><ul>{}</ul></aside>\n", title, title, items);
 }
 
+std::string requirement_list(const Report& report, size_t index) {
+  std::string text;
+  for (const RequirementVerdict& r : report.requirements)
+    if (index + 1 < report.models.size() && r.model == report.models[index + 1].name)
+      text += fmt::format("<p class=\"lead\">{}</p>\n", sentence(r.sentence));
+  return text;
+}
+
 std::string alarms(const Report& report) {
   return alarm_list(report, Severity::deviation, "Did not run as asked") +
          alarm_list(report, Severity::caution, "Read with caution");
@@ -226,6 +250,9 @@ std::string verdict_sections(const Report& report) {
             fmt::format("<p class=\"{}\">{}</p>\n", i == 0 && !judged ? "lead" : "quiet", sentence(c->sentences[i]));
       if (!judged) text += "<p class=\"quiet\">No limit was set with --max-drop, so there is no verdict.</p>\n";
     }
+    if (report.accuracy.empty() && !report.outputs.empty())
+      text += "<p class=\"quiet\">No labels say what is right: the outputs are compared with those of the base.</p>\n";
+    text += requirement_list(report, index);
     if (index == 0) text += alarms(report);
     if (c != nullptr) text += range_figure(*c);
     if (!report.models.empty()) {

@@ -9,6 +9,8 @@ namespace cupel::html {
 
 // The first screen: verdict, what did not run as asked, base | candidate | difference, flips; one block per candidate.
 std::string verdict_sections(const Report& report);
+// The outputs beside the base's, metric by metric.
+std::string outputs_section(const Report& report);
 std::string layers_section(const Report& report);
 std::string speed_section(const Report& report);
 std::string warnings_section(const Report& report);

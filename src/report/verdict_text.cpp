@@ -40,6 +40,14 @@ std::string accuracy_line(const Report& report, const AccuracyMetric& metric) {
   return line;
 }
 
+// Outputs beside the base's, of at most three candidates together.
+std::string output_line(const Report& report, const OutputComparison& output) {
+  std::string line = fmt::format("  {:<15}", printable(output.name, 40));
+  for (size_t i = 1; i < report.models.size() && i < 4; ++i)
+    line += fmt::format("  {} {}", display_name(report.models[i].name), output_summary(output, i - 1));
+  return line;
+}
+
 // Of the first measurement of speed.
 std::string speed_line(const Report& report) {
   const Latency& latency = report.latency[0];
@@ -63,7 +71,7 @@ std::string verdict_text(const Report& report) {
   const size_t candidates = report.models.empty() ? 0 : report.models.size() - 1;
   lines.push_back(fmt::format("{}: {}", display_name(report.title), headline(report, 0)));
   for (size_t i = 1; i < candidates && i < 3; ++i)
-    if (first_comparison(report, i) != nullptr)
+    if (first_comparison(report, i) != nullptr || !report.outputs.empty())
       lines.push_back(fmt::format("{}: {}", display_name(report.models[i + 1].name), headline(report, i)));
   if (const Comparison* c = first_comparison(report, 0); c != nullptr && candidates == 1)
     lines.push_back("  " + (c->verdict             ? display_text(c->verdict->sentence)
@@ -76,6 +84,14 @@ std::string verdict_text(const Report& report) {
         fmt::format("  {:<15}  {} right to wrong, {} wrong to right, {} wrong to another wrong, of {} samples", "flips",
                     grouped_text(c->flips.right_to_wrong), grouped_text(c->flips.wrong_to_right),
                     grouped_text(c->flips.wrong_to_other_wrong), grouped_text(c->samples)));
+  if (report.accuracy.empty())
+    for (size_t i = 0; i < report.outputs.size() && i < 3; ++i) {
+      const bool more = i == 2 && report.outputs.size() > 3;
+      lines.push_back(more ? fmt::format("  {} further outputs: see the report", report.outputs.size() - i)
+                           : output_line(report, report.outputs[i]));
+    }
+  for (size_t i = 0; i < report.requirements.size() && i < 3; ++i)
+    lines.push_back("  " + display_text(report.requirements[i].sentence));
   if (!report.latency.empty()) lines.push_back(speed_line(report));
   if (!report.models.empty()) {
     lines.push_back(size_line(report, "file", &ModelRow::file_bytes, bytes_text));

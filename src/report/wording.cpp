@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -90,8 +91,75 @@ std::string speed_words(const Report& report, size_t index) {
   return "is not shown to run faster or slower";
 }
 
+std::string output_text(const OutputForm& form) {
+  std::string text = fmt::format("{} {}", dtype_name(form.dtype), to_text(form.dims));
+  switch (form.scores) {
+    case Scores::none: return text;
+    case Scores::scores: return text + ", taken for scores of classes";
+    case Scores::probabilities: return fmt::format("{}, probabilities along axis {} of an item", text, form.axis);
+    case Scores::log_probabilities:
+      return fmt::format("{}, logarithms of probabilities along axis {} of an item", text, form.axis);
+  }
+  return text;
+}
+
+std::string output_summary(const OutputComparison& output, size_t index) {
+  std::string text;
+  for (const OutputMetric& m : output.metrics)
+    if (index < m.result.models.size() && m.metric->brief)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", m.metric->title,
+                          metric_text(*m.metric, m.result.models[index]));
+  return text;
+}
+
+namespace {
+
+const OutputMetric* metric_of(const OutputComparison& output, std::string_view name) {
+  for (const OutputMetric& m : output.metrics)
+    if (m.metric->name == name) return &m;
+  return nullptr;
+}
+
+// How close the outputs of candidate `index` are to the base's; empty where nothing says so.
+std::string output_words(const Report& report, size_t index) {
+  const OutputComparison* output = worst_output(report, index);
+  if (output == nullptr || index + 1 >= report.models.size()) return "";
+  const std::string name = display_name(report.models[index + 1].name), base = display_name(report.models[0].name);
+  const std::string where = report.outputs.size() > 1 ? " in output " + display_name(output->name) : "";
+  if (const OutputMetric* m = metric_of(*output, "agreement"))
+    return fmt::format("{} agrees with {} {} {} of the {}{}", name, base, output->form.positions() > 1 ? "at" : "on",
+                       metric_text(*m->metric, m->result.models[index].value, output->samples),
+                       output->form.positions() > 1 ? "positions" : "samples", where);
+  if (const OutputMetric* m = metric_of(*output, "equal"))
+    return fmt::format("{} gives {} of {}'s integers{}", name,
+                       metric_text(*m->metric, m->result.models[index].value, output->samples), base, where);
+  const double sqnr = metric_of(*output, "sqnr")->result.models[index].value;
+  if (std::isnan(sqnr)) return fmt::format("{} gives no numbers that {}'s could be compared with{}", name, base, where);
+  if (std::isinf(sqnr) && sqnr > 0) return fmt::format("{} gives the same as {}{}", name, base, where);
+  return fmt::format("{} differs from {} by {:.2g} %{}", name, base, 100 * std::pow(10, -sqnr / 20), where);
+}
+
+}  // namespace
+
+const OutputComparison* worst_output(const Report& report, size_t index) {
+  const OutputComparison* worst = nullptr;
+  double least = 0;
+  for (const char* name : {"sqnr", "equal"}) {
+    for (const OutputComparison& output : report.outputs) {
+      const OutputMetric* m = metric_of(output, name);
+      if (m == nullptr || index >= m->result.models.size()) continue;
+      const double value = m->result.models[index].value;
+      if (worst == nullptr || std::isnan(value) || value < least) worst = &output, least = value;
+    }
+    if (worst != nullptr) return worst;
+  }
+  return worst;
+}
+
 std::string accuracy_words(const Report& report, size_t index) {
   const Comparison* c = first_comparison(report, index);
+  if (c == nullptr && report.accuracy.empty())
+    if (std::string words = output_words(report, index); !words.empty()) return words;
   if (c == nullptr || index + 1 >= report.models.size()) {
     if (report.accuracy.empty() || report.accuracy[0].models.empty() || report.models.empty())
       return "No accuracy was measured";
@@ -118,6 +186,14 @@ std::string headline(const Report& report, size_t index) {
   const bool undecided = c != nullptr && c->verdict && c->verdict->kind == VerdictKind::undecided;
   return undecided ? fmt::format("{}; {} {}", accuracy, display_name(report.models[index + 1].name), speed)
                    : fmt::format("{} and {}", accuracy, speed);
+}
+
+bool passes_gates(const Report& report) {
+  for (const AccuracyMetric& metric : report.accuracy)
+    for (const Comparison& c : metric.comparisons)
+      if (c.verdict && c.verdict->kind != VerdictKind::within) return false;
+  return std::ranges::all_of(report.requirements,
+                             [](const RequirementVerdict& r) { return r.kind == VerdictKind::within; });
 }
 
 std::string shell_text(const std::vector<std::string>& command) {

@@ -34,7 +34,17 @@ Interval speed_up_interval(const SpeedComparison& comparison);
 // How fast candidate `index` is in the first measurement of speed: "runs 2.41 times as fast"; empty without one.
 std::string speed_words(const Report& report, size_t index);
 
-// The words that name the first metric's comparison `index`: "INT8 stays within the allowed loss".
+// "f32 [10], scores of classes".
+std::string output_text(const OutputForm& form);
+// What candidate `index` does to an output, by the metrics that are brief: "agreement 98.20 % [97.5, 98.9], SQNR 34.9
+// dB [34.1, 35.6]".
+std::string output_summary(const OutputComparison& output, size_t index);
+// The output in which candidate `index` is worst: of those with SQNR the lowest, else of equal elements. nullptr
+// without.
+const OutputComparison* worst_output(const Report& report, size_t index);
+
+// The words that name the first metric's comparison `index`: "INT8 stays within the allowed loss"; where labels
+// judged nothing, how close the outputs are: "INT8 agrees with FP32 on 98.20 % of the samples".
 std::string accuracy_words(const Report& report, size_t index);
 // The same, and how fast that model is: "INT8 stays within the allowed loss and runs 2.41 times as fast".
 std::string headline(const Report& report, size_t index);

@@ -66,8 +66,35 @@ void expect_well_formed(const std::string& page) {
   EXPECT_EQ(tags, occurrences(body, "<")) << "a '<' that opens no tag";
 }
 
+// An output of 5 numbers; INT8 is off by `error` everywhere.
+OutputComparison sample_output(const std::string& name, float error) {
+  const auto item = [](int sample, float off) {
+    Tensor t(DType::f32, {5});
+    for (size_t i = 0; i < 5; ++i)
+      t.mutable_data<float>()[i] = std::sin(static_cast<float>(sample) + 1.3f * static_cast<float>(i)) + off;
+    return item_of(t);
+  };
+  OutputJudge judge(name, item(0, 0), 1, false);
+  for (int i = 0; i < 30; ++i) {
+    const Item candidate = item(i, error);
+    judge.add(item(i, 0), std::span(&candidate, 1)).value();
+  }
+  return judge.finish();
+}
+
+// A model without labels, with two outputs.
+Report label_free_report() {
+  Report r = sample_report();
+  r.accuracy.clear();
+  r.outputs = {sample_output("boxes", 0.05f), sample_output("scores", 0)};
+  return r;
+}
+
 Report full_report() {
   Report r = sample_report();
+  r.outputs = label_free_report().outputs;
+  r.requirements = {judged_requirement(parse_requirement("sqnr>=20").value(), "boxes", "INT8",
+                                       r.outputs[0].metrics[1].result.models[0])};
   r.warnings = {{Severity::note, "3 nodes share one scale"},
                 {Severity::deviation, "2,000 of 10,000 samples were used (--limit 2000)"},
                 {Severity::caution, "the machine was busy"}};
@@ -135,6 +162,55 @@ TEST(Json, HoldsTheSpeed) {
   EXPECT_EQ(report["warnings"][1]["severity"], "deviation");
 }
 
+TEST(Json, HoldsTheOutputs) {
+  const json report = json::parse(to_json(label_free_report()));
+  ASSERT_EQ(report["outputs"].size(), 2u);
+  const json& boxes = report["outputs"][0];
+  EXPECT_EQ(boxes["output"], "boxes");
+  EXPECT_EQ(boxes["item"], "f32 [5], taken for scores of classes");
+  EXPECT_EQ(boxes["samples"], 30);
+  EXPECT_EQ(boxes["non_finite"].dump(), R"([{"model":"FP32","samples":0},{"model":"INT8","samples":0}])");
+  const json& sqnr = boxes["metrics"][1];
+  EXPECT_EQ(sqnr["metric"], "sqnr");
+  EXPECT_EQ(sqnr["unit"], "dB");
+  EXPECT_EQ(sqnr["better"], "higher");
+  EXPECT_EQ(sqnr["candidates"][0]["interval_method"], "BCa bootstrap");
+  const json& same = report["outputs"][1]["metrics"][1]["candidates"][0];
+  EXPECT_TRUE(same["value"].is_null());
+  EXPECT_EQ(same["infinite"], true);
+  EXPECT_EQ(report["models"][1]["headline"], "INT8 agrees with FP32 on 100.00 % of the samples in output boxes");
+  EXPECT_TRUE(report["accuracy"].empty());
+}
+
+TEST(Text, SaysHowCloseOutputsAreWithoutLabels) {
+  Report report = label_free_report();
+  EXPECT_NE(verdict_text(report).find("\n  boxes            INT8 agreement 100.00 % [88.65, 100.00], SQNR "),
+            std::string::npos)
+      << verdict_text(report);
+  EXPECT_NE(verdict_text(report).find("\n  scores           INT8 agreement 100.00 % [88.65, 100.00], SQNR identical, "),
+            std::string::npos);
+  const auto headline_of = [&] { return headline(report, 0); };
+  std::erase_if(report.outputs[0].metrics, [](const OutputMetric& m) { return m.metric->name == "agreement"; });
+  report.outputs.pop_back();
+  EXPECT_TRUE(headline_of().starts_with("INT8 differs from FP32 by ")) << headline_of();
+  MetricValue& sqnr = report.outputs[0].metrics[0].result.models[0];
+  sqnr.value = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(headline_of(), "INT8 gives the same as FP32");
+  sqnr.value = std::nan("");
+  EXPECT_EQ(headline_of(), "INT8 gives no numbers that FP32's could be compared with");
+}
+
+TEST(Gates, OneThatIsNotMetFails) {
+  Report report = full_report();
+  EXPECT_TRUE(passes_gates(report));
+  report.requirements[0].kind = VerdictKind::undecided;
+  EXPECT_FALSE(passes_gates(report));
+  report = full_report();
+  report.accuracy[0].comparisons[0].verdict->kind = VerdictKind::missed;
+  EXPECT_FALSE(passes_gates(report));
+  EXPECT_TRUE(passes_gates(label_free_report()));
+}
+
 TEST(Text, SaysWhatIsLostAndHowFastItRuns) {
   Report report = full_report();
   const auto headline_of = [&] {
@@ -172,9 +248,9 @@ TEST(Report, EqualReportsGiveEqualBytes) {
   EXPECT_EQ(verdict_text(full_report()), verdict_text(full_report()));
 }
 
-TEST(Html, ShowsNoNumberThatTheJsonLacks) {
-  const std::string page = to_html(full_report());
-  const std::string text = to_json(full_report());
+void expect_numbers_of_the_json(const Report& report) {
+  const std::string page = to_html(report);
+  const std::string text = to_json(report);
   std::set<double> numbers;
   gather_numbers(json::parse(text), numbers);
   const std::regex data("<data value=\"([^\"]*)\">");
@@ -196,6 +272,11 @@ TEST(Html, ShowsNoNumberThatTheJsonLacks) {
   }
 }
 
+TEST(Html, ShowsNoNumberThatTheJsonLacks) {
+  expect_numbers_of_the_json(full_report());
+  expect_numbers_of_the_json(label_free_report());
+}
+
 TEST(Html, LoadsNothing) {
   const std::string page = to_html(full_report());
   for (const char* part :
@@ -213,6 +294,7 @@ TEST(Html, IsWellFormed) {
   expect_well_formed(to_html(sample_report()));
   expect_well_formed(to_html(full_report()));
   expect_well_formed(to_html(Report{}));
+  expect_well_formed(to_html(label_free_report()));
   Report one = sample_report();
   one.models.resize(1);
   one.accuracy[0].models.resize(1);
@@ -245,6 +327,8 @@ TEST(Html, HasNoEmptySections) {
   const std::string page = to_html(sample_report());
   EXPECT_EQ(page.find("<h2>Speed</h2>"), std::string::npos);
   EXPECT_EQ(page.find("Latency"), std::string::npos);
+  EXPECT_EQ(page.find("<h2>Outputs</h2>"), std::string::npos);
+  EXPECT_NE(to_html(label_free_report()).find("<h2>Outputs</h2>"), std::string::npos);
   EXPECT_EQ(page.find("Warnings"), std::string::npos);
   EXPECT_NE(to_html(full_report()).find("<h2>Speed</h2>"), std::string::npos);
   Report bare = sample_report();
@@ -270,6 +354,8 @@ TEST(Html, HostileNamesStayText) {
     }
     for (LayerRow& layer : r.layers) layer.name = layer.op = layer.precision = layer.kernel = layer.reason = hostile;
     for (Warning& warning : r.warnings) warning.text = hostile;
+    for (OutputComparison& output : r.outputs) output.name = hostile;
+    for (RequirementVerdict& v : r.requirements) v.requirement = v.metric = v.output = v.model = v.sentence = hostile;
     r.accuracy[0].comparisons[0].sentences = {hostile, hostile, hostile};
     r.accuracy[0].comparisons[0].verdict->sentence = hostile;
     Provenance& p = r.provenance;

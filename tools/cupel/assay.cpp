@@ -14,6 +14,7 @@ struct Flags {
   double speed_s = 4;
   std::optional<double> max_drop;
   std::vector<int64_t> top_k;
+  std::vector<std::string> require;
   std::string labelled_output;
   BindingFlags bindings;
 };
@@ -28,6 +29,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   options.speed_s = flags.speed_s;
   options.evaluate = {common.batch, flags.samples,         flags.layer_samples, flags.max_drop,
                       flags.top_k,  flags.labelled_output, work.progress(),     engine};
+  options.evaluate.require = CUPEL_TRY(requirements_of(flags.require));
   options.warn = print_warnings;
   if (engine == EngineKind::compiled) warn_of_cache();
   auto report = assay(flags.model, flags.data, work.context(), options);
@@ -38,8 +40,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     print(verdict_text(*report) +
           fmt::format("Report: {}\n", printable((std::filesystem::path(flags.folder) / "report.html").string())));
   CUPEL_TRY(write_json(common, to_json(*report)));
-  const auto& verdict = report->accuracy.at(0).comparisons.at(0).verdict;
-  return verdict && verdict->kind != VerdictKind::within ? 1 : 0;
+  return passes_gates(*report) ? 0 : 1;
 }
 
 }  // namespace
@@ -66,6 +67,8 @@ Run setup_assay(CLI::App& command) {
                      "The output whose class scores the labels judge (default: as the data set says, or the only one)");
   command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
       ->check(whole_number(1, kLargest));
+  command.add_option("--require", flags->require,
+                     "A further gate: METRIC>=X or METRIC<=X, of every output; exit 1 unless the interval lies within");
   add_engine(command, flags->engine);
   add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };

@@ -15,6 +15,7 @@ struct Flags {
   int64_t layer_samples = 200;
   std::optional<double> max_drop;
   std::vector<int64_t> top_k;
+  std::vector<std::string> require;
   std::string labelled_output;
   BindingFlags bindings;
 };
@@ -51,17 +52,16 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   }
   report.title = models[0].path.stem().string();
   if (engine == EngineKind::compiled) warn_of_cache();
-  const EvaluateOptions options{common.batch, flags.samples,         flags.layer_samples, flags.max_drop,
-                                flags.top_k,  flags.labelled_output, work.progress(),     engine};
+  const EvaluateOptions options{common.batch,    flags.samples, flags.layer_samples,
+                                flags.max_drop,  flags.top_k,   flags.labelled_output,
+                                work.progress(), engine,        CUPEL_TRY(requirements_of(flags.require))};
   Status status = evaluate_models(models, column_names(models), data, work.context(), options, report);
   work.finish();
   if (!status) return std::unexpected(std::move(status).error());
   if (common.json != "-") print(verdict_text(report));
   CUPEL_TRY(write_json(common, to_json(report)));
   if (!flags.html.empty()) CUPEL_TRY(write_file(flags.html, to_html(report)));
-  for (const Comparison& c : report.accuracy.at(0).comparisons)
-    if (c.verdict && c.verdict->kind != VerdictKind::within) return 1;
-  return 0;
+  return passes_gates(report) ? 0 : 1;
 }
 
 }  // namespace
@@ -85,6 +85,8 @@ Run setup_evaluate(CLI::App& command) {
                      "The output whose class scores the labels judge (default: as the data set says, or the only one)");
   command.add_option("--top-k", flags->top_k, "Top-k accuracy to assess (default: as the data set says)")
       ->check(whole_number(1, kLargest));
+  command.add_option("--require", flags->require,
+                     "A further gate: METRIC>=X or METRIC<=X, of every output; exit 1 unless the interval lies within");
   add_engine(command, flags->engine);
   add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };

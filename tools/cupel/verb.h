@@ -82,6 +82,9 @@ Result<EngineKind> engine_kind(const std::string& name);
 // Adds --engine to a verb that runs models.
 void add_engine(CLI::App& command, std::string& engine);
 
+// The words of --require.
+Result<std::vector<Requirement>> requirements_of(const std::vector<std::string>& words);
+
 // Says on standard error why compiled kernels are not kept, where the cache is not usable (ObjectCache::check_folder).
 void warn_of_cache();
 

@@ -118,6 +118,12 @@ void warn_of_cache() {
   if (!status) print_warnings({status.error().message()});
 }
 
+Result<std::vector<Requirement>> requirements_of(const std::vector<std::string>& words) {
+  std::vector<Requirement> requirements;
+  for (const std::string& word : words) requirements.push_back(CUPEL_TRY(parse_requirement(word)));
+  return requirements;
+}
+
 Result<std::map<std::string, std::filesystem::path>> input_files(const std::vector<std::string>& words) {
   std::map<std::string, std::filesystem::path> files;
   for (const std::string& word : words) {
