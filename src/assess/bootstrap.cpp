@@ -71,7 +71,8 @@ std::optional<Interval> interval_of(const Figure& figure, int64_t samples, std::
   double below = 0;  // of equal ones half
   for (const double d : drawn) below += d < value ? 1 : d == value ? 0.5 : 0;
   const double share = below / static_cast<double>(drawn.size());
-  const double tail = (1 - confidence) / 2;
+  const auto n = static_cast<double>(samples);
+  const double tail = normal_probability(std::sqrt(n / (n - 1)) * student_quantile_at((1 - confidence) / 2, n - 1));
   double low = tail, high = 1 - tail;
   if (std::isfinite(value) && share > 0 && share < 1) {
     const double bias = normal_quantile_at(share), a = acceleration(without_groups(figure, samples));

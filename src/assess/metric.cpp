@@ -1,8 +1,11 @@
 #include "assess/metric.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "assess/metric_table.h"
@@ -201,6 +204,27 @@ WeightedSum weighted_sum(const SampleParts& parts, std::span<const uint32_t> wei
 double mean_figure(const SampleParts& parts, std::span<const uint32_t> weights, const MetricSettings&) {
   const WeightedSum s = weighted_sum(parts, weights);
   return s.sum / s.weight;
+}
+
+bool all_finite(const Item& item) {
+  return std::ranges::all_of(item.numbers, [](double x) { return std::isfinite(x); });
+}
+
+Dims without_ones(const Dims& dims) {
+  Dims wide;
+  std::ranges::copy_if(dims, std::back_inserter(wide), [](int64_t d) { return d != 1; });
+  return wide;
+}
+
+int64_t elements_of(const OutputForm& form) { return product(form.dims, 0, form.dims.size()); }
+
+std::string needs_equal_dims(const OutputForm& output, const OutputForm& label) {
+  if (without_ones(output.dims) == without_ones(label.dims) && elements_of(output) > 0) return "";
+  return fmt::format("an item is {} and a label {}", to_text(output.dims), to_text(label.dims));
+}
+
+std::string needs_binary_labels(const OutputForm& output, const OutputForm& label) {
+  return is_float(label.dtype) ? "the labels are no integers" : needs_equal_dims(output, label);
 }
 
 std::optional<bool> same_non_finite(double x, double y) {

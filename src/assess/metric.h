@@ -82,9 +82,8 @@ enum class Judge {
 enum class Better { higher, lower };
 enum class IntervalKind {
   bootstrap,
-  share,   // parts are one share in [0, 1]: Wilson's interval where every one is 0 or 1, else bootstrap
-  wilson,  // counts of right answers; differences by Tango's interval and McNemar's exact test (comparison.h)
-  none,    // a largest value, of which more samples can only make more
+  share,  // parts are one share in [0, 1]: Wilson's interval where every one is 0 or 1, else bootstrap
+  none,   // a largest value, of which more samples can only make more
 };
 
 struct MetricDef {
@@ -155,6 +154,14 @@ struct WeightedSum {
 };
 WeightedSum weighted_sum(const SampleParts& parts, std::span<const uint32_t> weights, size_t index = 0);
 double mean_figure(const SampleParts& parts, std::span<const uint32_t> weights, const MetricSettings&);
+bool all_finite(const Item& item);
+// Dimensions other than 1, and the elements of an item.
+Dims without_ones(const Dims& dims);
+int64_t elements_of(const OutputForm& form);
+// `refuses` of metrics that judge numbers one by one: dimensions other than 1 have to be those of the label.
+std::string needs_equal_dims(const OutputForm& output, const OutputForm& label);
+// The same, with labels that are integers or booleans.
+std::string needs_binary_labels(const OutputForm& output, const OutputForm& label);
 // Whether two elements are left out of sums because they are the same NaN or infinity; nullopt where just one of them
 // is finite, or they are different ones.
 std::optional<bool> same_non_finite(double x, double y);

@@ -2,20 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-
 #include "base/file.h"
 
 namespace cupel {
-namespace {
-
-bool is_finite(const Item& item) {
-  return std::ranges::all_of(item.numbers, [](double x) { return std::isfinite(x); });
-}
-
-}  // namespace
-
 OutputJudge::OutputJudge(std::string name, const Item& first, size_t candidates, bool by_batch)
     : name_(std::move(name)), form_(form_of(first)), by_batch_(by_batch), non_finite_(candidates + 1) {
   for (const MetricDef* metric : all_metrics())
@@ -33,10 +22,10 @@ Status OutputJudge::add(const Item& base, std::span<const Item> candidates) {
                       to_text(item.tensor.dims()), dtype_name(base.tensor.dtype()), to_text(form_.dims)),
           "compare models whose outputs have the same types and shapes");
   ++samples_;
-  non_finite_[0] += !is_finite(base);
+  non_finite_[0] += !all_finite(base);
   std::vector<double> parts;
   for (size_t c = 0; c < candidates.size(); ++c) {
-    non_finite_[c + 1] += !is_finite(candidates[c]);
+    non_finite_[c + 1] += !all_finite(candidates[c]);
     for (Row& row : rows_) {
       parts.clear();
       row.metric->measure(form_, base, candidates[c], {}, parts);

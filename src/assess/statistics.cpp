@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/math/distributions/binomial.hpp>
 #include <boost/math/distributions/normal.hpp>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
 
@@ -88,6 +89,10 @@ double upper_end(double n, double lost, double gained, double z) {
 
 double normal_quantile_at(double probability) { return boost::math::quantile(Normal(), probability); }
 double normal_probability(double z) { return boost::math::cdf(Normal(), z); }
+
+double student_quantile_at(double probability, double degrees_of_freedom) {
+  return boost::math::quantile(boost::math::students_t_distribution<double, Quiet>(degrees_of_freedom), probability);
+}
 
 Result<Interval> wilson_interval(int64_t successes, int64_t trials, double confidence) {
   CUPEL_TRY(check_confidence(confidence));

@@ -51,6 +51,8 @@ Result<double> mcnemar_exact_p(const PairedCounts& counts);
 // The standard normal distribution: z with P(Z ≤ z) = probability, in (0, 1); and P(Z ≤ z).
 double normal_quantile_at(double probability);
 double normal_probability(double z);
+// t with P(T ≤ t) = probability of Student's distribution.
+double student_quantile_at(double probability, double degrees_of_freedom);
 
 // A quantile and an interval between two of the samples that covers the true quantile of their distribution, whatever
 // that distribution is. `coverage` is the probability that it does; it is below the level asked for only when even

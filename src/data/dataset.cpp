@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "data/npy.h"
 #include "data/splits.h"
 
 namespace cupel {
@@ -21,8 +22,10 @@ struct Dataset::State {
   std::vector<DataInput> inputs;
   std::vector<SampleType> types;  // of the inputs after preprocessing, images as height, width, channels
   std::vector<std::string> warnings;
+  std::vector<Tensor> targets;  // for each metric, of the source of split report: [samples, …]; empty for accuracy
 
   Status open_sources();
+  Status read_targets();
   Status check_labels();
   Status name_inputs();
   Status infer_types();
@@ -86,11 +89,36 @@ Status Dataset::State::check_labels() {
                          classes > 0 ? "correct the label, or name all classes in [labels]" : "correct the label");
   }
   for (size_t i = 0; i < splits.size(); ++i)
-    if (splits[i].name == "report" && !description.metrics.empty() && sources[splits[i].source]->facts().labels.empty())
+    if (const auto first = std::ranges::find(description.metrics, "accuracy", &MetricChoice::kind);
+        splits[i].name == "report" && first != description.metrics.end() &&
+        sources[splits[i].source]->facts().labels.empty())
       return bad_input(description.splits[i].place,
                        fmt::format("source \"{}\" has no labels, which metric {} needs",
-                                   printable(description.splits[i].source), description.metrics[0].kind),
+                                   printable(description.splits[i].source), first->kind),
                        "name the labels of the source, or remove the metric");
+  return {};
+}
+
+// The arrays of labels that metrics name.
+Status Dataset::State::read_targets() {
+  const auto report = std::ranges::find(splits, "report", &Split::name);
+  if (report == splits.end()) return {};
+  const SourceDescription& source = description.sources[report->source];
+  const int64_t samples = sources[report->source]->size();
+  for (const MetricChoice& metric : description.metrics) {
+    Tensor& target = targets.emplace_back();
+    if (metric.target.empty()) continue;
+    if (!source.text("targets"))
+      return bad_input(source.place,
+                       fmt::format("names no targets, and metric \"{}\" needs them", printable(metric.kind)),
+                       "write targets = \"….npz\" into the source, a file with one array for each kind of labels");
+    const std::filesystem::path file = source.path("targets");
+    target = CUPEL_TRY(read_npz_array(file, metric.target));
+    if (target.rank() == 0 || target.empty() || target.dims()[0] != samples)
+      return bad_input(fmt::format("{}: array \"{}\"", printable(file.string()), printable(metric.target)),
+                       fmt::format("is {}, expected {} labels, one per sample", to_text(target.dims()), samples),
+                       "the first dimension counts the samples of the source");
+  }
   return {};
 }
 
@@ -214,6 +242,7 @@ Result<Dataset> Dataset::open(const std::filesystem::path& toml) try {
   state->splits = CUPEL_TRY(resolve_splits(state->description, state->sources, state->warnings));
   for (const Split& split : state->splits) state->split_names.push_back(split.name);
   CUPEL_TRY(state->check_labels());
+  CUPEL_TRY(state->read_targets());
   CUPEL_TRY(state->infer_types());
   CUPEL_TRY(state->lay_out_inputs());
   return Dataset(std::move(state));
@@ -237,6 +266,18 @@ void lay_out(const Tensor& sample, const DataInput& input, int64_t row, Tensor& 
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t p = 0; p < pixels; ++p)
       std::memcpy(out + (c * pixels + p) * width, from + (p * channels + c) * width, static_cast<size_t>(width));
+}
+
+// Rows of an array, in the order of `indices`.
+Tensor chosen_rows(const Tensor& array, std::span<const int64_t> indices) {
+  Dims dims = array.dims();
+  const size_t row = array.bytes().size() / static_cast<size_t>(dims[0]);
+  dims[0] = static_cast<int64_t>(indices.size());
+  Tensor out(array.dtype(), dims);
+  for (size_t i = 0; i < indices.size(); ++i)
+    std::memcpy(out.mutable_bytes().data() + i * row, array.bytes().data() + static_cast<size_t>(indices[i]) * row,
+                row);
+  return out;
 }
 
 }  // namespace
@@ -263,6 +304,13 @@ Result<Samples> Dataset::load(std::string_view name, int64_t begin, int64_t coun
     if (!source.facts().labels.empty()) samples.labels.push_back(source.facts().labels[static_cast<size_t>(index)]);
     for (size_t k = 0; k < sample.size(); ++k) lay_out(sample[k], state_->inputs[k], i, samples.inputs[k]);
   }
+  if (split.name == "report")
+    for (const Tensor& target : state_->targets)
+      samples.targets.push_back(
+          target.empty()
+              ? Tensor()
+              : chosen_rows(target,
+                            std::span(split.indices).subspan(static_cast<size_t>(begin), static_cast<size_t>(count))));
   return samples;
 } catch (const std::bad_alloc&) {
   return out_of_memory(state_->description.place, fmt::format("{} samples do not fit into memory", count),
@@ -282,6 +330,8 @@ Result<std::string> Dataset::content_hash() const {
   for (const std::string& name : state_->class_names) add("class", name);
   for (const MetricChoice& metric : state_->description.metrics)
     add("metric", fmt::format("{} {}", metric.kind, metric.top_k));
+  for (const Tensor& target : state_->targets)
+    if (!target.empty()) add("target", to_hex(sha256(target.bytes())));
   for (const Split& split : state_->splits) {
     const Source& source = *state_->sources[split.source];
     add("split", fmt::format("{} {}", split.name, split.indices.size()));
@@ -312,6 +362,9 @@ Result<std::string> Dataset::split_hash(std::string_view name, int64_t count) co
     text += fmt::format("{} {} {}\n", index, to_hex(CUPEL_TRY(source.content_digest(index))),
                         labels.empty() ? "-" : std::to_string(labels[static_cast<size_t>(index)]));
   }
+  if (split.name == "report")
+    for (const Tensor& target : state_->targets)
+      if (!target.empty()) text += to_hex(sha256(target.bytes())) + "\n";
   return to_hex(sha256(text));
 }
 Result<bool> Dataset::has_labels(std::string_view split) const {

@@ -18,6 +18,8 @@ namespace cupel {
 struct Samples {
   std::vector<Tensor> inputs;   // one for each input of the data set: [count, sample dimensions]
   std::vector<int64_t> labels;  // one per sample; empty when the split has no labels
+  std::vector<Tensor>
+      targets;  // of split report: for each metric the labels that judge it, [count, …]; empty for accuracy
 };
 
 // An input of a network as the data set gives it, preprocessed.
@@ -50,7 +52,8 @@ class Dataset {
   Result<bool> has_labels(std::string_view split) const;
   // Samples left out of the split since their content equals that of other samples.
   Result<int64_t> dropped(std::string_view split) const;
-  // SHA-256 in hexadecimal over position, content and label of the first `count` samples of the split.
+  // SHA-256 in hexadecimal over position, content and label of the first `count` samples of the split, and all arrays
+  // of labels that metrics name.
   Result<std::string> split_hash(std::string_view split, int64_t count) const;
   // The samples' positions in their source, in the order of load, and the name of that source.
   Result<std::vector<int64_t>> source_indices(std::string_view split) const;

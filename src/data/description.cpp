@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <tuple>
 
 #include "base/file.h"
@@ -26,7 +27,6 @@ namespace {
 
 constexpr int64_t kMaxDescriptionBytes = int64_t{1} << 24;
 constexpr std::array<std::string_view, 3> kSplitNames = {"calibrate", "search", "report"};
-constexpr std::array<std::string_view, 1> kMetricKinds = {"accuracy"};
 
 template <size_t n>
 std::string join(const std::array<std::string_view, n>& names) {
@@ -234,6 +234,27 @@ class Reader {
     return {};
   }
 
+  // Output, target and numbers of a metric that an array of labels judges.
+  Status read_label_metric(const toml::table& table, MetricChoice& metric) {
+    for (const auto& [key, node] : table) {
+      const std::string what = "metric." + name_of(key);
+      if (key == "kind") continue;
+      if (key == "output" || key == "target") {
+        (key == "output" ? metric.output : metric.target) = CUPEL_TRY(need_string(node, what));
+      } else if (const auto number = node.value<double>(); node.is_number() && number && std::isfinite(*number)) {
+        metric.settings[std::string(key.str())] = *number;
+      } else {
+        return bad_input(at(node, what), "is not a number",
+                         "settings of a metric beside output and target are numbers");
+      }
+    }
+    if (metric.target.empty())
+      return bad_input(metric.place, fmt::format("metric \"{}\" has no target", printable(metric.kind)),
+                       "name the array of labels that judges it: target = \"…\", of the file that targets names in "
+                       "the source");
+    return {};
+  }
+
   Status read_metrics(const toml::table& root) {
     const toml::node* node = root.get("metric");
     if (node == nullptr) return {};
@@ -241,15 +262,17 @@ class Reader {
     if (array == nullptr) return bad_input(at(*node, "metric"), "is not an array of tables", "write [[metric]]");
     for (const toml::node& item : *array) {
       const toml::table* table = CUPEL_TRY(need_table(item, "metric"));
-      CUPEL_TRY(check_keys(*table, "metric", std::array<std::string_view, 2>{"kind", "top_k"}));
       MetricChoice metric;
       if (!table->contains("kind"))
-        return bad_input(at(item, "metric"), "\"kind\" is missing", "supported kinds: " + join(kMetricKinds));
+        return bad_input(at(item, "metric"), "\"kind\" is missing", "write kind = \"accuracy\", or another metric");
+      metric.place = at(*table->get("kind"), "metric.kind");
       metric.kind = CUPEL_TRY(need_string(*table->get("kind"), "metric.kind"));
-      if (std::ranges::find(kMetricKinds, metric.kind) == kMetricKinds.end())
-        return unsupported(at(*table->get("kind"), "metric.kind"),
-                           fmt::format("\"{}\" is not supported", printable(metric.kind)),
-                           "supported kinds: " + join(kMetricKinds));
+      if (metric.kind != "accuracy") {
+        CUPEL_TRY(read_label_metric(*table, metric));
+        out_.metrics.push_back(std::move(metric));
+        continue;
+      }
+      CUPEL_TRY(check_keys(*table, "metric", std::array<std::string_view, 2>{"kind", "top_k"}));
       if (const toml::node* top_k = table->get("top_k")) {
         metric.top_k = CUPEL_TRY(need_integer(*top_k, "metric.top_k", 1));
         if (!out_.classes.empty() && metric.top_k > static_cast<int64_t>(out_.classes.size()))

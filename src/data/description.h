@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,8 +24,12 @@ struct SplitDescription {
 
 // What is measured on the report split, as the file names it.
 struct MetricChoice {
-  std::string kind;   // "accuracy"
-  int64_t top_k = 1;  // correct when the label is among this many highest outputs
+  std::string kind;         // "accuracy", judged by the class of a sample; others by an array of labels
+  std::string place;        // "x.toml:30: metric.kind"
+  int64_t top_k = 1;        // of accuracy: correct when the label is among this many highest outputs
+  std::string output = {};  // of the network, that is judged; empty: the only one
+  std::string target = {};  // the array of labels in the sources' target files
+  std::map<std::string, double> settings = {};  // numbers by name, as the metric's row defines them
 };
 
 // How one array of a sample becomes an input of the network.
@@ -48,7 +53,7 @@ struct DatasetDescription {
 };
 
 // bad_input with file and line for anything that is malformed, unknown, missing or of a wrong type; unsupported for
-// steps, algorithms and metrics that are not known.
+// steps and algorithms that are not known. Kinds of metrics beside accuracy are not looked at.
 Result<DatasetDescription> read_description(const std::filesystem::path& path);
 
 }  // namespace cupel

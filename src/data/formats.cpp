@@ -25,6 +25,9 @@ struct FormatRow {
   bool several_arrays = false;  // a sample may be more than one
 };
 
+// Of every format: a file of arrays of labels, which metrics name.
+constexpr SettingRow kTargets = {"targets", SettingType::path, false};
+
 constexpr bool kRequired = true;
 constexpr std::array<FormatRow, 5> kFormats = {{
     {"cifar",
@@ -86,12 +89,13 @@ std::string setting_names(const FormatRow& row) {
   std::string names;
   for (const SettingRow& s : row.settings)
     if (!s.key.empty()) names += (names.empty() ? "" : ", ") + std::string(s.key);
-  return names;
+  return names + ", " + std::string(kTargets.key);
 }
 
 Status check_settings(const FormatRow& row, const SourceDescription& description) {
   for (const auto& [key, setting] : description.settings) {
     const auto* found = std::ranges::find(row.settings, key, &SettingRow::key);
+    if (key == kTargets.key) found = &kTargets;
     if (key.empty() || found == row.settings.end())
       return bad_input(description.place, fmt::format("unknown setting \"{}\"", printable(key)),
                        fmt::format("format {} has the settings {}", row.name, setting_names(row)));

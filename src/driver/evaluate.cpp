@@ -7,8 +7,10 @@
 
 #include "assess/comparison.h"
 #include "assess/model_cost.h"
+#include "assess/sentences.h"
 #include "base/file.h"
 #include "driver/answers.h"
+#include "driver/label_metrics.h"
 
 namespace cupel {
 namespace {
@@ -37,7 +39,8 @@ Status fill_dataset_facts(const Dataset& data, int64_t used, Report& report) {
 std::vector<int64_t> wanted_top_k(const Dataset& data, const EvaluateOptions& options) {
   std::vector<int64_t> top_k = options.top_k;
   if (top_k.empty())
-    for (const MetricChoice& metric : data.metrics()) top_k.push_back(metric.top_k);
+    for (const MetricChoice& metric : data.metrics())
+      if (metric.target.empty()) top_k.push_back(metric.top_k);
   if (top_k.empty()) top_k.push_back(1);
   return top_k;
 }
@@ -81,7 +84,7 @@ Status check_top_k(const Respondent& r, size_t output, std::span<const int64_t> 
 // Whether a person asked for accuracy by labels.
 bool wants_accuracy(const Dataset& data, const EvaluateOptions& options) {
   return options.max_drop_points || !options.top_k.empty() || !options.output.empty() || data.labelled_output() ||
-         !data.metrics().empty();
+         std::ranges::any_of(data.metrics(), [](const MetricChoice& m) { return m.target.empty(); });
 }
 
 std::unexpected<Error> no_labels(const Dataset& data) {
@@ -95,8 +98,9 @@ std::unexpected<Error> no_labels(const Dataset& data) {
 Result<std::optional<LabelJudge>> label_judge(std::span<const Respondent> all, const Dataset& data,
                                               const EvaluateOptions& options, Report& report) {
   const bool wanted = wants_accuracy(data, options);
+  if (!wanted && !data.metrics().empty()) return std::nullopt;  // the data set says what is measured
   if (!CUPEL_TRY(data.has_labels("report"))) {
-    if (all.size() == 1) return no_labels(data);
+    if (all.size() == 1 && data.metrics().empty()) return no_labels(data);
     return std::nullopt;
   }
   LabelJudge judge;
@@ -138,7 +142,7 @@ Status fill_accuracy(const LabelJudge& judge, const EvaluateOptions& options, Re
 
 // All models answer samples first … first + count − 1 of the report split.
 Status judge_samples(std::span<const Respondent> all, const Dataset& data, int64_t first, int64_t count,
-                     std::optional<LabelJudge>& labels, OutputComparer& outputs) {
+                     std::optional<LabelJudge>& labels, LabelMetrics& metrics, OutputComparer& outputs) {
   const Samples samples = CUPEL_TRY(data.load("report", first, count));
   CUPEL_TRY(check_samples(samples, data, first));
   for (size_t m = 0; m < all.size(); ++m)
@@ -148,9 +152,21 @@ Status judge_samples(std::span<const Respondent> all, const Dataset& data, int64
             results[labels->outputs[m]],
             std::span(samples.labels).subspan(static_cast<size_t>(at), static_cast<size_t>(part))));
       if (all.size() > 1) outputs.see(m, part, results);
-      return {};
+      return metrics.see(m, samples, at, part, results);
     }));
   return outputs.compare();
+}
+
+// Samples for which a model has no value are said.
+void note_left_out(const TaskMetric& task, Report& report) {
+  for (size_t i = 0; i < task.result.models.size(); ++i)
+    if (const int64_t count = task.result.models[i].left_out; count > 0)
+      report.warnings.push_back(
+          {Severity::caution,
+           fmt::format("{} of {} has no value by {} in {} of {} samples (NaN or infinity, or nothing to "
+                       "judge by), which count in no figure.",
+                       task.metric->title, printable(task.output), report.models[i].name, grouped_text(count),
+                       grouped_text(count + task.result.models[i].samples))});
 }
 
 // The gates of --require, for each candidate. usage error for a metric that nothing was measured by.
@@ -162,6 +178,9 @@ Status judge_requirements(std::span<const Requirement> requirements, Report& rep
         for (size_t i = 0; m.metric == r.metric && i < m.result.models.size(); ++i)
           report.requirements.push_back(
               judged_requirement(r, output.name, report.models[i + 1].name, m.result.models[i]));
+    for (const TaskMetric& task : report.tasks)
+      for (size_t i = 1; task.metric == r.metric && i < task.result.models.size(); ++i)
+        report.requirements.push_back(judged_requirement(r, task.output, report.models[i].name, task.result.models[i]));
     if (report.requirements.size() == before)
       return usage_error("--require", fmt::format("no output is measured by {}", r.metric->name),
                          "require one of the metrics that the report shows");
@@ -224,17 +243,20 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     stride = std::max(stride, all.back().feed.batch);
   }
   std::optional<LabelJudge> labels = CUPEL_TRY(label_judge(all, data, options, report));
+  LabelMetrics metrics = CUPEL_TRY(LabelMetrics::make(all, data));
   OutputComparer outputs(all);
   // Models advance side by side, so that an interrupted run compares them on the same samples.
   int64_t done = 0;
   while (done < wanted && !(stop_requested() && done > 0)) {
     const int64_t count = std::min(stride, wanted - done);
-    CUPEL_TRY(judge_samples(all, data, done, count, labels, outputs));
+    CUPEL_TRY(judge_samples(all, data, done, count, labels, metrics, outputs));
     done += count;
     if (options.progress) options.progress(labels ? "accuracy" : "outputs", done, wanted);
   }
   note_samples(data, done, available, report);
   if (labels) CUPEL_TRY(fill_accuracy(*labels, options, report));
+  report.tasks = metrics.finish();
+  for (const TaskMetric& t : report.tasks) note_left_out(t, report);
   if (models.size() > 1) {
     std::vector<std::string> cautions;
     outputs.finish({}, report.outputs, cautions);

@@ -15,6 +15,7 @@
 #include "assess/output_comparison.h"
 #include "assess/requirement.h"
 #include "assess/statistics.h"
+#include "assess/task_metric.h"
 
 namespace cupel {
 
@@ -140,6 +141,7 @@ struct Report {
   Provenance provenance;
   std::vector<ModelRow> models;                  // the base first
   std::vector<AccuracyMetric> accuracy;          // the first metric carries the verdict
+  std::vector<TaskMetric> tasks;                 // metrics that arrays of labels judge
   std::vector<OutputComparison> outputs;         // of candidates beside the base's, without labels
   std::vector<RequirementVerdict> requirements;  // the gates of --require, for each output and candidate they are about
   size_t layers_model = 1;                       // index of the model that `layers` describes

@@ -186,6 +186,27 @@ json output_json(const Report& report, const OutputComparison& output) {
           {"metrics", metrics}};
 }
 
+json task_json(const Report& report, const TaskMetric& task) {
+  json row = metric_json(*task.metric), settings = json::object(), models = json::array(), comparisons = json::array();
+  for (const auto& [name, value] : task.settings) settings[name] = number(value);
+  for (size_t i = 0; i < task.result.models.size() && i < report.models.size(); ++i) {
+    models.push_back({{"model", text(report.models[i].name)}});
+    models.back().update(metric_value_json(task.result.models[i]));
+  }
+  for (size_t i = 0; i < task.result.differences.size() && i + 1 < report.models.size(); ++i) {
+    comparisons.push_back({{"base", text(report.models[0].name)}, {"candidate", text(report.models[i + 1].name)}});
+    comparisons.back().update(metric_difference_json(task.result.differences[i]));
+    comparisons.back()["verdict"] = shown_name(shown(*task.metric, task.result.differences[i]));
+  }
+  row.update({{"output", display_name(task.output)},
+              {"target", display_name(task.target)},
+              {"settings", settings},
+              {"confidence", task.confidence},
+              {"models", models},
+              {"comparisons", comparisons}});
+  return row;
+}
+
 json requirement_json(const RequirementVerdict& r) {
   return {{"requirement", text(r.requirement)}, {"metric", text(r.metric)},
           {"output", display_name(r.output)},   {"model", text(r.model)},
@@ -269,6 +290,7 @@ std::string to_json(const Report& report) {
                  {"provenance", provenance_json(report.provenance)},
                  {"models", models},
                  {"accuracy", accuracy_json(report)}};
+  for (const TaskMetric& task : report.tasks) object["task_metrics"].push_back(task_json(report, task));
   for (const OutputComparison& output : report.outputs) object["outputs"].push_back(output_json(report, output));
   for (const RequirementVerdict& r : report.requirements) object["requirements"].push_back(requirement_json(r));
   object["layers"] = layers_json(report);

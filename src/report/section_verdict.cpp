@@ -87,6 +87,29 @@ Row accuracy_row(const AccuracyMetric& metric, size_t candidate) {
   return row;
 }
 
+// A metric that an array of labels judges.
+Row task_row(const TaskMetric& task, size_t candidate) {
+  const MetricDef& metric = *task.metric;
+  const auto cell = [&](const MetricValue& v) {
+    const auto shown_value = [&](double x) { return number(x, metric_text(metric, x, v.samples)); };
+    return v.interval ? fmt::format("{}<span class=\"fine\">{} to {}</span>", shown_value(v.value),
+                                    shown_value(v.interval->lower), shown_value(v.interval->upper))
+                      : shown_value(v.value);
+  };
+  Row row{fmt::format("{}<span class=\"fine\">{}</span>", escape(metric.title, kNameLimit), name(task.output)),
+          {cell(task.result.models[0])}};
+  if (candidate == 0) return row;
+  row.cells.push_back(cell(task.result.models[candidate]));
+  const MetricDifference& d = task.result.differences[candidate - 1];
+  const auto shown_difference = [&](double x) { return number(x, difference_text(metric, x, d.samples)); };
+  row.cells.push_back(fmt::format(
+      "{}<span class=\"fine\">{}{}</span>", shown_difference(d.value),
+      d.interval ? fmt::format("{} to {}<br>", shown_difference(d.interval->lower), shown_difference(d.interval->upper))
+                 : "",
+      shown_name(shown(metric, d))));
+  return row;
+}
+
 // A metric of an output beside the base's.
 Row output_row(const Report& report, const OutputComparison& output, const OutputMetric& m, size_t candidate) {
   const MetricValue& v = m.result.models[candidate - 1];
@@ -116,7 +139,8 @@ std::string compare_table(const Report& report, size_t candidate) {
   if (other != nullptr) text += head(name(other->name)) + head("Difference");
   text += "</tr></thead>\n<tbody role=\"rowgroup\">\n";
   for (const AccuracyMetric& metric : report.accuracy) text += table_row(accuracy_row(metric, candidate));
-  if (report.accuracy.empty() && candidate > 0)
+  for (const TaskMetric& task : report.tasks) text += table_row(task_row(task, candidate));
+  if (report.accuracy.empty() && report.tasks.empty() && candidate > 0)
     if (const OutputComparison* output = worst_output(report, candidate - 1))
       for (const OutputMetric& m : output->metrics) text += table_row(output_row(report, *output, m, candidate));
   if (!report.latency.empty() && candidate < report.latency[0].models.size())
@@ -250,7 +274,7 @@ std::string verdict_sections(const Report& report) {
             fmt::format("<p class=\"{}\">{}</p>\n", i == 0 && !judged ? "lead" : "quiet", sentence(c->sentences[i]));
       if (!judged) text += "<p class=\"quiet\">No limit was set with --max-drop, so there is no verdict.</p>\n";
     }
-    if (report.accuracy.empty() && !report.outputs.empty())
+    if (report.accuracy.empty() && report.tasks.empty() && !report.outputs.empty())
       text += "<p class=\"quiet\">No labels say what is right: the outputs are compared with those of the base.</p>\n";
     text += requirement_list(report, index);
     if (index == 0) text += alarms(report);

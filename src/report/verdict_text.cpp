@@ -40,6 +40,25 @@ std::string accuracy_line(const Report& report, const AccuracyMetric& metric) {
   return line;
 }
 
+std::string task_line(const Report& report, const TaskMetric& task) {
+  std::string line = fmt::format("  {:<15}", task.metric->title);
+  for (size_t i = 0; i < task.result.models.size() && i < report.models.size() && i < 4; ++i) {
+    const MetricValue& v = task.result.models[i];
+    line += fmt::format("  {} {}", display_name(report.models[i].name), metric_text(*task.metric, v.value, v.samples));
+    if (i == 0 || i - 1 >= task.result.differences.size()) continue;
+    const MetricDifference& d = task.result.differences[i - 1];
+    const auto shown_difference = [&](double x) { return difference_text(*task.metric, x, d.samples); };
+    const auto bare = [&](double x) {
+      const std::string end = shown_difference(x);
+      return end.substr(0, end.find(' '));
+    };
+    line += fmt::format(" ({}{}; {})", shown_difference(d.value),
+                        d.interval ? fmt::format(" [{}, {}]", bare(d.interval->lower), bare(d.interval->upper)) : "",
+                        shown_name(shown(*task.metric, d)));
+  }
+  return line;
+}
+
 // Outputs beside the base's, of at most three candidates together.
 std::string output_line(const Report& report, const OutputComparison& output) {
   std::string line = fmt::format("  {:<15}", printable(output.name, 40));
@@ -84,7 +103,8 @@ std::string verdict_text(const Report& report) {
         fmt::format("  {:<15}  {} right to wrong, {} wrong to right, {} wrong to another wrong, of {} samples", "flips",
                     grouped_text(c->flips.right_to_wrong), grouped_text(c->flips.wrong_to_right),
                     grouped_text(c->flips.wrong_to_other_wrong), grouped_text(c->samples)));
-  if (report.accuracy.empty())
+  for (size_t i = 0; i < report.tasks.size() && i < 3; ++i) lines.push_back(task_line(report, report.tasks[i]));
+  if (report.accuracy.empty() && report.tasks.empty())
     for (size_t i = 0; i < report.outputs.size() && i < 3; ++i) {
       const bool more = i == 2 && report.outputs.size() > 3;
       lines.push_back(more ? fmt::format("  {} further outputs: see the report", report.outputs.size() - i)

@@ -139,6 +139,22 @@ std::string output_words(const Report& report, size_t index) {
   return fmt::format("{} differs from {} by {:.2g} %{}", name, base, 100 * std::pow(10, -sqnr / 20), where);
 }
 
+// The first metric that labels judge; empty without one.
+std::string task_words(const Report& report, size_t index) {
+  if (report.tasks.empty() || index >= report.tasks[0].result.differences.size() || index + 1 >= report.models.size())
+    return "";
+  const TaskMetric& task = report.tasks[0];
+  const double difference = task.result.differences[index].value;
+  const std::string name = display_name(report.models[index + 1].name), base = display_name(report.models[0].name);
+  if (std::isnan(difference)) return fmt::format("{} has no {} beside {}", name, task.metric->title, base);
+  if (difference == 0) return fmt::format("{} has the same {} as {}", name, task.metric->title, base);
+  std::string amount = difference_text(*task.metric, difference, task.result.differences[index].samples);
+  if (amount[0] == '+' || amount[0] == '-') amount.erase(0, 1);
+  return fmt::format("{} is {} by {} in {}", name,
+                     (difference > 0) == (task.metric->better == Better::higher) ? "better" : "worse", amount,
+                     task.metric->title);
+}
+
 }  // namespace
 
 const OutputComparison* worst_output(const Report& report, size_t index) {
@@ -158,6 +174,8 @@ const OutputComparison* worst_output(const Report& report, size_t index) {
 
 std::string accuracy_words(const Report& report, size_t index) {
   const Comparison* c = first_comparison(report, index);
+  if (c == nullptr && report.accuracy.empty())
+    if (std::string words = task_words(report, index); !words.empty()) return words;
   if (c == nullptr && report.accuracy.empty())
     if (std::string words = output_words(report, index); !words.empty()) return words;
   if (c == nullptr || index + 1 >= report.models.size()) {

@@ -209,20 +209,25 @@ TEST_F(Splits, RefusesBadFiles) {
             "image-folder, image-list, npz");
   EXPECT_EQ(open_error("[sources.train]\nformat = \"idx\"\nimage = \"x\"\n" + splits),
             "exit 3: DIR/d.toml:1: sources.train: unknown setting \"image\"\n  format idx has the settings images, "
-            "labels, image_layout");
+            "labels, image_layout, targets");
   EXPECT_EQ(open_error("[sources.train]\nformat = \"idx\"\nimages = 3\n" + splits),
             "exit 3: DIR/d.toml:1: sources.train: \"images\" is not a string (a path)\n  correct the value");
   EXPECT_EQ(open_error("[sources.train]\nformat = \"idx\"\n" + splits),
             "exit 3: DIR/d.toml:1: sources.train: \"images\" is missing\n  format idx has the settings images, labels, "
-            "image_layout");
+            "image_layout, targets");
   EXPECT_EQ(open_error("[sources.train]\nformat = \"idx\"\nimages = \"gone\"\n" + splits),
             "exit 3: DIR/d.toml:1: sources.train: DIR/gone: no such file\n  check the path");
   EXPECT_EQ(
       open_error("[sources.train]\nformat = \"idx\"\nimages = \"/usr/share/datasets/fashion-mnist/gone\"\n" + splits),
       "exit 3: DIR/d.toml:1: sources.train: /usr/share/datasets/fashion-mnist/gone: no such file\n"
       "  install the Debian package dataset-fashion-mnist: apt-get install dataset-fashion-mnist");
-  EXPECT_EQ(open_error(kTrain + splits + "[[metric]]\nkind = \"mAP\"\n"),
-            "exit 4: DIR/d.toml:8: metric.kind: \"mAP\" is not supported\n  supported kinds: accuracy");
+  EXPECT_EQ(
+      open_error(kTrain + splits + "[[metric]]\nkind = \"mAP\"\n"),
+      "exit 3: DIR/d.toml:8: metric.kind: metric \"mAP\" has no target\n  name the array of labels that judges it: "
+      "target = \"…\", of the file that targets names in the source");
+  EXPECT_EQ(open_error(kTrain + splits + "[[metric]]\nkind = \"psnr\"\ntarget = \"x\"\nrange = \"1\"\n"),
+            "exit 3: DIR/d.toml:10: metric.range: is not a number\n  settings of a metric beside output and target are "
+            "numbers");
   EXPECT_EQ(open_error(kTrain + splits +
                        "[labels]\nclasses = [\"a\", \"b\", \"c\"]\n[[metric]]\nkind = \"accuracy\"\ntop_k = 4\n"),
             "exit 3: DIR/d.toml:11: metric.top_k: is 4, but there are 3 classes\n  choose a smaller top_k");

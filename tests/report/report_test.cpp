@@ -90,8 +90,19 @@ Report label_free_report() {
   return r;
 }
 
+// Worse by 0.4 dB of PSNR.
+TaskMetric sample_task() {
+  TaskMetric task{find_metric("psnr"), "large", "pictures", {{"range", 1}}, kDefaultConfidence, {}};
+  std::vector<SampleParts> parts(2);
+  for (int i = 0; i < 40; ++i)
+    for (size_t m = 0; m < 2; ++m) parts[m].add(std::vector{30 + std::sin(i) - 0.4 * static_cast<double>(m)});
+  task.result = summarize(*task.metric, parts, task.settings);
+  return task;
+}
+
 Report full_report() {
   Report r = sample_report();
+  r.tasks = {sample_task()};
   r.outputs = label_free_report().outputs;
   r.requirements = {judged_requirement(parse_requirement("sqnr>=20").value(), "boxes", "INT8",
                                        r.outputs[0].metrics[1].result.models[0])};
@@ -200,6 +211,30 @@ TEST(Text, SaysHowCloseOutputsAreWithoutLabels) {
   EXPECT_EQ(headline_of(), "INT8 gives no numbers that FP32's could be compared with");
 }
 
+TEST(Json, HoldsTaskMetrics) {
+  const json report = json::parse(to_json(full_report()));
+  const json& task = report["task_metrics"][0];
+  EXPECT_EQ(task["metric"], "psnr");
+  EXPECT_EQ(task["settings"].dump(), R"({"range":1.0})");
+  EXPECT_EQ(task["models"].size(), 2u);
+  EXPECT_NEAR(task["comparisons"][0]["difference"].get<double>(), -0.4, 1e-12);
+  EXPECT_EQ(task["comparisons"][0]["verdict"], "worse");
+  EXPECT_NEAR(task["comparisons"][0]["difference_interval"]["upper"].get<double>(), -0.4, 1e-9);
+}
+
+TEST(Text, SaysWhatATaskMetricLoses) {
+  Report report = label_free_report();
+  report.tasks = {sample_task()};
+  EXPECT_EQ(headline(report, 0), "INT8 is worse by 0.4 dB in PSNR");
+  EXPECT_NE(
+      verdict_text(report).find("\n  PSNR             FP32 30.0 dB  INT8 29.6 dB (-0.4 dB [-0.4, -0.4]; worse)\n"),
+      std::string::npos)
+      << verdict_text(report);
+  EXPECT_EQ(verdict_text(report).find("\n  boxes"), std::string::npos);
+  report.tasks[0].result.differences[0].value = 0;
+  EXPECT_EQ(headline(report, 0), "INT8 has the same PSNR as FP32");
+}
+
 TEST(Gates, OneThatIsNotMetFails) {
   Report report = full_report();
   EXPECT_TRUE(passes_gates(report));
@@ -274,7 +309,10 @@ void expect_numbers_of_the_json(const Report& report) {
 
 TEST(Html, ShowsNoNumberThatTheJsonLacks) {
   expect_numbers_of_the_json(full_report());
-  expect_numbers_of_the_json(label_free_report());
+  Report report = label_free_report();
+  expect_numbers_of_the_json(report);
+  report.tasks = {sample_task()};
+  expect_numbers_of_the_json(report);
 }
 
 TEST(Html, LoadsNothing) {
@@ -355,6 +393,7 @@ TEST(Html, HostileNamesStayText) {
     for (LayerRow& layer : r.layers) layer.name = layer.op = layer.precision = layer.kernel = layer.reason = hostile;
     for (Warning& warning : r.warnings) warning.text = hostile;
     for (OutputComparison& output : r.outputs) output.name = hostile;
+    for (TaskMetric& task : r.tasks) task.output = task.target = hostile;
     for (RequirementVerdict& v : r.requirements) v.requirement = v.metric = v.output = v.model = v.sentence = hostile;
     r.accuracy[0].comparisons[0].sentences = {hostile, hostile, hostile};
     r.accuracy[0].comparisons[0].verdict->sentence = hostile;
