@@ -240,14 +240,16 @@ Status check_same_model(const CupelImage& image, const Graph& graph) {
   return check("output", image.outputs, image.output_count, graph.outputs());
 }
 
-// A tapped result as the graph knows its value. Kernels keep s8 codes as u8, 128 higher.
+// A tapped result as the graph knows its value. Kernels keep s8 codes as u8, 128 higher, and booleans as u8 of 0 and 1.
 Result<Tensor> as_value(const Tensor& elements, const TensorType& type, int64_t symbol_value, const std::string& name) {
   Dims dims = CUPEL_TRY(bind_shape(type.shape, symbol_value));
   const bool shifted = type.dtype == DType::s8 && elements.dtype() == DType::u8;
-  if (elements.size() != element_count(dims) || (elements.dtype() != type.dtype && !shifted))
+  const bool boolean = type.dtype == DType::boolean && elements.dtype() == DType::u8;
+  if (elements.size() != element_count(dims) || (elements.dtype() != type.dtype && !shifted && !boolean))
     return internal_error("value " + printable(name),
                           fmt::format("the image holds {}{}, the graph {}{}", dtype_name(elements.dtype()),
                                       to_text(elements.dims()), dtype_name(type.dtype), to_text(dims)));
+  if (boolean) return elements.bit_cast_to(DType::boolean).reshaped(std::move(dims));
   if (!shifted) return elements.reshaped(std::move(dims));
   Tensor codes(DType::s8, std::move(dims));
   const auto from = elements.data<uint8_t>();

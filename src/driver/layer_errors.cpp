@@ -16,11 +16,15 @@
 namespace cupel {
 namespace {
 
-// A tap's tensor as numbers: codes are dequantized.
+// A tap's tensor as numbers: codes are dequantized; other integers and booleans are what they are.
 Tensor as_numbers(const Tensor& t, const TensorType& type) {
   if (t.dtype() == DType::f32) return t;
   Tensor out(DType::f32, t.dims());
   auto numbers = out.mutable_data<float>();
+  if (!type.quant) {
+    for (int64_t i = 0; i < t.size(); ++i) numbers[static_cast<size_t>(i)] = static_cast<float>(t.at(i));
+    return out;
+  }
   const QuantParams& q = *type.quant;
   for (int64_t i = 0; i < t.size(); ++i)
     numbers[static_cast<size_t>(i)] = static_cast<float>(t.int_at(i) - q.zero_point[0]) * q.scale[0];
