@@ -1,4 +1,4 @@
-// The C interface of a compiled model: a shared library that needs the C library alone and exports five functions named
+// The C interface of a compiled model: a shared library that needs the C library alone and exports six functions named
 // after the model. CUPEL_MODEL(resnet18) declares those of cupel_resnet18_*. docs/artifact.md shows a program.
 #pragma once
 
@@ -10,7 +10,8 @@ extern "C" {
 
 enum {
   kCupelOk = 0,
-  kCupelBadArgument = 1,  // null pointer, threads or batch < 1, or a batch other than the one the model fixes
+  kCupelBadArgument = 1,  // null pointer, threads or batch < 1, a batch other than the one the model fixes, or sizes
+                          // that the model does not hold
   kCupelNoMemory = 2,
   kCupelNoFeature = 3,    // the CPU lacks an instruction set the code needs
   kCupelBadImage = 4,     // tables of another version
@@ -34,6 +35,8 @@ typedef struct CupelPort {
   int64_t item_bytes;   // of one batch item; all bytes where there is no batch
 } CupelPort;
 
+// A model for inputs of given sizes. Of a compiled model that holds several they stand in a chain; all have the same
+// inputs and outputs but for their dimensions.
 typedef struct CupelModel {
   int32_t version;  // of these tables
   const char* model;
@@ -43,19 +46,28 @@ typedef struct CupelModel {
   int32_t input_count;
   const CupelPort* outputs;
   int32_t output_count;
+  int64_t fixed_batch;  // the one batch that run takes; 0: any
+  const char* sizes;    // what it was compiled for, "seq=64"; "" when it is the only one
+  const struct CupelModel* next;  // for inputs of other sizes; null: none
 } CupelModel;
 
 // Memory and threads of one caller. Sessions are independent of each other; one call at a time for each.
 typedef struct CupelSession CupelSession;
 
 // create: threads ≥ 1 counts the calling thread (at most 256 are used); results do not depend on it. Null on failure.
+// select: of a model that holds several sizes, further runs of the session take inputs of these dimensions: dims[i][d] is
+// dimension d of input i, the batch among them. Gives that batch, and the sizes that fit (one of the metadata's chain),
+// where the places are not null. Inputs that fit none are kCupelBadArgument, and nothing changes. A model that holds one
+// needs no select.
 // run: inputs and outputs in the metadata's order, batch items one after another, aligned to their elements. An output
 // may not overlap an input or another output. The first run of a batch larger than all before allocates.
 // free: null is allowed.
-// error: why the last create or run that failed on this thread did so; "" when none did.
+// error: why the last create, select or run that failed on this thread did so; "" when none did.
 // metadata: valid as long as the library is loaded.
 #define CUPEL_MODEL(name)                                                                                        \
   int cupel_##name##_create(int threads, CupelSession** session);                                                \
+  int cupel_##name##_select(CupelSession* session, const int64_t* const* dims, int64_t* batch,                   \
+                            const CupelModel** sizes);                                                           \
   int cupel_##name##_run(CupelSession* session, int64_t batch, const void* const* inputs, void* const* outputs); \
   void cupel_##name##_free(CupelSession* session);                                                               \
   const char* cupel_##name##_error(void);                                                                        \

@@ -71,9 +71,9 @@ Result<CompiledModel> open_code(const std::filesystem::path& path, CompileContex
   return code;
 }
 
-Result<Subject> subject_of(CompiledModel code, BenchModel facts, int64_t batch,
+// Of a model, in one of its sizes.
+Result<Subject> subject_of(CompiledModel code, const CupelImage& image, BenchModel facts, int64_t batch,
                            const std::function<Result<std::vector<Tensor>>(const CupelImage&, int64_t)>& inputs_of) {
-  const CupelImage& image = code.image();
   const std::string place = printable(facts.path.string());
   facts.target = image.target;
   facts.tuned_for = image.tuned_for;
@@ -83,14 +83,62 @@ Result<Subject> subject_of(CompiledModel code, BenchModel facts, int64_t batch,
   if (!inputs) return std::unexpected(std::move(inputs).error().within(place));
   auto run = code.bind(std::move(*inputs));
   if (!run) return std::unexpected(std::move(run).error().within(place));
+  if (&run->image() != &image)
+    return bad_input(place, "the arrays have other sizes than " + sizes_text(image), "give arrays of its sizes");
   return Subject{std::move(code), std::move(*run), std::move(facts)};
 }
 
-Result<Subject> open_subject(const std::filesystem::path& path, CompileContext& context, const BenchOptions& options) {
+// Whether an Image of several has the sizes that a person named.
+bool is_asked_for(const CupelImage& image, const Bindings& asked) {
+  for (const auto& [name, size] : asked.dims)
+    if (!fmt::format(" {} ", image.sizes).contains(fmt::format(" {}={} ", name, size))) return false;
+  for (const auto& [name, sizes] : asked.shapes) {
+    const CupelPort* port = std::find_if(image.inputs, image.inputs + image.input_count,
+                                         [&](const CupelPort& p) { return p.name == name; });
+    if (port == image.inputs + image.input_count || sizes.size() != static_cast<size_t>(port->rank)) return false;
+    for (size_t d = 0; d < sizes.size(); ++d)
+      if (sizes[d] && *sizes[d] != port->dims[d]) return false;
+  }
+  return true;
+}
+
+// One subject for each of the model's sizes that is asked for and that the arrays fit.
+Status open_subjects(const std::filesystem::path& path, CompileContext& context, const BenchOptions& options,
+                     std::vector<Subject>& subjects) {
+  const auto inputs = [&](const CupelImage& image, int64_t batch) {
+    return bench_inputs(image, batch, options.inputs);
+  };
   BenchModel facts;
   CompiledModel code = CUPEL_TRY(open_code(path, context, facts));
-  return subject_of(std::move(code), std::move(facts), options.batch,
-                    [&](const CupelImage& image, int64_t batch) { return bench_inputs(image, batch, options.inputs); });
+  facts.name = printable(path.stem().string(), 60);
+  const size_t count = code.sizes().size();
+  if (count == 1) {
+    if (facts.artifact && !context.bindings.empty())
+      return usage_error(printable(path.string()), "the sizes of native code are settled",
+                         "leave --dim, --shape and --value away");
+    subjects.push_back(CUPEL_TRY(subject_of(std::move(code), code.image(), std::move(facts), options.batch, inputs)));
+    return {};
+  }
+  std::string held;
+  std::optional<Error> last;
+  const size_t before = subjects.size();
+  for (size_t i = 0; i < count; ++i) {
+    const CupelImage& first = *code.sizes()[i];
+    held += (held.empty() ? "" : "; ") + sizes_text(first);
+    if (!is_asked_for(first, context.bindings)) continue;
+    CompiledModel own = CUPEL_TRY(open_code(path, context, facts));
+    BenchModel of_sizes = facts;
+    of_sizes.name = fmt::format("{} {}", facts.name, printable(first.sizes, 60));
+    const CupelImage& image = *own.sizes()[i];
+    auto subject = subject_of(std::move(own), image, std::move(of_sizes), options.batch, inputs);
+    if (subject)
+      subjects.push_back(std::move(*subject));
+    else
+      last = std::move(subject).error();
+  }
+  if (subjects.size() > before) return {};
+  if (last) return std::unexpected(std::move(*last));
+  return usage_error(printable(path.string()), "it does not hold the sizes of --dim or --shape", "it holds " + held);
 }
 
 Result<std::vector<Subject>> open_all(std::span<const std::filesystem::path> models, CompileContext& context,
@@ -99,17 +147,19 @@ Result<std::vector<Subject>> open_all(std::span<const std::filesystem::path> mod
   std::map<std::string, int> named;
   std::set<std::string> inputs;
   for (const auto& path : models) {
-    subjects.push_back(CUPEL_TRY(open_subject(path, context, options)));
-    BenchModel& facts = subjects.back().facts;
-    facts.name = printable(path.stem().string(), 60);
-    if (const int n = ++named[facts.name]; n > 1) facts.name += fmt::format(" ({})", n);
-    const CupelImage& image = subjects.back().code.image();
-    for (int32_t i = 0; i < image.input_count; ++i) inputs.insert(printable(image.inputs[i].name));
-    if (facts.batch != subjects[0].facts.batch)
-      return usage_error(printable(path.string()),
-                         fmt::format("its batch is {}, that of {} is {}", facts.batch, subjects[0].facts.name,
-                                     subjects[0].facts.batch),
-                         "give --batch for models that leave it open, or measure them one by one");
+    size_t next = subjects.size();
+    CUPEL_TRY(open_subjects(path, context, options, subjects));
+    for (; next < subjects.size(); ++next) {
+      BenchModel& facts = subjects[next].facts;
+      if (const int n = ++named[facts.name]; n > 1) facts.name += fmt::format(" ({})", n);
+      const CupelImage& image = subjects[next].code.image();
+      for (int32_t i = 0; i < image.input_count; ++i) inputs.insert(printable(image.inputs[i].name));
+      if (facts.batch != subjects[0].facts.batch)
+        return usage_error(printable(path.string()),
+                           fmt::format("its batch is {}, that of {} is {}", facts.batch, subjects[0].facts.name,
+                                       subjects[0].facts.batch),
+                           "give --batch for models that leave it open, or measure them one by one");
+    }
   }
   for (const auto& [name, file] : options.inputs)
     if (!inputs.contains(printable(name)))
@@ -239,7 +289,7 @@ void sum_up(BenchModel& facts) {
 
 // Runs with the step timer on, and fills in what each kernel takes.
 Status time_kernels(Subject& subject, BenchResult& result) {
-  const CupelImage& image = subject.code.image();
+  const CupelImage& image = subject.run.image();
   std::vector<std::vector<double>> times(static_cast<size_t>(image.step_count));
   int64_t cpu_before = 0;  // CPU time at the end of the step before
   subject.code.set_timer([&](const CupelImageStep& step, int64_t time_ns) {
@@ -403,8 +453,9 @@ Result<BenchResult> bench_images(std::span<const BenchSubject> models, int threa
     facts.file_bytes = given.model->file_bytes;
     auto code = CompiledModel::load(*given.image, path.stem().string(), threads);
     if (!code) return std::unexpected(std::move(code).error().within(printable(path.string())));
+    const CupelImage& image = code->image();
     subjects.push_back(
-        CUPEL_TRY(subject_of(std::move(*code), std::move(facts), options.batch,
+        CUPEL_TRY(subject_of(std::move(*code), image, std::move(facts), options.batch,
                              [&](const CupelImage&, int64_t) -> Result<std::vector<Tensor>> { return given.inputs; })));
   }
   return measure(std::move(subjects), threads, options);

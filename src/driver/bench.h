@@ -55,7 +55,8 @@ struct BenchForm {
 };
 
 struct BenchModel {
-  std::string name;  // of the file, with a number when another has the same
+  // Of the file, with its sizes when it holds several, with a number when another has the same.
+  std::string name;
   std::filesystem::path path;
   bool artifact = false;  // the file holds the code; otherwise it was compiled for this machine
   std::string target, tuned_for;

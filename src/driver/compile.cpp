@@ -57,8 +57,9 @@ Status check_names(const Graph& graph) {
 Result<Bytes> read_model_file(const std::filesystem::path& path) {
   Bytes file = CUPEL_TRY(read_file(path));
   if (ElfReader(file).is_elf())
-    return bad_input(printable(path.string()), "is native code (ELF), expected an .onnx file",
-                     "name the .onnx file; `run` and `bench` alone take compiled models, whose names end in .so");
+    return bad_input(
+        printable(path.string()), "is native code (ELF), expected an .onnx file",
+        "name the .onnx file; `inspect`, `run` and `bench` alone take compiled models, whose names end in .so");
   return file;
 }
 

@@ -55,6 +55,17 @@ Shape port_shape(const CupelPort& port, int64_t batch) {
   return shape;
 }
 
+std::string sizes_text(const CupelImage& image) {
+  std::string text = printable(image.sizes);
+  if (image.input_count == 0) return text;
+  text += text.empty() ? "" : " (";
+  for (int32_t i = 0; i < image.input_count; ++i)
+    text += fmt::format("{}{} {}{}", i == 0 ? "" : ", ", printable(image.inputs[i].name, 60),
+                        dtype_name(dtype_of(image.inputs[i].dtype)),
+                        to_text(port_shape(image.inputs[i], image.fixed_batch)));
+  return text + (image.sizes[0] == '\0' ? "" : ")");
+}
+
 namespace {
 
 // The bytes of a port's tensor are those that the session reads or writes.
@@ -92,6 +103,14 @@ Status check_result(const CupelImageResult& r, const std::string& place) {
                    "compile the model again");
 }
 
+Status check_image_tables(const CupelImage& image, const std::string& place) {
+  for (int32_t i = 0; i < image.input_count; ++i) CUPEL_TRY(check_port(image.inputs[i], image.fixed_batch, place));
+  for (int32_t i = 0; i < image.output_count; ++i) CUPEL_TRY(check_port(image.outputs[i], image.fixed_batch, place));
+  for (int32_t i = 0; i < image.step_count; ++i)
+    if (image.steps[i].result.value_name != nullptr) CUPEL_TRY(check_result(image.steps[i].result, place));
+  return {};
+}
+
 // Checks inputs against the ports and gives the number of batch items.
 Result<int64_t> bind_ports(const CupelImage& image, std::span<const Tensor> inputs) {
   if (inputs.size() != static_cast<size_t>(image.input_count))
@@ -125,6 +144,44 @@ Result<int64_t> bind_ports(const CupelImage& image, std::span<const Tensor> inpu
     if (found > 0) batch = found;
   }
   return batch > 0 ? batch : 1;
+}
+
+std::unexpected<Error> no_such_sizes(const CupelImage& first, std::span<const Tensor> inputs) {
+  std::string found, held;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    found += fmt::format("{}{} {}{}", i == 0 ? "" : ", ", printable(first.inputs[i].name, 60),
+                         dtype_name(inputs[i].dtype()), to_text(inputs[i].dims()));
+  for (const CupelImage* one = &first; one != nullptr; one = one->next)
+    held += (held.empty() ? "" : "; ") + sizes_text(*one);
+  return bad_input("inputs", fmt::format("found {}, expected one of the sizes that the model holds: {}", found, held),
+                   "give data of one of these sizes, or compile the model for this one too");
+}
+
+struct SizesFor {
+  const CupelImage* image;
+  int64_t batch;
+};
+// Of the chain, the Image whose inputs these are.
+Result<SizesFor> bind_sizes(const CupelImage& first, std::span<const Tensor> inputs) {
+  if (first.next == nullptr || inputs.size() != static_cast<size_t>(first.input_count))
+    return SizesFor{&first, CUPEL_TRY(bind_ports(first, inputs))};
+  for (const CupelImage* one = &first; one != nullptr; one = one->next)
+    if (const auto batch = bind_ports(*one, inputs)) return SizesFor{one, *batch};
+  return no_such_sizes(first, inputs);
+}
+
+// Whether all inputs have as many rows, and are those of the Image's fixed batch but for their number.
+bool fits_in_batches(const CupelImage& image, std::span<const Tensor> inputs) {
+  if (image.fixed_batch == 0 || inputs.empty()) return false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const CupelPort& port = image.inputs[i];
+    const Dims& dims = inputs[i].dims();
+    if (inputs[i].dtype() != dtype_of(port.dtype) || inputs[i].rank() != port.rank || port.rank == 0 ||
+        port.dims[0] != image.inputs[0].dims[0] || dims[0] != inputs[0].dims()[0])
+      return false;
+    if (!std::equal(dims.begin() + 1, dims.end(), port.dims + 1)) return false;
+  }
+  return true;
 }
 
 // Copies a run of `count` elements that lie `stride` bytes apart.
@@ -283,11 +340,8 @@ Result<CompiledModel> CompiledModel::open(std::unique_ptr<State> state, const st
   if (const int code = cupel_session_create(state->image, threads, &session); code != kCupelOk)
     return from_session(code, place);
   state->session.reset(session);
-  const CupelImage& image = *state->image;
-  for (int32_t i = 0; i < image.input_count; ++i) CUPEL_TRY(check_port(image.inputs[i], image.fixed_batch, place));
-  for (int32_t i = 0; i < image.output_count; ++i) CUPEL_TRY(check_port(image.outputs[i], image.fixed_batch, place));
-  for (int32_t i = 0; i < image.step_count; ++i)
-    if (image.steps[i].result.value_name != nullptr) CUPEL_TRY(check_result(image.steps[i].result, place));
+  for (const CupelImage* one = state->image; one != nullptr; one = one->next)
+    CUPEL_TRY(check_image_tables(*one, place));
   return CompiledModel(std::move(state));
 }
 
@@ -300,6 +354,23 @@ Result<CompiledModel> CompiledModel::load_file(const std::filesystem::path& path
 }
 
 const CupelImage& CompiledModel::image() const { return *state_->image; }
+
+std::vector<const CupelImage*> CompiledModel::sizes() const {
+  std::vector<const CupelImage*> all;
+  for (const CupelImage* one = state_->image; one != nullptr; one = one->next) all.push_back(one);
+  return all;
+}
+
+Result<const CupelImage*> CompiledModel::sizes_for(std::span<const Tensor> inputs) const {
+  const CupelImage& first = *state_->image;
+  const auto whole = bind_sizes(first, inputs);
+  if (whole) return whole->image;
+  for (const CupelImage* one : sizes())
+    if (fits_in_batches(*one, inputs)) return one;
+  // Of the only sizes the run says what does not fit.
+  if (first.next == nullptr) return &first;
+  return std::unexpected(whole.error());
+}
 int64_t CompiledModel::arena_bytes() const { return cupel_session_arena_bytes(state_->session.get()); }
 
 void CompiledModel::set_timer(ImageTimer timer) {
@@ -308,7 +379,8 @@ void CompiledModel::set_timer(ImageTimer timer) {
 }
 
 Status ImageRun::run() {
-  const int code = cupel_session_run(session_, batch_, sources_.data(), targets_.data());
+  int code = cupel_session_choose(session_, image_);
+  if (code == kCupelOk) code = cupel_session_run(session_, batch_, sources_.data(), targets_.data());
   timer_exception_->rethrow();
   if (code != kCupelOk) return from_session(code, place_);
   return {};
@@ -316,12 +388,14 @@ Status ImageRun::run() {
 
 Result<ImageRun> CompiledModel::bind(std::vector<Tensor> inputs) {
   static std::byte nothing{};  // stands for the elements of an empty tensor
-  const CupelImage& image = *state_->image;
+  const SizesFor sizes = CUPEL_TRY(bind_sizes(*state_->image, inputs));
+  const CupelImage& image = *sizes.image;
   ImageRun bound;
   bound.session_ = state_->session.get();
   bound.timer_exception_ = &state_->timer.exception;
   bound.place_ = state_->place;
-  bound.batch_ = CUPEL_TRY(bind_ports(image, inputs));
+  bound.image_ = sizes.image;
+  bound.batch_ = sizes.batch;
   bound.inputs_ = std::move(inputs);
   try {
     for (const Tensor& t : bound.inputs_) bound.sources_.push_back(t.empty() ? &nothing : t.bytes().data());

@@ -28,12 +28,15 @@ class ImageRun {
   // Computes the outputs anew, over the ones before. What the model's timer throws is thrown when the run has ended.
   Status run();
   int64_t batch() const { return batch_; }
+  // That runs, one of the model's sizes.
+  const CupelImage& image() const { return *image_; }
   // In the Image's order.
   const std::vector<Tensor>& outputs() const { return outputs_; }
 
  private:
   friend class CompiledModel;
   CupelSession* session_ = nullptr;
+  const CupelImage* image_ = nullptr;
   FirstException* timer_exception_ = nullptr;
   std::string place_;
   int64_t batch_ = 1;
@@ -41,6 +44,9 @@ class ImageRun {
   std::vector<const void*> sources_;
   std::vector<void*> targets_;
 };
+
+// "seq=64 (ids s64[batch,64], mask s64[batch,64])": what an Image was compiled for, and its inputs.
+std::string sizes_text(const CupelImage& image);
 
 // Dimensions of a port for `batch` items; the batch itself is symbolic where batch is 0.
 Shape port_shape(const CupelPort& port, int64_t batch);
@@ -62,10 +68,15 @@ class CompiledModel {
   CompiledModel& operator=(CompiledModel&&) noexcept;
   ~CompiledModel();
 
+  // The first of the sizes it holds, often the only one; names and element types are those of all.
   const CupelImage& image() const;
-  // Inputs in the Image's order; gives the outputs in its order. bad_input when an input's dtype or dimensions do not
-  // fit, or when it holds an index out of range. The tap's first error is the result; later steps are computed, but no
-  // longer tapped.
+  std::vector<const CupelImage*> sizes() const;
+  // The sizes that these inputs have whole; else the first that fixes its batch and fits them in batches, cut along the
+  // leading dimension. bad_input, naming all that there are, for others.
+  Result<const CupelImage*> sizes_for(std::span<const Tensor> inputs) const;
+  // Inputs in the Image's order, of any of the sizes; gives the outputs in its order. bad_input when an input's dtype
+  // or dimensions do not fit, or when it holds an index out of range. The tap's first error is the result; later steps
+  // are computed, but no longer tapped.
   Result<std::vector<Tensor>> run(std::span<const Tensor> inputs, const ImageTap& tap = {});
   Result<std::vector<Tensor>> run_viewed(std::span<const Tensor> inputs, const ImageView& view);
   // The same checks, for a run that is repeated.

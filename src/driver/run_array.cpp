@@ -42,9 +42,8 @@ ArrayModel array_model(const Graph& graph, RunGraph run) {
   return model;
 }
 
-ArrayModel array_model(std::shared_ptr<CompiledModel> compiled) {
+ArrayModel array_model(std::shared_ptr<CompiledModel> compiled, const CupelImage& image) {
   ArrayModel model;
-  const CupelImage& image = compiled->image();
   const auto port_of = [&](const CupelPort& port) -> ArrayModel::Port {
     return {port.name, port_shape(port, image.fixed_batch)};
   };

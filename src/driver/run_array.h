@@ -25,7 +25,8 @@ struct ArrayModel {
 bool keeps_items(const Graph& graph);
 // `graph` must outlive the result.
 ArrayModel array_model(const Graph& graph, RunGraph run);
-ArrayModel array_model(std::shared_ptr<CompiledModel> model);
+// `sizes`: one of the model's, whose inputs and outputs it has.
+ArrayModel array_model(std::shared_ptr<CompiledModel> model, const CupelImage& sizes);
 
 // `inputs` in the model's order, each with `rows` leading entries; a model with a fixed batch B gets chunks of B, the
 // last one filled up; one whose open batch does not keep its items apart gets all rows at once. Outputs have the same

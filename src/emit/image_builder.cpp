@@ -15,6 +15,7 @@
 #include "emit/image_note.h"
 #include "kernel/check_program.h"
 #include "kernel/work.h"
+#include "runtime/image.h"
 
 namespace cupel {
 namespace {
@@ -96,7 +97,6 @@ ImageTables::Step table_step(const Step& step) {
 
 ImageTables tables_of(const Program& program, const EmitTarget& target) {
   ImageTables tables;
-  tables.prefix = image_prefix(program.model);
   tables.model = program.model;
   tables.target = target.name;
   tables.tuned_for = target.tuning->name;
@@ -107,7 +107,6 @@ ImageTables tables_of(const Program& program, const EmitTarget& target) {
   for (const Buffer& buffer : program.buffers)
     tables.buffers.push_back({static_cast<int32_t>(buffer.place), static_cast<int32_t>(buffer.index), buffer.offset});
   for (const Step& step : program.steps) tables.steps.push_back(table_step(step));
-  tables.constants_bytes = static_cast<int64_t>(program.constants.size());
   tables.arena_bytes = program.arena_bytes;
   tables.fixed_batch = program.fixed_batch;
   return tables;
@@ -196,20 +195,93 @@ Result<Bytes> link_objects(std::span<const Bytes> objects, const std::vector<std
   return link_files(std::move(request), folder, pool);
 }
 
-Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool,
-                          const BuildOptions& options) {
+namespace {
+
+// Whether two lists of ports are those of one model: their dimensions alone may differ.
+bool are_same_ports(const std::vector<ImageTables::Port>& a, const std::vector<ImageTables::Port>& b, bool ranks) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (a[i].name != b[i].name || a[i].dtype != b[i].dtype || (ranks && a[i].dims.size() != b[i].dims.size()))
+      return false;
+  return true;
+}
+
+// Whether no inputs fit both.
+bool are_told_apart(const ImageTables& a, const ImageTables& b) {
+  for (size_t i = 0; i < a.inputs.size(); ++i)
+    for (size_t d = 0; d < a.inputs[i].dims.size(); ++d) {
+      const int64_t one = a.inputs[i].dims[d], other = b.inputs[i].dims[d];
+      if (one >= 0 && other >= 0 && one != other) return true;
+    }
+  return false;
+}
+
+}  // namespace
+
+int64_t SharedConstants::add(std::span<const std::byte> content) {
+  const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
+  const auto [first, last] = known_.equal_range(std::hash<std::string_view>()(text));
+  for (auto at = first; at != last; ++at) {
+    const auto [offset, bytes] = at->second;
+    if (bytes == content.size() && std::equal(content.begin(), content.end(), block_.begin() + offset)) return offset;
+  }
+  block_.resize((block_.size() + 63) / 64 * 64);
+  const auto offset = static_cast<int64_t>(block_.size());
+  block_.insert(block_.end(), content.begin(), content.end());
+  known_.emplace(std::hash<std::string_view>()(text), std::pair(offset, content.size()));
+  return offset;
+}
+
+Status ImageBuilder::add(const Program& program, std::string sizes) {
   CUPEL_TRY(check_program(program));
-  std::vector<const Kernel*> kernels;
-  std::set<std::string> known;
+  ImageTables tables = tables_of(program, target_);
+  tables.sizes = std::move(sizes);
+  if (chain_.images.size() == kCupelMostSizes)
+    return resource_error("sizes",
+                          fmt::format("there are more than {}, the most that one compiled model holds",
+                                      static_cast<int>(kCupelMostSizes)),
+                          "compile several models");
+  for (const ImageTables& other : chain_.images) {
+    if (!are_same_ports(other.inputs, tables.inputs, true) || !are_same_ports(other.outputs, tables.outputs, false))
+      return unsupported("sizes " + tables.sizes,
+                         fmt::format("the model has other inputs or outputs than for {}", other.sizes),
+                         "compile them to a file of their own");
+    if (!are_told_apart(other, tables))
+      return usage_error("sizes " + tables.sizes,
+                         fmt::format("no input tells them from {}: its dimensions are the same", other.sizes),
+                         "leave one of them away");
+  }
+  const std::span<const std::byte> constants = program.constants;
+  for (size_t b = 0; b < program.buffers.size(); ++b) {
+    const Buffer& buffer = program.buffers[b];
+    if (buffer.place != BufferPlace::constant) continue;
+    tables.buffers[b].offset =
+        constants_.add(constants.subspan(static_cast<size_t>(buffer.offset), static_cast<size_t>(buffer.item_bytes)));
+  }
   for (const Step& step : program.steps)
-    if (known.insert(kernel_symbol(step.kernel)).second) kernels.push_back(&step.kernel);
-  std::vector<Bytes> objects = CUPEL_TRY(build_objects(kernels, target, pool, options));
-  const ImageTables tables = tables_of(program, target);
-  objects.push_back(CUPEL_TRY(pool.ask(RequestKind::tables, to_payload(tables), "the image's tables")));
-  objects.push_back(constants_object(program.constants, std::string(kConstantsSymbol)));
-  Bytes image = CUPEL_TRY(link_objects(objects, {image_prefix(program.model) + "_*"}, pool, true));
+    if (symbols_.insert(kernel_symbol(step.kernel)).second) kernels_.push_back(step.kernel);
+  if (chain_.images.empty()) chain_.prefix = image_prefix(program.model);
+  chain_.images.push_back(std::move(tables));
+  return {};
+}
+
+Result<Bytes> ImageBuilder::build(WorkerPool& pool, const BuildOptions& options) {
+  std::vector<const Kernel*> kernels;
+  for (const Kernel& kernel : kernels_) kernels.push_back(&kernel);
+  std::vector<Bytes> objects = CUPEL_TRY(build_objects(kernels, target_, pool, options));
+  for (ImageTables& tables : chain_.images) tables.constants_bytes = static_cast<int64_t>(constants_.block().size());
+  objects.push_back(CUPEL_TRY(pool.ask(RequestKind::tables, to_payload(chain_), "the image's tables")));
+  objects.push_back(constants_object(constants_.block(), std::string(kConstantsSymbol)));
+  Bytes image = CUPEL_TRY(link_objects(objects, {chain_.prefix + "_*"}, pool, true));
   CUPEL_TRY(stamp_image(image));
   return image;
+}
+
+Result<Bytes> build_image(const Program& program, const EmitTarget& target, WorkerPool& pool,
+                          const BuildOptions& options) {
+  ImageBuilder builder(target);
+  CUPEL_TRY(builder.add(program));
+  return builder.build(pool, options);
 }
 
 }  // namespace cupel

@@ -17,7 +17,7 @@ enum class RequestKind : uint32_t {
   version,  // -> text: LLVM's version and the build of cupel-emit
   object,   // ObjectRequest -> object file
   ir,       // ObjectRequest -> LLVM IR as text
-  tables,   // ImageTables -> object file
+  tables,   // ImageChain -> object file
   link,     // LinkRequest -> nothing; the library is at `output`
   // Accepted only with CUPEL_EMIT_PLANT=1 in the worker's environment: defects for tests.
   plant_abort,
@@ -119,7 +119,7 @@ struct LinkRequest {
   }
 };
 
-// Content of CupelImage (runtime/image.h) and the exported functions, without the constants' bytes.
+// Content of a CupelImage (runtime/image.h), without the constants' bytes.
 struct ImageTables {
   struct Port {
     std::string name;
@@ -160,8 +160,7 @@ struct ImageTables {
           archive(self.item_stride), archive(self.scale), archive(self.zero_point);
     }
   };
-  std::string prefix;  // "cupel_resnet50": of every exported name
-  std::string model, target, tuned_for;
+  std::string model, target, tuned_for, sizes;
   std::vector<std::string> features;
   std::vector<Port> inputs, outputs;
   std::vector<Buffer> buffers;
@@ -169,9 +168,18 @@ struct ImageTables {
   int64_t constants_bytes = 0, arena_bytes = 0, fixed_batch = 0;
   template <class Archive, class Self>
   static void fields(Archive&& archive, Self& self) {
-    archive(self.prefix), archive(self.model), archive(self.target), archive(self.tuned_for), archive(self.features),
+    archive(self.model), archive(self.target), archive(self.tuned_for), archive(self.sizes), archive(self.features),
         archive(self.inputs), archive(self.outputs), archive(self.buffers), archive(self.steps),
         archive(self.constants_bytes), archive(self.arena_bytes), archive(self.fixed_batch);
+  }
+};
+// The Images of one shared library, which exports functions for them.
+struct ImageChain {
+  std::string prefix;  // "cupel_resnet50": of every exported name
+  std::vector<ImageTables> images;
+  template <class Archive, class Self>
+  static void fields(Archive&& archive, Self& self) {
+    archive(self.prefix), archive(self.images);
   }
 };
 // Defined by the object that holds the constants.

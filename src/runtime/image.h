@@ -8,7 +8,10 @@
 extern "C" {
 #endif
 
-enum { kCupelImageVersion = 4 };
+enum { kCupelImageVersion = 5 };
+
+// Of one Image: the longest chain of sizes.
+enum { kCupelMostSizes = 64 };
 
 // A kernel's code: computes units [begin, end) of items·units_per_item, numbered item-major. buffers[i]: byte 0 of
 // operand i's buffer for batch item 0.
@@ -62,6 +65,9 @@ typedef struct CupelImage {
   int32_t input_count;
   const CupelImagePort* outputs;
   int32_t output_count;
+  int64_t fixed_batch;            // 0: any
+  const char* sizes;              // "seq=64"; "" when it is the only one
+  const struct CupelImage* next;  // the same model for inputs of other sizes; the constants are shared
   const CupelImageBuffer* buffers;
   int32_t buffer_count;
   const CupelImageStep* steps;
@@ -69,7 +75,6 @@ typedef struct CupelImage {
   const uint8_t* constants;  // 64-byte aligned
   int64_t constants_bytes;
   int64_t arena_bytes;    // for one item; every buffer has 64 spare bytes behind it
-  int64_t fixed_batch;    // 0: any
   const char* tuned_for;  // the CPU whose schedules it has: "generic", "znver4"
 } CupelImage;
 

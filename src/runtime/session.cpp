@@ -15,15 +15,18 @@
 #include "runtime/floating_point.h"
 #include "runtime/last_error.h"
 #include "runtime/routines.h"
+#include "runtime/sizes.h"
 #include "runtime/thread_pool.h"
 
 struct CupelSession {
-  CupelSession(const CupelImage* i, int threads) : image(i), pool(threads) {}
+  CupelSession(const CupelImage* i, int threads) : first(i), image(i->next == nullptr ? i : nullptr), pool(threads) {}
 
-  const CupelImage* image;
+  const CupelImage* first;  // of the chain
+  const CupelImage* image;  // that runs; null: none is chosen
   uint8_t* arena = nullptr;
-  size_t arena_mapped = 0;  // bytes
-  int64_t largest_batch = 0;
+  size_t arena_mapped = 0;    // bytes
+  int64_t largest_arena = 0;  // bytes that a run has used
+  // Of the chosen image, with room for every one of the chain.
   uint8_t** addresses = nullptr;  // byte 0 for item 0 of every buffer of the image
   uint8_t** operands = nullptr;   // the buffers of all steps, one step after another
   CupelTap tap = nullptr;
@@ -53,6 +56,9 @@ CUPEL_SAME_PLACE(inputs);
 CUPEL_SAME_PLACE(input_count);
 CUPEL_SAME_PLACE(outputs);
 CUPEL_SAME_PLACE(output_count);
+CUPEL_SAME_PLACE(fixed_batch);
+CUPEL_SAME_PLACE(sizes);
+CUPEL_SAME_PLACE(next);
 #undef CUPEL_SAME_PLACE
 
 // A part of a step that a further thread takes over takes at least about a third of a microsecond: less is done before
@@ -90,10 +96,22 @@ int check_features(const char* const* features) {
   return used == 0 ? kCupelOk : fail(kCupelNoFeature, "the CPU lacks %s", missing);
 }
 
+// Whether two Images of a chain differ in the dimensions of their ports at most, and can be told apart by those of the
+// inputs.
+bool is_same_model(const CupelImage& first, const CupelImage& one) {
+  if (&first == &one) return true;
+  if (one.input_count != first.input_count || one.output_count != first.output_count) return false;
+  for (int32_t i = 0; i < one.input_count; ++i)
+    if (one.inputs[i].dtype != first.inputs[i].dtype || one.inputs[i].rank != first.inputs[i].rank) return false;
+  for (int32_t i = 0; i < one.output_count; ++i)
+    if (one.outputs[i].dtype != first.outputs[i].dtype) return false;
+  return true;
+}
+
 // Every index of the tables names something.
 bool tables_are_whole(const CupelImage& image) {
   if (image.input_count < 0 || image.output_count < 0 || image.buffer_count < 0 || image.step_count < 0 ||
-      image.arena_bytes < 0 || image.fixed_batch < 0 || image.tuned_for == nullptr)
+      image.arena_bytes < 0 || image.fixed_batch < 0 || image.tuned_for == nullptr || image.sizes == nullptr)
     return false;
   if ((image.input_count > 0 && image.inputs == nullptr) || (image.output_count > 0 && image.outputs == nullptr))
     return false;
@@ -128,6 +146,7 @@ bool tables_are_whole(const CupelImage& image) {
 }
 
 int check_run(const CupelSession& session, int64_t batch, const void* const* inputs, void* const* outputs) {
+  if (session.image == nullptr) return fail(kCupelBadArgument, "the model holds several sizes, and none was selected");
   const CupelImage& image = *session.image;
   if (batch < 1)
     return fail(kCupelBadArgument, "the batch is %lld, expected at least 1", static_cast<long long>(batch));
@@ -167,7 +186,8 @@ int reserve_arena(CupelSession& session, int64_t batch) {
     if (bytes >= 2 * kHugePage)
       madvise(memory, bytes, MADV_HUGEPAGE);  // fewer address translations; a refusal costs nothing
   }
-  if (batch > session.largest_batch) session.largest_batch = batch;
+  const int64_t used = session.image->arena_bytes * batch;
+  if (used > session.largest_arena) session.largest_arena = used;
   return kCupelOk;
 }
 
@@ -204,6 +224,12 @@ int fail_by_fault(const CupelImageStep& step, const CupelFault& fault) {
               has_value ? step.result.value_name : step.name, cupel::describe_fault(fault).text);
 }
 
+// Keeps that no sizes of the chain fit, and which there are.
+int fail_by_sizes(const CupelImage& first, const int64_t* const* dims) {
+  const cupel::SizesText given = cupel::describe_dims(first, dims), held = cupel::describe_sizes(first);
+  return fail(kCupelBadArgument, "the inputs are %s, the model holds %s", given.text, held.text);
+}
+
 // Linked into every Image; the hash is written when the file is complete (emit/image_note.h).
 __attribute__((section(".note.cupel"), used, aligned(4)))
 const CupelImageNote kNote = {sizeof "Cupel",     sizeof(CupelImageNote::version) + sizeof(CupelImageNote::sha256),
@@ -220,14 +246,19 @@ int cupel_session_create(const CupelImage* image, int threads, CupelSession** se
   *session = nullptr;
   if (image == nullptr) return fail(kCupelBadArgument, "the image is null");
   if (threads < 1) return fail(kCupelBadArgument, "%d threads, expected at least 1", threads);
-  if (image->version != kCupelImageVersion)
-    return fail(kCupelBadImage, "the image has tables of version %d, expected %d", image->version, kCupelImageVersion);
-  if (!tables_are_whole(*image)) return fail(kCupelBadImage, "the tables of the image contradict each other");
-  if (const int code = check_features(image->features); code != kCupelOk) return code;
-
-  size_t operand_count = 0;
-  for (int32_t i = 0; i < image->step_count; ++i) operand_count += static_cast<size_t>(image->steps[i].buffer_count);
-  const size_t buffer_count = static_cast<size_t>(image->buffer_count);
+  size_t operand_count = 0, buffer_count = 0;
+  int length = 0;
+  for (const CupelImage* one = image; one != nullptr; one = one->next) {
+    if (one->version != kCupelImageVersion)
+      return fail(kCupelBadImage, "the image has tables of version %d, expected %d", one->version, kCupelImageVersion);
+    if (++length > kCupelMostSizes || !tables_are_whole(*one) || !is_same_model(*image, *one))
+      return fail(kCupelBadImage, "the tables of the image contradict each other");
+    if (const int code = check_features(one->features); code != kCupelOk) return code;
+    size_t operands = 0;
+    for (int32_t i = 0; i < one->step_count; ++i) operands += static_cast<size_t>(one->steps[i].buffer_count);
+    if (operands > operand_count) operand_count = operands;
+    if (static_cast<size_t>(one->buffer_count) > buffer_count) buffer_count = static_cast<size_t>(one->buffer_count);
+  }
   void* memory = aligned_alloc(alignof(CupelSession), sizeof(CupelSession));
   uint8_t** addresses = static_cast<uint8_t**>(calloc(buffer_count + operand_count + 1, sizeof(uint8_t*)));
   if (memory == nullptr || addresses == nullptr) {
@@ -239,6 +270,33 @@ int cupel_session_create(const CupelImage* image, int threads, CupelSession** se
   (*session)->addresses = addresses;
   (*session)->operands = addresses + buffer_count;
   return kCupelOk;
+}
+
+int cupel_session_select(CupelSession* session, const int64_t* const* dims, int64_t* batch, const CupelModel** sizes) {
+  if (session == nullptr) return fail(kCupelBadArgument, "the session is null");
+  const CupelImage& first = *session->first;
+  if (first.input_count > 0 && dims == nullptr) return fail(kCupelBadArgument, "the dimensions are null");
+  for (int32_t i = 0; i < first.input_count; ++i)
+    if (first.inputs[i].rank > 0 && dims[i] == nullptr)
+      return fail(kCupelBadArgument, "the dimensions of input %s are null", first.inputs[i].name);
+  for (const CupelImage* one = &first; one != nullptr; one = one->next) {
+    const int64_t items = cupel::batch_of(*one, dims);
+    if (items == 0) continue;
+    session->image = one;
+    if (batch != nullptr) *batch = items;
+    if (sizes != nullptr) *sizes = reinterpret_cast<const CupelModel*>(one);
+    return kCupelOk;
+  }
+  return fail_by_sizes(first, dims);
+}
+
+int cupel_session_choose(CupelSession* session, const CupelImage* sizes) {
+  for (const CupelImage* one = session->first; one != nullptr; one = one->next) {
+    if (one != sizes) continue;
+    session->image = one;
+    return kCupelOk;
+  }
+  return fail(kCupelBadArgument, "the model does not hold these sizes");
 }
 
 int cupel_session_run(CupelSession* session, int64_t batch, const void* const* inputs, void* const* outputs) {
@@ -284,8 +342,6 @@ void cupel_session_set_timer(CupelSession* session, CupelStepTime timer, void* c
   session->timer_context = context;
 }
 
-int64_t cupel_session_arena_bytes(const CupelSession* session) {
-  return session->image->arena_bytes * session->largest_batch;
-}
+int64_t cupel_session_arena_bytes(const CupelSession* session) { return session->largest_arena; }
 
 }  // extern "C"

@@ -318,7 +318,7 @@ TEST(CompiledModel, RefusesImagesItCannotRun) {
   EXPECT_EQ(
       error_of_file(CUPEL_FUTURE_LIBRARY, ErrorKind::bad_input),
       std::string(CUPEL_FUTURE_LIBRARY) +
-          ": the image has tables of version 99, expected 4\n  compile the model again with this version of Cupel");
+          ": the image has tables of version 99, expected 5\n  compile the model again with this version of Cupel");
   EXPECT_EQ(
       error_of_file(CUPEL_CONTRADICTING_LIBRARY, ErrorKind::bad_input),
       std::string(CUPEL_CONTRADICTING_LIBRARY) + ": its tables contradict each other at y\n  compile the model again");

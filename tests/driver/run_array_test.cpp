@@ -80,7 +80,8 @@ TEST(RunArray, CompiledModelsCutArraysAsGraphsDo) {
     ASSERT_TRUE(image) << c.name << ": " << image.error().message();
     auto compiled = CompiledModel::load(*image, c.name, 1);
     ASSERT_TRUE(compiled) << c.name << ": " << compiled.error().message();
-    const ArrayModel by_image = array_model(std::make_shared<CompiledModel>(std::move(*compiled)));
+    const auto shared = std::make_shared<CompiledModel>(std::move(*compiled));
+    const ArrayModel by_image = array_model(shared, shared->image());
     const ArrayModel by_graph = array_model(*graph, interpreter(threads));
     ASSERT_EQ(by_image.inputs.size(), by_graph.inputs.size());
     for (size_t i = 0; i < by_image.inputs.size(); ++i)

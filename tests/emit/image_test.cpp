@@ -20,9 +20,8 @@ WorkerPool& pool() {
   return one;
 }
 
-// y = x · c over rows of 40 elements, c constant, by way of a buffer in the arena.
-Program scaling(const std::string& model) {
-  constexpr int64_t n = 40;
+// y = x · c over rows of n elements, c = 0, 1, 2, …, by way of a buffer in the arena.
+Program scaling(const std::string& model, int64_t n = 40) {
   Program program;
   program.model = model;
   const TensorType type = {DType::f32, {Dim(1, "batch"), Dim(n)}, std::nullopt};
@@ -37,7 +36,7 @@ Program scaling(const std::string& model) {
     const auto value = static_cast<float>(i);
     std::memcpy(program.constants.data() + 64 + i * 4, &value, 4);
   }
-  program.arena_bytes = 320;
+  program.arena_bytes = (64 + n * 4 + 64 + 63) / 64 * 64;
   const Access moving = {.dtype = DType::f32, .item_stride = n * 4, .strides = {4}};
   const Access fixed = {.dtype = DType::f32, .constant = true, .strides = {4}};
   ExprBuilder product, copy;
@@ -87,7 +86,7 @@ TEST(Image, RunsThroughItsExportedFunctions) {
   EXPECT_EQ(image->steps[0].constant_bytes, 160);
   EXPECT_EQ(image->steps[1].result.value_name, nullptr);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(image->constants) % 64, 0u);
-  EXPECT_EQ(image->constants_bytes, 224);
+  EXPECT_EQ(image->constants_bytes, 160);
 
   CupelSession* session = nullptr;
   ASSERT_EQ(library.find<int (*)(int, CupelSession**)>("cupel_res_net_18_create")(2, &session), kCupelOk)
@@ -121,6 +120,73 @@ TEST(Image, IsTheSameEveryTime) {
   const auto second = build_image(scaling("one"), *find_emit_target("x86-64-v3"), pool(), {.cache_folder = {}});
   ASSERT_TRUE(first && second);
   EXPECT_EQ(*first, *second);
+}
+
+TEST(Image, HoldsSeveralSizesWithEqualConstantsOnce) {
+  const EmitTarget target = *find_emit_target("host");
+  const Program wide = scaling("one"), narrow = scaling("one", 20);
+  ImageBuilder builder(target);
+  ASSERT_TRUE(builder.add(wide, "w=40"));
+  const auto again = builder.add(wide, "w=41");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().message(),
+            "sizes w=41: no input tells them from w=40: its dimensions are the same\n  leave one of them away");
+  Program renamed = narrow;
+  renamed.inputs[0].name = "z";
+  const auto other = builder.add(renamed, "w=20");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().kind, ErrorKind::unsupported);
+  ASSERT_TRUE(builder.add(narrow, "w=20"));
+  const auto built = builder.build(pool(), {.cache_folder = {}});
+  ASSERT_TRUE(built) << built.error().message();
+  const LoadedLibrary library(*built);
+  const auto image = library.find<const CupelImage*>("cupel_one_image");
+  ASSERT_NE(image->next, nullptr);
+  EXPECT_EQ(image->next->next, nullptr);
+  EXPECT_STREQ(image->sizes, "w=40");
+  EXPECT_STREQ(image->next->sizes, "w=20");
+  EXPECT_EQ(image->next->inputs[0].dims[1], 20);
+  EXPECT_EQ(image->constants, image->next->constants);
+  EXPECT_EQ(image->constants_bytes, 192 + 80);
+  EXPECT_EQ(image->next->constants_bytes, 192 + 80);
+  const auto metadata = library.find<const CupelModel* (*)()>("cupel_one_metadata")();
+  EXPECT_EQ(static_cast<const void*>(metadata->next), static_cast<const void*>(image->next));
+  CupelSession* session = nullptr;
+  ASSERT_EQ(library.find<int (*)(int, CupelSession**)>("cupel_one_create")(1, &session), kCupelOk);
+  const auto select =
+      library.find<int (*)(CupelSession*, const int64_t* const*, int64_t*, const CupelModel**)>("cupel_one_select");
+  const int64_t shape[] = {3, 20};
+  const int64_t* const dims[] = {shape};
+  int64_t batch = 0;
+  const CupelModel* sizes = nullptr;
+  EXPECT_EQ(select(session, dims, &batch, &sizes), kCupelOk);
+  EXPECT_EQ(batch, 3);
+  EXPECT_EQ(sizes, metadata->next);
+  library.find<void (*)(CupelSession*)>("cupel_one_free")(session);
+}
+
+TEST(Image, SharedConstantsStandOnce) {
+  SharedConstants constants;
+  const auto bytes = [](const char* text) { return std::as_bytes(std::span(text, std::strlen(text))); };
+  EXPECT_EQ(constants.add(bytes("weights")), 0);
+  EXPECT_EQ(constants.add(bytes("bias")), 64);
+  EXPECT_EQ(constants.add(bytes("weights")), 0);
+  EXPECT_EQ(constants.add(bytes("weight")), 128);
+  EXPECT_EQ(constants.add({}), 192);
+  EXPECT_EQ(constants.add({}), 192);
+  EXPECT_EQ(constants.add(bytes("bias")), 64);
+  EXPECT_EQ(constants.block().size(), 192u);
+}
+
+TEST(Image, HoldsSixtyFourSizesAtMost) {
+  ImageBuilder builder(*find_emit_target("host"));
+  for (int64_t width = 1; width <= 65; ++width) {
+    const Status added = builder.add(scaling("one", width), "w");
+    EXPECT_EQ(added.has_value(), width <= 64) << width;
+    if (width > 64) {
+      EXPECT_EQ(added.error().kind, ErrorKind::resource);
+    }
+  }
 }
 
 TEST(Image, TargetsTheMachineLacksAreBuiltAndRefusedByCreate) {

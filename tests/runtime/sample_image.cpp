@@ -154,6 +154,9 @@ const CupelImage CUPEL_JOIN(CUPEL_SAMPLE, image) = {CUPEL_SAMPLE_VERSION,
                                                     2,
                                                     kOutputs,
                                                     2,
+                                                    CUPEL_SAMPLE_BATCH,
+                                                    "",
+                                                    nullptr,
                                                     kBuffers,
                                                     7,
                                                     kSteps,
@@ -161,7 +164,6 @@ const CupelImage CUPEL_JOIN(CUPEL_SAMPLE, image) = {CUPEL_SAMPLE_VERSION,
                                                     reinterpret_cast<const uint8_t*>(kConstants),
                                                     sizeof kConstants,
                                                     448,
-                                                    CUPEL_SAMPLE_BATCH,
                                                     "generic"};
 
 CUPEL_EXPORT int CUPEL_JOIN(CUPEL_SAMPLE, create)(int threads, CupelSession** session) {
@@ -170,6 +172,10 @@ CUPEL_EXPORT int CUPEL_JOIN(CUPEL_SAMPLE, create)(int threads, CupelSession** se
 CUPEL_EXPORT int CUPEL_JOIN(CUPEL_SAMPLE, run)(CupelSession* session, int64_t batch, const void* const* inputs,
                                                void* const* outputs) {
   return cupel_session_run(session, batch, inputs, outputs);
+}
+CUPEL_EXPORT int CUPEL_JOIN(CUPEL_SAMPLE, select)(CupelSession* session, const int64_t* const* dims, int64_t* batch,
+                                                  const CupelModel** sizes) {
+  return cupel_session_select(session, dims, batch, sizes);
 }
 CUPEL_EXPORT void CUPEL_JOIN(CUPEL_SAMPLE, free)(CupelSession* session) { cupel_session_free(session); }
 CUPEL_EXPORT const char* CUPEL_JOIN(CUPEL_SAMPLE, error)(void) { return cupel_session_error(); }

@@ -216,7 +216,7 @@ TEST(Session, RefusesTablesItCannotFollow) {
   };
   CupelImage image = cupel_sample_image;
   image.version = 7;
-  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 4");
+  EXPECT_EQ(error_of(image), "the image has tables of version 7, expected 5");
 
   const std::string contradiction = "the tables of the image contradict each other";
   const auto with_buffer = [&](CupelImageBuffer buffer) {
@@ -250,6 +250,99 @@ TEST(Session, RefusesTablesItCannotFollow) {
   image = cupel_sample_image;
   image.step_count = -1;
   EXPECT_EQ(error_of(image), contradiction);
+  image = cupel_sample_image;
+  image.sizes = nullptr;
+  EXPECT_EQ(error_of(image), contradiction);
+}
+
+// The sample with items of other dimensions, all of 6 elements, as further sizes.
+struct SampleChain {
+  SampleChain() {
+    for (int i = 0; i < 3; ++i) {
+      dims[i][0] = -1, dims[i][1] = i + 1, dims[i][2] = 6 / (i + 1);
+      ports[i][0] = cupel_sample_image.inputs[0];
+      ports[i][1] = cupel_sample_image.inputs[1];
+      ports[i][0].dims = dims[i];
+      images[i] = cupel_sample_image;
+      images[i].inputs = ports[i];
+      images[i].sizes = names[i];
+      images[i].next = i < 2 ? &images[i + 1] : nullptr;
+    }
+  }
+  int64_t dims[3][3];
+  CupelPort ports[3][2];
+  const char* names[3] = {"h=1", "h=2", "h=3"};
+  CupelImage images[3];
+};
+
+TEST(Session, SelectsTheSizesOfTheInputs) {
+  const SampleChain chain;
+  const Session session = create(chain.images[0], 2);
+  float x[6] = {};
+  const void* inputs[] = {x, x};
+  void* outputs[] = {x, x};
+  EXPECT_EQ(cupel_session_run(session.get(), 1, inputs, outputs), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the model holds several sizes, and none was selected");
+  const int64_t bias[] = {3};
+  int64_t batch = 0;
+  const CupelModel* sizes = nullptr;
+  const auto select = [&](int64_t n, int64_t h, int64_t w) {
+    const int64_t shape[] = {n, h, w};
+    const int64_t* const all[] = {shape, bias};
+    return cupel_session_select(session.get(), all, &batch, &sizes);
+  };
+  for (int64_t h : {2, 1, 3, 2}) {
+    ASSERT_EQ(select(4 + h, h, 6 / h), kCupelOk) << cupel_session_error();
+    EXPECT_EQ(batch, 4 + h);
+    EXPECT_EQ(static_cast<const void*>(sizes), static_cast<const void*>(&chain.images[h - 1]));
+    EXPECT_EQ(run_sample(session.get(), batch), expected_sample(batch));
+  }
+  for (const auto& [n, h, w] : {std::array<int64_t, 3>{1, 2, 2}, {1, 6, 1}, {0, 2, 3}, {-1, 2, 3}, {INT64_MIN, 2, 3}})
+    EXPECT_EQ(select(n, h, w), kCupelBadArgument) << n << " " << h << " " << w;
+  EXPECT_EQ(select(1, 6, 1), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the inputs are x [1,6,1], bias [3], the model holds h=1, h=2, h=3");
+  // What was selected before stays.
+  EXPECT_EQ(run_sample(session.get(), 3), expected_sample(3));
+  EXPECT_EQ(cupel_session_select(nullptr, nullptr, &batch, &sizes), kCupelBadArgument);
+  EXPECT_EQ(cupel_session_select(session.get(), nullptr, &batch, &sizes), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the dimensions are null");
+  const int64_t* const without[] = {nullptr, bias};
+  EXPECT_EQ(cupel_session_select(session.get(), without, &batch, &sizes), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the dimensions of input x are null");
+  const int64_t shape[] = {9, 3, 2};
+  const int64_t* const all[] = {shape, bias};
+  EXPECT_EQ(cupel_session_select(session.get(), all, nullptr, nullptr), kCupelOk);
+  EXPECT_EQ(run_sample(session.get(), 9), expected_sample(9));
+}
+
+TEST(Session, TheOnlySizesNeedNoSelect) {
+  const Session session = create(cupel_sample_image, 1);
+  EXPECT_EQ(run_sample(session.get(), 2), expected_sample(2));
+  const int64_t x[] = {7, 2, 3}, wrong[] = {7, 3, 2}, bias[] = {3};
+  const int64_t* const good[] = {x, bias};
+  const int64_t* const bad[] = {wrong, bias};
+  int64_t batch = 0;
+  EXPECT_EQ(cupel_session_select(session.get(), good, &batch, nullptr), kCupelOk);
+  EXPECT_EQ(batch, 7);
+  EXPECT_EQ(cupel_session_select(session.get(), bad, &batch, nullptr), kCupelBadArgument);
+  EXPECT_STREQ(cupel_session_error(), "the inputs are x [7,3,2], bias [3], the model holds x [batch,2,3], bias [3]");
+}
+
+TEST(Session, RefusesChainsOfDifferentModels) {
+  CupelSession* session = nullptr;
+  const auto refuse = [&](auto change) {
+    SampleChain chain;
+    change(chain);
+    EXPECT_EQ(cupel_session_create(&chain.images[0], 1, &session), kCupelBadImage);
+    EXPECT_EQ(session, nullptr);
+  };
+  refuse([](SampleChain& c) { c.images[2].next = &c.images[0]; });
+  refuse([](SampleChain& c) { c.images[1].version = 4; });
+  refuse([](SampleChain& c) { c.images[1].step_count = -1; });
+  refuse([](SampleChain& c) { c.images[2].input_count = 1; });
+  refuse([](SampleChain& c) { c.images[2].output_count = 1; });
+  refuse([](SampleChain& c) { c.ports[2][0].dtype = kCupelS32; });
+  refuse([](SampleChain& c) { c.ports[2][0].rank = 2; });
 }
 
 // What a tap has seen: names in order, and the stored elements of each.
@@ -341,6 +434,7 @@ CupelImage image_of(const CupelImageStep* steps, int32_t count) {
   CupelImage image = {};
   image.version = kCupelImageVersion;
   image.tuned_for = "generic";
+  image.sizes = "";
   image.model = "traced";
   image.steps = steps;
   image.step_count = count;
@@ -504,7 +598,7 @@ TEST(ImageRuntime, ShowsTheSymbolsOfItsModelAlone) {
   for (const std::string& word : words_of(output_of("nm -D --defined-only --format=posix " CUPEL_SAMPLE_LIBRARY)))
     if (word.size() > 1 && !std::isdigit(static_cast<unsigned char>(word[0]))) shown.insert(word);
   EXPECT_THAT(shown, ElementsAre("cupel_sample_create", "cupel_sample_error", "cupel_sample_free", "cupel_sample_image",
-                                 "cupel_sample_metadata", "cupel_sample_run"));
+                                 "cupel_sample_metadata", "cupel_sample_run", "cupel_sample_select"));
 }
 #endif
 

@@ -113,7 +113,7 @@ CASES = [
     *(f"{verb} planted.{end}{rest}" for end in ("onnx", "so") for verb, rest in (
         ("inspect", ""), ("compile", " -o out.so"), ("quantize", " -o out.onnx --data good.toml"),
         ("evaluate", " --data good.toml"), ("assay", " -o out --data good.toml"))),
-    "inspect good.so",
+    "inspect good.so --explain",
     "compile good.onnx -o out.dll",
     # bench
     "bench",

@@ -101,9 +101,9 @@ Result<Bytes> serve(RequestKind kind, const Bytes& payload) {
     case RequestKind::object: return object_or_ir(payload, false);
     case RequestKind::ir: return object_or_ir(payload, true);
     case RequestKind::tables: {
-      const ImageTables tables = CUPEL_TRY(from_payload<ImageTables>(payload));
-      const EmitTarget target = CUPEL_TRY(find_emit_target(tables.target));
-      return tables_object(tables, target);
+      const auto chain = CUPEL_TRY(from_payload<ImageChain>(payload));
+      const EmitTarget target = CUPEL_TRY(find_emit_target(chain.images.empty() ? "" : chain.images[0].target));
+      return tables_object(chain, target);
     }
     case RequestKind::link: {
       const LinkRequest request = CUPEL_TRY(from_payload<LinkRequest>(payload));

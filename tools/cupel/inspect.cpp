@@ -131,6 +131,14 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   if (flags.ops) return list_ops(common);
   if (flags.model.empty())
     return usage_error("cupel inspect", "MODEL is required", "`cupel inspect --help` lists its arguments");
+  if (names_compiled_model(flags.model)) {
+    const bool passes = !common.stop_after.empty() || !common.dump_ir.empty();
+    const BindingFlags& sizes = flags.bindings;
+    if (flags.explain || passes || !sizes.dims.empty() || !sizes.shapes.empty() || !sizes.values.empty())
+      return usage_error(printable(flags.model), "it is compiled: it has no nodes, and its sizes are settled",
+                         "leave the flags away, or name the .onnx file");
+    return inspect_code(flags.model, common);
+  }
   Work work(common);
   work.context().bindings = CUPEL_TRY(bindings_of(flags.bindings));
   const auto loaded = load_model(flags.model, work.context());
@@ -211,7 +219,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
 
 Run setup_inspect(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  CLI::Option* model = command.add_option("MODEL", flags->model, "Model (.onnx)");
+  CLI::Option* model = command.add_option("MODEL", flags->model, "Model (.onnx), or what `cupel compile` wrote (.so)");
   command.add_flag("--ops", flags->ops, "List the operators that Cupel knows, and what it can do with each; no model")
       ->excludes(model);
   command.add_flag("--explain", flags->explain,

@@ -80,23 +80,30 @@ std::vector<std::string> names_of(const std::vector<DeclaredInput>& inputs, cons
   return names;
 }
 
-// What `cupel compile` wrote, ready to run.
-Result<ArrayModel> open_artifact(const Flags& flags, const CommonFlags& common, CompileContext& context) {
+// A model that runs, with what it is made of.
+struct Runner {
+  std::shared_ptr<Model> loaded;  // null for native code
+  ArrayModel model;
+};
+
+// What `cupel compile` wrote, in those of its sizes that the arrays have.
+Result<Runner> open_artifact(const Flags& flags, const CommonFlags& common, CompileContext& context,
+                             const std::map<std::string, std::filesystem::path>& files, Inputs& inputs) {
   if (flags.engine == "reference")
     return usage_error("--engine", printable(flags.model) + " holds native code, which the interpreter does not run",
                        "leave --engine away, or name the .onnx file");
   for (const auto& [flag, given] :
        {std::pair{"--stop-after", !common.stop_after.empty()}, std::pair{"--dump-ir", !common.dump_ir.empty()}})
     if (given) return usage_error(flag, printable(flags.model) + " is compiled: no pass runs", "name the .onnx file");
-  return array_model(
-      std::make_shared<CompiledModel>(CUPEL_TRY(CompiledModel::load_file(flags.model, context.threads.size()))));
+  const auto code =
+      std::make_shared<CompiledModel>(CUPEL_TRY(CompiledModel::load_file(flags.model, context.threads.size())));
+  std::vector<std::string> names;
+  for (int32_t i = 0; i < code->image().input_count; ++i) names.emplace_back(code->image().inputs[i].name);
+  inputs = CUPEL_TRY(read_inputs(names, files));
+  std::vector<Tensor> arrays;
+  for (const std::string& name : names) arrays.push_back(inputs.arrays.at(name));
+  return Runner{nullptr, array_model(code, *CUPEL_TRY(code->sizes_for(arrays)))};
 }
-
-// A model that runs, with what it is made of.
-struct Runner {
-  std::shared_ptr<Model> loaded;  // null for native code
-  ArrayModel model;
-};
 
 Result<Runner> make_runner(const std::filesystem::path& path, EngineKind engine, CompileContext& context) {
   auto loaded = std::make_shared<Model>(CUPEL_TRY(load_model(path, context)));
@@ -153,10 +160,9 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   Inputs inputs;
   if (names_compiled_model(flags.model)) {
     if (!given.empty())
-      return usage_error(printable(flags.model), "the sizes of native code are settled",
+      return usage_error(printable(flags.model), "the sizes of native code are settled, or chosen by its arrays",
                          "leave --dim, --shape and --value away");
-    runner.model = CUPEL_TRY(open_artifact(flags, common, work.context()));
-    inputs = CUPEL_TRY(read_inputs(names_of(runner.model.inputs), files));
+    runner = CUPEL_TRY(open_artifact(flags, common, work.context(), files, inputs));
   } else {
     const auto declared = CUPEL_TRY(model_inputs(flags.model));
     const bool is_dump = std::filesystem::path(flags.model).extension() == ".graph";

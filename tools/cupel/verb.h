@@ -73,9 +73,21 @@ class Work {
 struct BindingFlags {
   std::vector<std::string> dims, shapes, values;
 };
-void add_bindings(CLI::App& command, BindingFlags& flags);
+// `lists`: whether --dim and --shape take several sizes.
+void add_bindings(CLI::App& command, BindingFlags& flags, bool lists = false);
 // usage error for words of another form.
 Result<Bindings> bindings_of(const BindingFlags& flags);
+// The bindings of every combination of sizes where --dim names several, "seq=64,128", each with the sizes in words.
+// Lists of --shape go together: the first shape of each input, the second of each, and so on. usage error for lists of
+// --shape of different lengths and for sizes named twice; resource beyond kCupelMostSizes combinations.
+struct SizedBindings {
+  Bindings bindings;
+  std::string sizes;  // "seq=64"; empty when there is one
+};
+Result<std::vector<SizedBindings>> all_bindings_of(const BindingFlags& flags);
+
+// inspect of a compiled model; errors of CompiledModel::load_file.
+Result<int> inspect_code(const std::filesystem::path& path, const CommonFlags& common);
 
 // "compiled" or "reference"; usage error for anything else.
 Result<EngineKind> engine_kind(const std::string& name);

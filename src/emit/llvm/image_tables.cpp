@@ -11,30 +11,35 @@ using llvm::Constant;
 // Builds the structures of runtime/image.h field by field; their layout is that of the C types.
 class TablesModule {
  public:
-  TablesModule(llvm::Module& module, const ImageTables& tables)
-      : module_(module), context_(module.getContext()), tables_(tables) {
+  TablesModule(llvm::Module& module, const ImageChain& chain)
+      : module_(module), context_(module.getContext()), chain_(chain) {
     pointer_ = llvm::PointerType::get(context_, 0);
   }
 
   void build() {
-    llvm::GlobalVariable* image =
-        global("image", structure({s32(kCupelImageVersion), text(tables_.model), text(tables_.target), features(),
-                                   ports(tables_.inputs), count(tables_.inputs), ports(tables_.outputs),
-                                   count(tables_.outputs), buffers(), count(tables_.buffers), steps(),
-                                   count(tables_.steps), constants(), s64(tables_.constants_bytes),
-                                   s64(tables_.arena_bytes), s64(tables_.fixed_batch), text(tables_.tuned_for)}));
+    Constant* next = none();
+    for (size_t i = chain_.images.size(); i-- > 1;) next = global("image", image_of(chain_.images[i], next));
+    llvm::GlobalVariable* image = global("image", image_of(chain_.images.at(0), next));
     llvm::Type* i32 = llvm::Type::getInt32Ty(context_);
     llvm::Type* i64 = llvm::Type::getInt64Ty(context_);
-    image->setName(tables_.prefix + "_image");
+    image->setName(chain_.prefix + "_image");
     image->setLinkage(llvm::GlobalValue::ExternalLinkage);
     returns_pointer("_metadata", image);
     forwards("_create", "cupel_session_create", i32, {i32, pointer_}, image);
+    forwards("_select", "cupel_session_select", i32, {pointer_, pointer_, pointer_, pointer_}, nullptr);
     forwards("_run", "cupel_session_run", i32, {pointer_, i64, pointer_, pointer_}, nullptr);
     forwards("_free", "cupel_session_free", llvm::Type::getVoidTy(context_), {pointer_}, nullptr);
     forwards("_error", "cupel_session_error", pointer_, {}, nullptr);
   }
 
  private:
+  Constant* image_of(const ImageTables& tables, Constant* next) {
+    return structure({s32(kCupelImageVersion), text(tables.model), text(tables.target), features(tables),
+                      ports(tables.inputs), count(tables.inputs), ports(tables.outputs), count(tables.outputs),
+                      s64(tables.fixed_batch), text(tables.sizes), next, buffers(tables), count(tables.buffers),
+                      steps(tables), count(tables.steps), constants(), s64(tables.constants_bytes),
+                      s64(tables.arena_bytes), text(tables.tuned_for)});
+  }
   Constant* s32(int64_t value) {
     return llvm::ConstantInt::get(llvm::Type::getInt32Ty(context_), static_cast<uint64_t>(value));
   }
@@ -67,9 +72,9 @@ class TablesModule {
     return array(elements, "numbers");
   }
 
-  Constant* features() {
+  Constant* features(const ImageTables& tables) {
     std::vector<Constant*> names;
-    for (const std::string& name : tables_.features) names.push_back(text(name));
+    for (const std::string& name : tables.features) names.push_back(text(name));
     names.push_back(none());
     return array(names, "features");
   }
@@ -80,22 +85,23 @@ class TablesModule {
           structure({text(row.name), s32(row.dtype), count(row.dims), numbers(row.dims), s64(row.item_bytes)}));
     return array(elements, "ports");
   }
-  Constant* buffers() {
+  Constant* buffers(const ImageTables& tables) {
     std::vector<Constant*> elements;
-    for (const ImageTables::Buffer& row : tables_.buffers)
+    for (const ImageTables::Buffer& row : tables.buffers)
       elements.push_back(structure({s32(row.place), s32(row.index), s64(row.offset)}));
     return array(elements, "buffers");
   }
   Constant* constants() {
+    if (llvm::GlobalVariable* known = module_.getGlobalVariable(kConstantsSymbol)) return known;
     return new llvm::GlobalVariable(module_, llvm::Type::getInt8Ty(context_), true, llvm::GlobalValue::ExternalLinkage,
                                     nullptr, kConstantsSymbol);
   }
-  Constant* steps() {
+  Constant* steps(const ImageTables& tables) {
     std::vector<Constant*> elements;
     auto* kernel =
         llvm::FunctionType::get(llvm::Type::getVoidTy(context_),
                                 {pointer_, llvm::Type::getInt64Ty(context_), llvm::Type::getInt64Ty(context_)}, false);
-    for (const ImageTables::Step& row : tables_.steps) {
+    for (const ImageTables::Step& row : tables.steps) {
       std::vector<Constant*> buffers;
       for (int32_t buffer : row.buffers) buffers.push_back(s32(buffer));
       llvm::Function* run = module_.getFunction(row.symbol);
@@ -116,7 +122,7 @@ class TablesModule {
 
   llvm::Function* exported(const std::string& name, llvm::Type* result, const std::vector<llvm::Type*>& parameters) {
     auto* type = llvm::FunctionType::get(result, parameters, false);
-    return llvm::Function::Create(type, llvm::Function::ExternalLinkage, tables_.prefix + name, module_);
+    return llvm::Function::Create(type, llvm::Function::ExternalLinkage, chain_.prefix + name, module_);
   }
   void returns_pointer(const std::string& name, Constant* value) {
     Builder ir(llvm::BasicBlock::Create(context_, "", exported(name, pointer_, {})));
@@ -146,16 +152,17 @@ class TablesModule {
 
   llvm::Module& module_;
   llvm::LLVMContext& context_;
-  const ImageTables& tables_;
+  const ImageChain& chain_;
   llvm::Type* pointer_ = nullptr;
 };
 
 }  // namespace
 
-Result<Bytes> tables_object(const ImageTables& tables, const EmitTarget& target) {
+Result<Bytes> tables_object(const ImageChain& chain, const EmitTarget& target) {
   llvm::LLVMContext context;
   llvm::Module module("image tables", context);
-  TablesModule(module, tables).build();
+  if (chain.images.empty()) return internal_error("the image's tables", "there are none");
+  TablesModule(module, chain).build();
   // Plain code: `create` runs before the CPU is known to have the target's features.
   EmitTarget plain = target;
   plain.cpu = "x86-64";
