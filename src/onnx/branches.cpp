@@ -31,7 +31,8 @@ std::string resolved(const std::unordered_map<std::string, std::string>& names, 
 }  // namespace
 
 bool Importer::is_branching(const NodeFields& node) const {
-  return node.op_type == "If" && (node.domain.empty() || node.domain == "ai.onnx");
+  return (node.op_type == "If" || node.op_type == "Loop" || node.op_type == "Scan") &&
+         (node.domain.empty() || node.domain == "ai.onnx");
 }
 
 // Results that a subgraph reads are read.
@@ -72,14 +73,7 @@ Status Importer::import_inner(const NodeFields& fields, const std::string& name,
     const Scope before = scope;
     std::vector<std::string> results;
     for (const std::string_view output : fields.outputs) results.push_back(inner_result(output, scope));
-    return import_if(fields, name, results, before);
-  }
-  if (is_constant_node(fields)) {
-    Tensor value = CUPEL_TRY(constant_node(fields));
-    const std::string own = inner_result(fields.outputs[0], scope);
-    constants_.emplace(own, Constant{std::move(value), {}});
-    widen_constant(own);
-    return {};
+    return import_structured(fields, name, results, before);
   }
   NodeDraft draft = CUPEL_TRY(draft_of(fields, name));
   for (std::string& input : draft.inputs) {
@@ -95,11 +89,16 @@ Status Importer::import_inner(const NodeFields& fields, const std::string& name,
 
 Result<std::vector<std::string>> Importer::import_branch(const GraphFields& branch, const std::string& name,
                                                          const std::vector<std::string>& wanted, const Scope& outer) {
-  if (branch.sparse_initializers)
-    return unsupported("", "a branch holds sparse initializers", "export the model with dense constants");
   Scope scope{outer.names, {}};
   for (size_t i = 0; i < std::min(wanted.size(), branch.outputs.size()); ++i)
     if (!wanted[i].empty()) scope.wanted.emplace(branch.outputs[i].name, wanted[i]);
+  CUPEL_TRY(import_constants(branch, scope));
+  return import_nodes(branch, name, scope);
+}
+
+Status Importer::import_constants(const GraphFields& branch, Scope& scope) {
+  if (branch.sparse_initializers)
+    return unsupported("", "a subgraph holds sparse initializers", "export the model with dense constants");
   for (const TensorFields& fields : branch.initializers) {
     auto tensor = read_tensor(fields, folder_);
     if (!tensor)
@@ -109,8 +108,21 @@ Result<std::vector<std::string>> Importer::import_branch(const GraphFields& bran
     widen_constant(own);
     scope.names.insert_or_assign(std::string(fields.name), own);
   }
+  for (const NodeFields& node : branch.nodes) {
+    if (!is_constant_node(node)) continue;
+    Tensor value = CUPEL_TRY(constant_node(node));
+    const std::string own = inner_result(node.outputs[0], scope);
+    constants_.emplace(own, Constant{std::move(value), {}});
+    widen_constant(own);
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> Importer::import_nodes(const GraphFields& branch, const std::string& name,
+                                                        Scope& scope) {
   for (size_t i = 0; i < branch.nodes.size(); ++i) {
     const NodeFields& node = branch.nodes[i];
+    if (is_constant_node(node)) continue;
     const std::string inner = named(node, name, i);
     if (Status status = import_inner(node, inner, scope); !status)
       return std::unexpected(std::move(status).error().at_node(
@@ -120,9 +132,17 @@ Result<std::vector<std::string>> Importer::import_branch(const GraphFields& bran
   for (const ValueFields& output : branch.outputs) {
     results.push_back(resolved(scope.names, output.name));
     if (!values_.contains(results.back()) && !constants_.contains(results.back()))
-      return bad_input("", fmt::format("nothing defines result {} of a branch", printable(output.name)), kExportAgain);
+      return bad_input("", fmt::format("nothing defines result {} of a subgraph", printable(output.name)),
+                       kExportAgain);
   }
   return results;
+}
+
+Status Importer::import_structured(const NodeFields& node, const std::string& name,
+                                   const std::vector<std::string>& results, const Scope& outer) {
+  if (node.op_type == "Loop") return import_loop(node, name, results, outer);
+  if (node.op_type == "Scan") return import_scan(node, name, results, outer);
+  return import_if(node, name, results, outer);
 }
 
 // One of two values of the same type.

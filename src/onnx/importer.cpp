@@ -443,7 +443,7 @@ Status Importer::import_node(size_t index) {
   const NodeFields& fields = file_.nodes[index];
   const auto imported = [&]() -> Status {
     if (is_branching(fields))
-      return import_if(fields, node_name(index), {fields.outputs.begin(), fields.outputs.end()}, {});
+      return import_structured(fields, node_name(index), {fields.outputs.begin(), fields.outputs.end()}, {});
     return import_draft(CUPEL_TRY(draft_of(fields, node_name(index))));
   };
   Status status = imported();

@@ -99,17 +99,53 @@ class Importer {
   // here.
   Status import_if(const NodeFields& node, const std::string& name, const std::vector<std::string>& results,
                    const Scope& outer);
+  // If, Loop or Scan.
+  Status import_structured(const NodeFields& node, const std::string& name, const std::vector<std::string>& results,
+                           const Scope& outer);
   Status choose(const std::string& name, const std::string& condition, size_t result, const std::string& yes,
                 const std::string& no, const std::string& chosen);
   // The nodes of a subgraph; the names of its results, which are those wanted where nodes of it compute them.
   Result<std::vector<std::string>> import_branch(const GraphFields& branch, const std::string& name,
                                                  const std::vector<std::string>& wanted, const Scope& outer);
   Status import_inner(const NodeFields& node, const std::string& name, Scope& scope);
+  // Initializers and Constant nodes of a subgraph; and its other nodes, giving the names of its results.
+  Status import_constants(const GraphFields& branch, Scope& scope);
+  Result<std::vector<std::string>> import_nodes(const GraphFields& branch, const std::string& name, Scope& scope);
   // What a result of a subgraph's node is called here.
   std::string inner_result(std::string_view name, Scope& scope);
   Status alias(const std::string& name, const std::string& of);
   void read_by(const GraphFields& graph);
   Status import_draft(NodeDraft draft);
+  // loops.cpp. Names of values throughout.
+  struct Body {
+    const GraphFields* graph;
+    std::string name;  // of the loop's node
+    Scope scope;       // with the constants of the body, which all iterations share
+  };
+  struct ScanForm {
+    std::vector<int64_t> input_axes, input_directions, output_axes, output_directions;
+  };
+  Status import_loop(const NodeFields& node, const std::string& name, const std::vector<std::string>& results,
+                     const Scope& outer);
+  Status import_scan(const NodeFields& node, const std::string& name, const std::vector<std::string>& results,
+                     const Scope& outer);
+  Result<Body> body_of(const NodeFields& node, const std::string& name, size_t inputs, size_t least_outputs,
+                       const Scope& outer);
+  // The results of one iteration. resource when loops are unrolled beyond a limit.
+  Result<std::vector<std::string>> import_iteration(const Body& body, const std::vector<std::string>& inputs);
+  // Rows of all iterations along a new axis.
+  Result<std::string> stacked(const Body& body, const std::string& part, const std::vector<std::string>& values,
+                              int64_t axis);
+  Result<std::string> stack_of_none(const Body& body, const ValueFields& declared, int64_t axis);
+  Status give_results(const std::vector<std::string>& results, const std::vector<std::string>& given);
+  Result<std::vector<std::string>> resolved_inputs(const NodeFields& node, size_t first, const Scope& outer);
+  Result<std::optional<int64_t>> loop_operand(const NodeFields& node, size_t i, DType type, const char* what,
+                                              const Scope& outer);
+  Result<int64_t> scan_length(const std::vector<std::string>& inputs, std::vector<int64_t>& axes);
+  Result<std::vector<std::string>> run_scan(const Body& body, std::vector<std::string> state,
+                                            const std::vector<std::string>& scanned, ScanForm form);
+  Result<std::vector<std::string>> run_batched_scan(const Body& body, const std::vector<std::string>& inputs,
+                                                    size_t states, const ScanForm& form);
   // narrow_floats.cpp
   std::optional<DType> narrow_type(const std::string& name) const;
   void widen_constant(const std::string& name);
@@ -146,6 +182,8 @@ class Importer {
   std::unordered_set<std::string> read_;
   std::unordered_set<std::string> taken_;
   std::unordered_map<std::string, int> next_suffix_;
+  int64_t unrolled_ = 0;                             // nodes and iterations of loops so far
+  std::unordered_map<std::string, int> iterations_;  // of each loop, which name what they hold
 };
 
 }  // namespace cupel

@@ -271,7 +271,7 @@ Status upgrade(Importer& importer, NodeDraft& node) {
 }
 
 std::vector<ReadOperator> read_operators() {
-  std::vector<ReadOperator> all = {{"If"}};  // inlined by branches.cpp
+  std::vector<ReadOperator> all = {{"If"}, {"Loop"}, {"Scan", 8}};  // inlined by branches.cpp, loops.cpp
   for (const SpelledOp& op : spelled_ops()) all.push_back({op.op, op.since_opset, op.types & op.computed});
   for (const Row& row : kRows) all.push_back({row.op});
   std::erase_if(all, [](const ReadOperator& op) { return find_op(op.name) != nullptr; });

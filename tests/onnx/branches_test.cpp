@@ -147,7 +147,7 @@ TEST(Branches, Refusals) {
             "model.onnx: node choice (If): node choice/Neg_0 (Neg): reads value q, which nothing before it defines\n  "
             "export the model again");
   EXPECT_EQ(text_of(with_if(branch({}, {"q"}), kSum).constant<bool>("c", {}, {true}).output("y")),
-            "model.onnx: node choice (If): nothing defines result q of a branch\n  export the model again");
+            "model.onnx: node choice (If): nothing defines result q of a subgraph\n  export the model again");
   EXPECT_EQ(text_of(with_if(branch({}, {}), kSum).constant<bool>("c", {}, {true}).output("y")),
             "model.onnx: node choice (If): a branch gives 0 results, expected 1\n  export the model again");
   EXPECT_EQ(text_of(with_if(kNegative, kSum).constant<bool>("c", {2}, {true, true}).output("y")),
