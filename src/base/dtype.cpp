@@ -1,7 +1,6 @@
 #include "base/dtype.h"
 
 #include <array>
-#include <cmath>
 
 namespace cupel {
 namespace {
@@ -43,14 +42,6 @@ std::optional<DType> dtype_from_name(std::string_view name) {
   for (const Row& r : kRows)
     if (r.name == name) return r.type;
   return std::nullopt;
-}
-
-float f8e4m3_to_f32(uint8_t bits) {
-  const int exponent = (bits >> 3) & 15, mantissa = bits & 7;
-  const float sign = bits & 0x80 ? -1.0f : 1.0f;
-  if (exponent == 15 && mantissa == 7) return std::bit_cast<float>((uint32_t{bits} & 0x80u) << 24 | 0x7fc00000u);
-  if (exponent == 0) return sign * static_cast<float>(mantissa) * 0x1p-9f;
-  return sign * std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
 }
 
 }  // namespace cupel

@@ -40,6 +40,7 @@ constexpr bool is_float(DType t) {
 }
 constexpr bool is_integer(DType t) { return !is_float(t) && t != DType::boolean; }
 // True for the types that can hold quantized codes of a tensor (u8 s8 u16 s16 u4 s4 s32).
+constexpr bool is_byte_float(DType t) { return t == DType::f8e4m3 || t == DType::f8e5m2; }
 constexpr bool is_code(DType t) {
   return t == DType::u8 || t == DType::s8 || t == DType::u16 || t == DType::s16 || t == DType::u4 || t == DType::s4 ||
          t == DType::s32;
@@ -127,8 +128,44 @@ inline uint16_t f32_to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-// The 8-bit formats E4M3FN (no infinity, NaN is S.1111.111) and E5M2 (as binary16 without its low byte); exact.
-float f8e4m3_to_f32(uint8_t bits);
+// The 8-bit formats of "FP8 Formats for Deep Learning" (Micikevicius et al. 2022): E4M3FN has no infinity, and its NaN
+// is S.1111.111; E5M2 is binary16 without its low byte. To binary32: exact.
+inline float f8e4m3_to_f32(uint8_t bits) {
+  const uint32_t sign = uint32_t{bits & 0x80u} << 24, exponent = (bits >> 3) & 15u, mantissa = bits & 7u;
+  if (exponent == 15 && mantissa == 7) return std::bit_cast<float>(sign | 0x7fc00000u);
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-9f;
+    return sign ? -magnitude : magnitude;
+  }
+  return std::bit_cast<float>(sign | ((exponent + 120) << 23) | (mantissa << 20));
+}
 inline float f8e5m2_to_f32(uint8_t bits) { return f16_to_f32(static_cast<uint16_t>(bits << 8)); }
+
+// And back, rounded to nearest even. What lies beyond the greatest number, infinities too, becomes that number
+// (saturate), else NaN (E4M3FN) or infinity (E5M2), as ONNX's Cast says.
+inline uint8_t f32_to_f8e4m3(float value, bool saturate) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value), magnitude = bits & 0x7fffffffu;
+  const auto sign = static_cast<uint8_t>((bits >> 24) & 0x80u);
+  if (magnitude > 0x7f800000u) return sign | 0x7f;                      // NaN
+  if (magnitude > 0x43e80000u) return sign | (saturate ? 0x7e : 0x7f);  // above 464, the middle of 448 and 480
+  if (magnitude < 0x3c800000u) {                                        // subnormal: a multiple of 2^-9
+    const float scaled = std::bit_cast<float>(magnitude) * 0x1p9f;
+    return static_cast<uint8_t>(sign | static_cast<uint32_t>(scaled + 0x1p23f - 0x1p23f));
+  }
+  const uint32_t rounded = magnitude + 0x7ffffu + ((magnitude >> 20) & 1u);
+  return static_cast<uint8_t>(sign | ((rounded - 0x3c000000u) >> 20));
+}
+inline uint8_t f32_to_f8e5m2(float value, bool saturate) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value), magnitude = bits & 0x7fffffffu;
+  const auto sign = static_cast<uint8_t>((bits >> 24) & 0x80u);
+  if (magnitude > 0x7f800000u) return sign | 0x7f;                       // NaN
+  if (magnitude >= 0x47700000u) return sign | (saturate ? 0x7b : 0x7c);  // 61440, the middle of 57344 and 65536
+  if (magnitude < 0x38800000u) {                                         // subnormal: a multiple of 2^-16
+    const float scaled = std::bit_cast<float>(magnitude) * 0x1p16f;
+    return static_cast<uint8_t>(sign | static_cast<uint32_t>(scaled + 0x1p23f - 0x1p23f));
+  }
+  const uint32_t rounded = magnitude + 0xfffffu + ((magnitude >> 21) & 1u);
+  return static_cast<uint8_t>(sign | ((rounded - 0x38000000u) >> 21));
+}
 
 }  // namespace cupel

@@ -17,7 +17,7 @@ struct TypeRow {
   std::string_view code;  // without the byte order
   DType type;
 };
-constexpr std::array<TypeRow, 13> kTypes = {{{"b1", DType::boolean},
+constexpr std::array<TypeRow, 15> kTypes = {{{"b1", DType::boolean},
                                              {"u1", DType::u8},
                                              {"i1", DType::s8},
                                              {"u2", DType::u16},
@@ -27,7 +27,10 @@ constexpr std::array<TypeRow, 13> kTypes = {{{"b1", DType::boolean},
                                              {"u8", DType::u64},
                                              {"i8", DType::s64},
                                              {"f2", DType::f16},
-                                             {"V2", DType::bf16},  // as NumPy writes ml_dtypes.bfloat16
+                                             // As NumPy writes the types of ml_dtypes. One byte is read as the first.
+                                             {"V2", DType::bf16},
+                                             {"V1", DType::f8e4m3},
+                                             {"V1", DType::f8e5m2},
                                              {"f4", DType::f32},
                                              {"f8", DType::f64}}};
 
@@ -182,7 +185,7 @@ Result<Tensor> parse_npy(std::span<const std::byte> file, const std::string& pla
   const bool any_order = row != kTypes.end() && (dtype_bits(row->type) == 8 || row->type == DType::bf16);
   if (row == kTypes.end() || (order != '<' && order != '>' && !(order == '|' && any_order)))
     return unsupported(place, fmt::format("has dtype '{}'", printable(header.descr)),
-                       "convert it to bool, an integer of 8 to 64 bits, bfloat16, float16, float32 or float64");
+                       "convert it to bool, an integer of 8 to 64 bits or a float");
   const auto elements = count_elements(header.shape);
   if (!elements)
     return fail(elements.error().kind, place,

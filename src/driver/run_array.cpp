@@ -25,6 +25,15 @@ Tensor chunk_of(const Tensor& t, int64_t begin, int64_t count, int64_t size) {
   return out;
 }
 
+// An array of 8-bit floats does not say of which format (data/npy.cpp); the model does.
+std::vector<Tensor> typed(const ArrayModel& model, std::span<const Tensor> arrays) {
+  std::vector<Tensor> inputs(arrays.begin(), arrays.end());
+  for (size_t i = 0; i < std::min(inputs.size(), model.inputs.size()); ++i)
+    if (is_byte_float(inputs[i].dtype()) && is_byte_float(model.inputs[i].dtype))
+      inputs[i] = inputs[i].bit_cast_to(model.inputs[i].dtype);
+  return inputs;
+}
+
 }  // namespace
 
 bool keeps_items(const Graph& graph) {
@@ -35,8 +44,10 @@ bool keeps_items(const Graph& graph) {
 
 ArrayModel array_model(const Graph& graph, RunGraph run) {
   ArrayModel model;
-  for (ValueId id : graph.inputs()) model.inputs.push_back({graph.value(id).name, graph.type(id).shape});
-  for (ValueId id : graph.outputs()) model.outputs.push_back({graph.value(id).name, graph.type(id).shape});
+  for (ValueId id : graph.inputs())
+    model.inputs.push_back({graph.value(id).name, graph.type(id).shape, graph.type(id).dtype});
+  for (ValueId id : graph.outputs())
+    model.outputs.push_back({graph.value(id).name, graph.type(id).shape, graph.type(id).dtype});
   model.run = [&graph, run = std::move(run)](std::span<const Tensor> inputs) { return run(graph, inputs, {}); };
   model.keeps_items = [&graph] { return cupel::keeps_items(graph); };
   return model;
@@ -45,7 +56,7 @@ ArrayModel array_model(const Graph& graph, RunGraph run) {
 ArrayModel array_model(std::shared_ptr<CompiledModel> compiled, const CupelImage& image) {
   ArrayModel model;
   const auto port_of = [&](const CupelPort& port) -> ArrayModel::Port {
-    return {port.name, port_shape(port, image.fixed_batch)};
+    return {port.name, port_shape(port, image.fixed_batch), static_cast<DType>(port.dtype)};
   };
   for (int32_t i = 0; i < image.input_count; ++i) model.inputs.push_back(port_of(image.inputs[i]));
   for (int32_t i = 0; i < image.output_count; ++i) model.outputs.push_back(port_of(image.outputs[i]));
@@ -54,8 +65,9 @@ ArrayModel array_model(std::shared_ptr<CompiledModel> compiled, const CupelImage
   return model;
 }
 
-Result<std::vector<Tensor>> run_array(const ArrayModel& model, std::span<const Tensor> inputs, int64_t batch,
+Result<std::vector<Tensor>> run_array(const ArrayModel& model, std::span<const Tensor> arrays, int64_t batch,
                                       const Progress& progress) {
+  const std::vector<Tensor> inputs = typed(model, arrays);
   // Rows of a chunk, and how many array rows one unit of the batch takes in each input.
   int64_t rows = -1, fixed = -1;
   bool batched = !model.inputs.empty();

@@ -15,6 +15,7 @@ struct ArrayModel {
   struct Port {
     std::string name;
     Shape shape;
+    DType dtype = DType::f32;
   };
   std::vector<Port> inputs, outputs;
   std::function<Result<std::vector<Tensor>>(std::span<const Tensor>)> run;

@@ -14,8 +14,8 @@ namespace {
 
 // Type and dimensions of a value for one batch item, in the graph's rank.
 Result<ops::RoutineTensor> item_tensor(const Lowering& l, ValueId v) {
-  const DType type = stored_type(l.graph.type(v).dtype);
-  if (std::ranges::find(op_operand_types(), type) == op_operand_types().end())
+  const DType type = l.graph.type(v).dtype;
+  if (std::ranges::find(op_operand_types(), stored_type(type)) == op_operand_types().end())
     return no_compiled_form(fmt::format("elements of type {} have no compiled form here", dtype_name(type)));
   return ops::RoutineTensor{type, CUPEL_TRY(l.facts.item_dims(v))};
 }
@@ -36,6 +36,13 @@ Result<Operands> operands_of(const Lowering& l, const Node& node) {
     if (const auto& constant = l.graph.value(v).constant) all.constants.back() = &*constant;
   }
   return all;
+}
+
+// As kernels know them.
+ops::RoutineTensors stored(ops::RoutineTensors tensors) {
+  for (auto& t : tensors)
+    if (t) t->dtype = stored_type(t->dtype);
+  return tensors;
 }
 
 Access standing(Access access) {
@@ -123,7 +130,7 @@ Status lower_routine(Lowering& l, NodeId id) {
     seen.emplace_back(ops::RoutineTensor{stored_type(t.dtype()), t.dims()});
     add_constant(l, spec, buffers, t);
   }
-  spec.integers = ops::describe(use, results, seen);
+  spec.integers = ops::describe(use, stored(results), stored(seen));
   const int64_t bytes = ops::routine_bytes(spec.integers);
   buffers[0] = l.steps.add_buffer(l.graph.value(node.outputs[0]).name, BufferPlace::arena, round_up(bytes, 64));
   buffers.push_back(l.steps.fault_buffer());
@@ -132,7 +139,7 @@ Status lower_routine(Lowering& l, NodeId id) {
   Placed first;
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     Placed place;
-    place.layout.dtype = results[i]->dtype;
+    place.layout.dtype = stored_type(results[i]->dtype);
     place.layout.buffer = buffers[0];
     place.layout.dims = CUPEL_TRY(l.facts.item_dims(node.outputs[i]));
     place.layout.offset = ops::result_offset(spec.integers, i);

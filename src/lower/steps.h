@@ -28,8 +28,8 @@ inline bool is_computed(DType type) {
   return type == DType::u8 || type == DType::s8 || type == DType::s16 || type == DType::s32 || type == DType::f16 ||
          type == DType::f32;
 }
-// The type of a value's elements in memory: booleans are bytes of 0 and 1.
-inline DType stored_type(DType type) { return type == DType::boolean ? DType::u8 : type; }
+// The type of a value's elements in memory: booleans are bytes of 0 and 1, floats of 8 bits are bytes.
+inline DType stored_type(DType type) { return type == DType::boolean || is_byte_float(type) ? DType::u8 : type; }
 
 class Steps {
  public:

@@ -40,7 +40,6 @@ constexpr Harmless kHarmlessWhenUnknown[] = {
     {"", "noop_with_empty_axes", int64_t{0}},
     {"ArgMax", "select_last_index", int64_t{0}},
     {"AveragePool", "count_include_pad", int64_t{0}},
-    {"Cast", "saturate"},  // only for 8-bit floats
     {"Cast", "round_mode"},
     {"Pad", "mode", "constant"},
     {"Reshape", "allowzero", int64_t{0}},

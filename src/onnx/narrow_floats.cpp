@@ -1,9 +1,7 @@
-// Networks of binary16 and bfloat16 are computed in binary32. Where the file has a value of such a type the graph has
-// one of f32: constants are widened, inputs get a Cast behind them, outputs one before them, and a Cast to such a type
-// rounds and widens again. Nothing else rounds (docs/quantization.md 4).
+// Networks of binary16, bfloat16 and floats of 8 bits are computed in binary32. Where the file has a value of such a
+// type the graph has one of f32: constants are widened, inputs get a Cast behind them, outputs one before them, and a
+// Cast to such a type rounds and widens again. Nothing else rounds (docs/quantization.md 4).
 #include <fmt/format.h>
-
-#include <cstring>
 
 #include "onnx/importer.h"
 #include "ops/onnx_dtype.h"
@@ -11,16 +9,12 @@
 namespace cupel {
 namespace {
 
-bool is_narrow(DType type) { return type == DType::f16 || type == DType::bf16; }
+bool is_narrow(DType type) { return is_float(type) && dtype_bits(type) < 32; }
 
 Tensor widened(const Tensor& t) {
   Tensor wide(DType::f32, t.dims());
   const auto elements = wide.mutable_data<float>();
-  for (size_t i = 0; i < elements.size(); ++i) {
-    uint16_t bits = 0;
-    std::memcpy(&bits, t.bytes().data() + 2 * i, 2);
-    elements[i] = t.dtype() == DType::f16 ? f16_to_f32(bits) : bf16_to_f32(bits);
-  }
+  for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<float>(t.at(static_cast<int64_t>(i)));
   return wide;
 }
 
@@ -74,9 +68,11 @@ Result<ValueId> Importer::output_value(const std::string& name) {
 // A Cast to a narrow type rounds, unless its operand has that type already.
 Status Importer::round_operand(NodeDraft& node, const std::string& origin) {
   const auto to = dtype_from_onnx(attr_int(node.attributes, "to", 0));
+  if (!to || !is_byte_float(*to)) node.attributes.erase("saturate");
   if (!to || !is_narrow(*to) || node.inputs.size() != 1 || node.outputs.size() != 1) return {};
   if (narrow_type(node.inputs[0]) != to) {
     NodeDraft rounding{"Cast", fresh(node.name + "_rounded"), node.inputs, {}, cast_to(*to)};
+    if (is_byte_float(*to)) rounding.attributes["saturate"] = attr_int(node.attributes, "saturate", 1);
     rounding.outputs = {rounding.name};
     node.inputs = rounding.outputs;
     CUPEL_TRY(add_as_it_is(std::move(rounding), origin));

@@ -48,7 +48,11 @@ Result<Blocks> blocks_of(const Spelling& s) {
 
 }  // namespace
 
-Status spell_cast_like(Spelling& s) { return s.finish("Cast", {s.in(0)}, cast_to(CUPEL_TRY(s.file_type(s.in(1))))); }
+Status spell_cast_like(Spelling& s) {
+  Attributes attributes = cast_to(CUPEL_TRY(s.file_type(s.in(1))));
+  attributes["saturate"] = attr_int(s.attributes(), "saturate", 1);
+  return s.finish("Cast", {s.in(0)}, attributes);
+}
 
 // The elements on and above (upper) or below the k-th diagonal of the last two dimensions; 0 elsewhere.
 Status spell_trilu(Spelling& s) {
@@ -68,7 +72,7 @@ Status spell_trilu(Spelling& s) {
   for (int64_t i = 0; i < rows.factor; ++i)
     for (int64_t j = 0; j < columns.factor; ++j) *mask++ = upper ? j - i >= k : j - i <= k;
   const DType type = CUPEL_TRY(s.file_type(x));
-  const bool narrow = type == DType::f16 || type == DType::bf16;
+  const bool narrow = is_float(type) && dtype_bits(type) < 32;
   const std::string zero =
       narrow || type == DType::f32 ? s.real_like(x, "zero", 0.0f) : s.constant("zero", Tensor(type, {}));
   return s.finish("Where", {s.constant("mask", std::move(keeps)), x, zero});

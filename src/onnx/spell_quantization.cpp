@@ -1,7 +1,8 @@
 // QuantizeLinear and DequantizeLinear in operators on numbers and integers: where scale or zero point are computed or
-// stand for blocks, and where codes have 16 or 4 bits, which no kernel of the integer stage knows. 4-bit codes are held
-// in bytes.
+// stand for blocks, and where codes have 16 or 4 bits or are floats of 8, which no kernel of the integer stage knows.
+// 4-bit codes are held in bytes.
 //   q = Cast(Max(x / s, lo − z) … Min(…, hi − z), Round + z)        x = (q − z) · s
+//   to floats of 8 bits q = Cast(x / s)
 #include <fmt/format.h>
 
 #include "onnx/spelling.h"
@@ -70,6 +71,9 @@ Status spell_quantize_linear(Spelling& s, const LinearSpelling& how) {
       CUPEL_TRY(spread(s, "scale", CUPEL_TRY(cast(s, "scale_f32", s.in(1), DType::f32)), shape, how));
   const std::string x = CUPEL_TRY(cast(s, "f32", s.in(0), DType::f32));
   const std::string quotient = CUPEL_TRY(s.add("Div", "quotient", {x, scale}));
+  if (is_byte_float(how.type))
+    return s.finish("Cast", {quotient},
+                    {{"to", onnx_dtype(how.type)}, {"saturate", static_cast<int64_t>(how.saturate)}});
   std::string y = CUPEL_TRY(s.add("Round", "rounded", {quotient}));
   if (s.has(2)) {
     const std::string zero = CUPEL_TRY(cast(s, "zero_f32", s.in(2), DType::f32));

@@ -37,6 +37,11 @@ SpelledOp on_codes(std::string_view op, int operands, std::vector<AttributeSpec>
           .spell = spell};
 }
 
+// Of a function that kernels have of f32: of f64.
+SpelledOp of_doubles(std::string_view op, std::vector<AttributeSpec> attributes, Status (*spell)(Spelling&)) {
+  return {.op = op, .types = kFloatTypes, .attributes = std::move(attributes), .spell = spell, .when = is_of_doubles};
+}
+
 // Attributes of a convolution and what is fused to it.
 const std::vector<AttributeSpec> kWindow = {
     {"auto_pad", kText}, {"dilations", kInts}, {"kernel_shape", kInts}, {"pads", kInts},
@@ -122,6 +127,12 @@ const std::vector<SpelledOp>& rows() {
        .max_inputs = 2,
        .attributes = {{"axes", kInts}},
        .spell = spell_center_crop_pad},
+      {.op = "Clip",
+       .since_opset = 11,
+       .max_inputs = 3,
+       .types = kNumberTypes,
+       .spell = spell_clip,
+       .when = has_computed_bounds},
       {.op = "Compress",
        .since_opset = 9,
        .min_inputs = 2,
@@ -208,6 +219,7 @@ const std::vector<SpelledOp>& rows() {
               {"pads", kInts},
               {"storage_order", kInt},
               {"strides", kInts}}),
+      of_doubles("LogSoftmax", {{"axis", kInt}}, spell_softmax),
       {.op = "Mean", .max_inputs = -1, .types = kFloatTypes, .computed = kWideRealTypes, .spell = spell_mean},
       {.op = "MeanVarianceNormalization",
        .since_opset = 9,
@@ -284,6 +296,8 @@ const std::vector<SpelledOp>& rows() {
        .computed = kRealTypes,
        .attributes = {{"axis", kInt}, {"epsilon", kReal}, {"stash_type", kInt}},
        .spell = spell_simplified_layer_normalization},
+      of_doubles("Sigmoid", {}, spell_sigmoid),
+      of_doubles("Softmax", {{"axis", kInt}}, spell_softmax),
       {.op = "SoftmaxCrossEntropyLoss",
        .since_opset = 12,
        .min_inputs = 2,

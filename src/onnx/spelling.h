@@ -109,6 +109,12 @@ bool is_volume_convolution(Importer& importer, const NodeDraft& draft);
 bool is_volume_pooling(Importer& importer, const NodeDraft& draft);
 Status spell_volume_convolution(Spelling& s);
 Status spell_volume_pooling(Spelling& s);
+// spell_functions.cpp
+bool has_computed_bounds(Importer& importer, const NodeDraft& draft);  // Clip
+bool is_of_doubles(Importer& importer, const NodeDraft& draft);
+Status spell_clip(Spelling& s);
+Status spell_softmax(Spelling& s);  // Softmax, LogSoftmax
+Status spell_sigmoid(Spelling& s);
 // spell_signal.cpp
 Status spell_window(Spelling& s);  // HannWindow, HammingWindow, BlackmanWindow
 Status spell_mel_weight_matrix(Spelling& s);
@@ -159,6 +165,7 @@ Status spell_qlinear_where(Spelling& s);
 struct LinearSpelling {
   DType type;  // of the codes
   int64_t axis, block;
+  bool saturate;  // to floats of 8 bits
 };
 Status spell_quantize_linear(Spelling& s, const LinearSpelling& how);
 Status spell_dequantize_linear(Spelling& s, const LinearSpelling& how);

@@ -24,6 +24,7 @@ struct Given {
   const Tensor* zero = nullptr;    // null: computed, or 0
   std::optional<DType> zero_type;  // nullopt: there is no zero point, it is 0
   int64_t axis = 1, block = 0, output_type = 0;
+  bool saturate = true;
 
   bool computed() const { return !scale || (zero_type && !zero); }
 };
@@ -74,7 +75,7 @@ Result<Given> given_by(Importer& importer, NodeDraft& node) {
     return bad_input(
         "", fmt::format("{} scales and {} zero points, expected equally many", g.scale->size(), g.zero->size()),
         kQuantizeAgain);
-  CUPEL_TRY(taken(node, "saturate", 1));   // for 8-bit floats alone
+  g.saturate = CUPEL_TRY(taken(node, "saturate", 1)) != 0;
   CUPEL_TRY(taken(node, "precision", 0));  // the division is carried out in f32
   g.block = CUPEL_TRY(taken(node, "block_size", 0));
   g.output_type = CUPEL_TRY(taken(node, "output_dtype", 0));
@@ -84,12 +85,15 @@ Result<Given> given_by(Importer& importer, NodeDraft& node) {
 
 DType held_type(DType type) { return type == DType::u4 ? DType::u8 : type == DType::s4 ? DType::s8 : type; }
 
+// Integers, or floats of 8 bits, whose zero point is 0.
+bool is_code_or_float(DType type) { return is_code(type) || is_byte_float(type); }
+
 // The type of the node's codes.
 Result<DType> code_type(const Given& g, bool quantize, DType operand) {
   DType type = quantize ? DType::u8 : operand;
   if (quantize && g.output_type != 0) {
     const auto named = dtype_from_onnx(g.output_type);
-    if (!named || !is_code(*named))
+    if (!named || !is_code_or_float(*named))
       return unsupported("", fmt::format("quantization to {}", onnx_type_name(g.output_type)),
                          "quantize to uint8 or int8");
     type = *named;
@@ -99,7 +103,7 @@ Result<DType> code_type(const Given& g, bool quantize, DType operand) {
     if (fixed && *g.zero_type != type)
       return bad_input("", fmt::format("zero point is {}, expected {}", dtype_name(*g.zero_type), dtype_name(type)),
                        kQuantizeAgain);
-    if (!is_code(*g.zero_type))
+    if (!is_code_or_float(*g.zero_type))
       return unsupported("", fmt::format("zero point is {}", dtype_name(*g.zero_type)), "quantize to uint8 or int8");
     type = *g.zero_type;
   }
@@ -146,24 +150,33 @@ Result<Tensor> numbers_of(const Tensor& codes, const Given& g) {
   return numbers;
 }
 
+// That of floats of 8 bits, which ONNX allows to be 0 alone.
+Status drop_zero_point(NodeDraft& node, const Given& g) {
+  if (g.zero_type && !g.zero) return unsupported("", "a zero point of floats that is computed", kQuantizeAgain);
+  for (int64_t i = 0; g.zero && i < g.zero->size(); ++i)
+    if (g.zero->at(i) != 0)
+      return bad_input("", fmt::format("zero point {} of floats is {}, expected 0", i, g.zero->at(i)), kQuantizeAgain);
+  node.inputs.resize(2);
+  return {};
+}
+
 // The node in operators on numbers.
 Status spell_conversion(Importer& importer, NodeDraft& node, const Given& g, DType type) {
-  if (!is_code(type))
-    return is_float(type) && dtype_bits(type) == 8
-               ? unsupported("", fmt::format("codes of {}", dtype_name(type)), "quantize to uint8 or int8")
-               : bad_input("", fmt::format("{} cannot hold quantized codes", dtype_name(type)), kQuantizeAgain);
+  if (!is_code_or_float(type))
+    return bad_input("", fmt::format("{} cannot hold quantized codes", dtype_name(type)), kQuantizeAgain);
+  if (is_byte_float(type)) CUPEL_TRY(drop_zero_point(node, g));
   if (type == DType::s32 && node.op == "QuantizeLinear")
     return unsupported("", "quantization to s32", "quantize to uint8 or int8");
   if (const Tensor* codes = importer.constant(node.inputs[0]); codes && dtype_bits(codes->dtype()) == 4)
     node.inputs[0] = importer.add_constant(node.name + "_codes", in_bytes(*codes));
-  if (g.zero && dtype_bits(g.zero->dtype()) == 4)
+  if (g.zero && node.has_input(2) && dtype_bits(g.zero->dtype()) == 4)
     node.inputs[2] = importer.add_constant(node.name + "_zero_point", in_bytes(*g.zero));
   if (g.scale) {
     Tensor scales(DType::f32, g.scale->dims());
     std::ranges::transform(g.scale->data<float>(), scales.mutable_data<float>().begin(), normal_scale);
     node.inputs[1] = importer.add_constant(node.name + "_scale", std::move(scales));
   }
-  const LinearSpelling how{type, g.axis, g.block};
+  const LinearSpelling how{type, g.axis, g.block, g.saturate};
   const bool quantize = node.op == "QuantizeLinear";
   Spelling spelling(importer, node);
   return quantize ? spell_quantize_linear(spelling, how) : spell_dequantize_linear(spelling, how);
@@ -199,8 +212,8 @@ Status upgrade_quantization(Importer& importer, NodeDraft& node) {
     x = importer.graph().type(CUPEL_TRY(importer.value(node.inputs[0])));
   }
   DType type = CUPEL_TRY(code_type(g, quantize, CUPEL_TRY(importer.file_type(node.inputs[0]))));
-  const bool is_byte = dtype_bits(type) == 8 || (dtype_bits(type) == 4 && codes);
-  if (codes && !g.computed() && (g.block != 0 || dtype_bits(type) == 16))
+  const bool is_byte = (is_code(type) && dtype_bits(type) == 8) || (dtype_bits(type) == 4 && codes);
+  if (codes && is_code(type) && !g.computed() && (g.block != 0 || dtype_bits(type) == 16))
     return become_numbers(importer, node, CUPEL_TRY(numbers_of(*codes, g)));
   if (g.computed() || g.block != 0 || g.scale->rank() > 1 || (!is_byte && type != DType::s32))
     return spell_conversion(importer, node, g, type);

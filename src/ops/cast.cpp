@@ -1,5 +1,6 @@
 // Cast between element types. To a float type: round to nearest even, once. To an integer: truncation; a value outside
-// the type is an error (docs/quantization.md 4). To bool: anything but zero, NaN included, is true.
+// the type is an error (docs/quantization.md 4). To bool: anything but zero, NaN included, is true. To a float of 8
+// bits: `saturate` (base/dtype.h).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,12 +25,12 @@ namespace {
 
 using namespace ops;
 
-bool castable(DType t) { return dtype_bits(t) >= 8 && t != DType::f8e4m3 && t != DType::f8e5m2; }
+bool castable(DType t) { return dtype_bits(t) >= 8; }
 
 Result<Types> infer_cast(const InferContext& c) {
   const int64_t number = attr_int(c.attributes, "to", 0);
   const auto to = dtype_from_onnx(number);
-  const std::string remedy = "cast between f32, f64, f16, bf16, bool and integers of 8 to 64 bits";
+  const std::string remedy = "cast between floats, bool and integers of 8 to 64 bits";
   if (!to) return unsupported("", fmt::format("a cast to ONNX's element type {}", number), remedy);
   const TensorType& x = c.type(0);
   if (x.quant) return bad_input("", fmt::format("the operand {} holds codes", to_text(x)), "dequantize it first");
@@ -62,6 +63,8 @@ void with_type(DType type, Body&& body) {
     case DType::f64: return body(double{});
     case DType::f16: return body(Half{});
     case DType::bf16: return body(Brain{});
+    case DType::f8e4m3: return body(E4m3{});
+    case DType::f8e5m2: return body(E5m2{});
     case DType::u8: return body(uint8_t{});
     case DType::s8: return body(int8_t{});
     case DType::u16: return body(uint16_t{});
@@ -78,6 +81,7 @@ Status reference_cast(const EvalContext& c) {
   const Tensor& x = c.in(0);
   Tensor& y = c.out();
   if (x.dtype() == y.dtype()) return share_elements(c);
+  const bool saturate = attr_int(c.attributes, "saturate", 1) != 0;
   // The first element that does not fit; its place does not depend on how the work is split.
   std::atomic<int64_t> first_bad = x.size();
   std::string bad_value;
@@ -87,7 +91,7 @@ Status reference_cast(const EvalContext& c) {
       auto* target = reinterpret_cast<decltype(to)*>(y.mutable_bytes().data());
       c.threads.parallel_for(x.size(), kMoveGrain, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-          if (convert_element(source[i], target[i])) continue;
+          if (convert_element(source[i], target[i], saturate)) continue;
           int64_t known = first_bad.load();
           while (i < known && !first_bad.compare_exchange_weak(known, i)) {
           }
@@ -105,9 +109,11 @@ Status reference_cast(const EvalContext& c) {
 }
 
 Result<RoutineUse> routine_cast(const RoutineContext& c) {
+  const DType to = dtype_from_onnx(attr_int(c.attributes, "to", 0)).value_or(DType::f32);
   return RoutineUse{.name = "cast",
                     .operands = {0},
-                    .attributes = {attr_int(c.attributes, "to", 0) == onnx_dtype(DType::boolean)},
+                    .attributes = {static_cast<int64_t>(bytes_of(c.inputs[0]->dtype)),
+                                   static_cast<int64_t>(bytes_of(to)), attr_int(c.attributes, "saturate", 1)},
                     .units = std::max<int64_t>(element_count(c.outputs[0]->dims), 1),
                     .grain = kMoveGrain};
 }
@@ -149,6 +155,16 @@ const OpDef kCast{.name = "Cast",
 })",
                               R"(graph "cast_wide_to_real" stage imported opset 17 {
   input %x : s64[batch,3,5]
+  %y = Cast(%x) {to=1}
+  output %y
+})",
+                              R"(graph "cast_to_byte_float" stage imported opset 19 {
+  input %x : f32[batch,7]
+  %y = Cast(%x) {saturate=0, to=17}
+  output %y
+})",
+                              R"(graph "cast_of_byte_float" stage imported opset 19 {
+  input %x : f8e5m2[batch,7]
   %y = Cast(%x) {to=1}
   output %y
 })"}};

@@ -46,13 +46,27 @@ bool fits(From v) {
   }
 }
 
-// 16-bit floats in memory.
+// Floats of 16 and 8 bits in memory.
 struct Half {
   uint16_t bits;
 };
 struct Brain {
   uint16_t bits;
 };
+struct E4m3 {
+  uint8_t bits;
+};
+struct E5m2 {
+  uint8_t bits;
+};
+// What bytes are in kernels, which know them as u8.
+enum class CastBytes : int64_t { numbers, truths, e4m3, e5m2 };
+inline CastBytes bytes_of(DType type) {
+  return type == DType::boolean  ? CastBytes::truths
+         : type == DType::f8e4m3 ? CastBytes::e4m3
+         : type == DType::f8e5m2 ? CastBytes::e5m2
+                                 : CastBytes::numbers;
+}
 
 // To binary32 with the last bit set when anything was cut off: a second rounding to fewer bits is then correct.
 inline float round_to_odd(double v) {
@@ -96,14 +110,18 @@ auto number_of(T v) {
     return f16_to_f32(v.bits);
   } else if constexpr (std::is_same_v<T, Brain>) {
     return scalar::flushed(bf16_to_f32(v.bits));  // binary32 in all but its length
+  } else if constexpr (std::is_same_v<T, E4m3>) {
+    return f8e4m3_to_f32(v.bits);
+  } else if constexpr (std::is_same_v<T, E5m2>) {
+    return f8e5m2_to_f32(v.bits);
   } else {
     return v;
   }
 }
 
-// False when the number is outside the integer type.
+// False when the number is outside the integer type. `saturate`: to a float of 8 bits (base/dtype.h).
 template <class From, class To>
-bool convert_element(From from, To& to) {
+bool convert_element(From from, To& to, bool saturate) {
   const auto v = number_of(from);
   if constexpr (std::is_same_v<To, bool>) {
     to = converted<bool>(v);
@@ -111,6 +129,10 @@ bool convert_element(From from, To& to) {
     to.bits = f32_to_f16(narrow(v));
   } else if constexpr (std::is_same_v<To, Brain>) {
     to.bits = f32_to_bf16(narrow(v));
+  } else if constexpr (std::is_same_v<To, E4m3>) {
+    to.bits = f32_to_f8e4m3(narrow(v), saturate);
+  } else if constexpr (std::is_same_v<To, E5m2>) {
+    to.bits = f32_to_f8e5m2(narrow(v), saturate);
   } else if constexpr (std::is_floating_point_v<To>) {
     to = converted<To>(v);
   } else {

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
+#include <vector>
 
 #include "base/tensor.h"
 
@@ -112,6 +114,47 @@ TEST(F8, PatternsMeanWhatTheFormatSays) {
     EXPECT_TRUE(f8e5m2_to_f32(byte) == e5m2 || (std::isnan(e5m2) && std::isnan(f8e5m2_to_f32(byte)))) << bits;
   }
   EXPECT_EQ(f8e4m3_to_f32(0x7e), 448);
+}
+
+// The nearest of all numbers of the format, of two the one whose last bit is 0; beyond the greatest, half a step of
+// which still belongs to it, there is none.
+std::optional<uint8_t> nearest(double x, float (*read)(uint8_t), double greatest, double step) {
+  if (std::fabs(x) > greatest + step / 2) return std::nullopt;
+  std::optional<uint8_t> best;
+  for (uint32_t bits = 0; bits < 256; ++bits) {
+    const auto byte = static_cast<uint8_t>(bits);
+    const double value = read(byte);
+    if (!std::isfinite(value) || std::signbit(value) != std::signbit(x)) continue;
+    const double apart = std::fabs(value - x), known = best ? std::fabs(read(*best) - x) : INFINITY;
+    if (apart < known || (apart == known && (bits & 1) == 0)) best = byte;
+  }
+  return best;
+}
+
+TEST(F8, NumbersAreRoundedToTheNearest) {
+  std::vector<float> numbers = {0.0f, -0.0f, 448, 464, 464.1f, 480, 1e30f, 57344, 61439.9f, 65536, 0x1p-10f, 0x1p-17f};
+  for (uint32_t bits = 0; bits < 256; ++bits)
+    for (const float factor : {1.0f, 1.0625f, 1.06f, 1.125f, 1.13f, 0.9375f, 1.5f, 0.5f}) {
+      numbers.push_back(f8e4m3_to_f32(static_cast<uint8_t>(bits)) * factor);
+      numbers.push_back(f8e5m2_to_f32(static_cast<uint8_t>(bits)) * factor);
+    }
+  for (const float x : numbers) {
+    if (std::isnan(x)) {
+      EXPECT_EQ(f32_to_f8e4m3(x, true) & 0x7f, 0x7f);
+      EXPECT_TRUE(std::isnan(f8e5m2_to_f32(f32_to_f8e5m2(x, false))));
+      continue;
+    }
+    const int sign = std::signbit(x) ? 0x80 : 0;
+    // 464 lies in the middle, and 448 is even; of 61440 the greatest number, 57344, is odd.
+    const auto four = nearest(x, f8e4m3_to_f32, 448, 32);
+    EXPECT_EQ(f32_to_f8e4m3(x, true), four.value_or(static_cast<uint8_t>(sign | 0x7e))) << x;
+    EXPECT_EQ(f32_to_f8e4m3(x, false), four.value_or(static_cast<uint8_t>(sign | 0x7f))) << x;
+    const auto five = std::fabs(x) == 61440 ? std::nullopt : nearest(x, f8e5m2_to_f32, 57344, 8192);
+    EXPECT_EQ(f32_to_f8e5m2(x, true), five.value_or(static_cast<uint8_t>(sign | 0x7b))) << x;
+    EXPECT_EQ(f32_to_f8e5m2(x, false), five.value_or(static_cast<uint8_t>(sign | 0x7c))) << x;
+  }
+  EXPECT_EQ(f32_to_f8e4m3(INFINITY, true), 0x7e);
+  EXPECT_EQ(f32_to_f8e5m2(-INFINITY, true), 0xfb);
 }
 
 TEST(Tensor, ElementsOfEveryTypeAreNumbers) {

@@ -89,6 +89,37 @@ Result<std::vector<Tensor>> run_compiled(DType from, DType to, const Tensor& x) 
   return code.run(*graph, given, {});
 }
 
+// Through floats of 8 bits and back: the bits of the reference.
+TEST(CompiledCast, OfFloatsOf8Bits) {
+  setenv("CUPEL_EMIT", CUPEL_EMIT_PROGRAM, 1);
+  Tensor bytes(DType::u8, {128, 2});
+  for (int64_t i = 0; i < 256; ++i) bytes.mutable_data<uint8_t>()[static_cast<size_t>(i)] = static_cast<uint8_t>(i);
+  std::string nodes, outputs, inputs;
+  std::vector<Tensor> given;
+  for (const DType narrow : {DType::f8e4m3, DType::f8e5m2}) {
+    inputs += fmt::format("  input %{0} : {0}[batch,2]\n", dtype_name(narrow));
+    given.push_back(bytes.bit_cast_to(narrow));
+    for (const DType wide : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::boolean})
+      for (const int saturate : {0, 1}) {
+        const std::string name = fmt::format("{}_{}_{}", dtype_name(narrow), dtype_name(wide), saturate);
+        nodes += fmt::format("  %{0} = Cast(%{1}) {{to={2}}}\n", name, dtype_name(narrow), onnx_dtype(wide));
+        nodes += fmt::format("  %{0}_back = Cast(%{0}) {{saturate={1}, to={2}}}\n", name, saturate,
+                             onnx_dtype(narrow == DType::f8e4m3 ? DType::f8e5m2 : DType::f8e4m3));
+        outputs += fmt::format("  output %{0}\n  output %{0}_back\n", name);
+      }
+  }
+  const auto graph = parse_graph("graph \"casts\" stage simplified opset 19 {\n" + inputs + nodes + outputs + "}");
+  ASSERT_TRUE(graph) << graph.error().message();
+  ThreadPool threads(1);
+  auto code = compile_for_host(*graph, "casts", 1);
+  ASSERT_TRUE(code) << code.error().message();
+  const auto found = code->run(*graph, given, {}), expected = interpret(*graph, given, threads);
+  ASSERT_TRUE(found) << found.error().message();
+  ASSERT_TRUE(expected) << expected.error().message();
+  for (size_t i = 0; i < expected->size(); ++i)
+    EXPECT_TRUE(same_bytes((*found)[i], (*expected)[i])) << graph->value(graph->outputs()[i]).name;
+}
+
 // The greatest and the least number that fit, and their neighbours that do not.
 TEST(CompiledCast, OfNumbersThatFit) {
   const auto bytes = run_compiled(DType::f32, DType::s8, Tensor::of<float>({1, 2}, {-128.75f, 127.99f}));

@@ -44,6 +44,8 @@ def array_of(value):
         value = np.asarray(value)
         if value.dtype.name == "bfloat16":
             value = value.view(np.uint16)
+        if value.dtype.name in ("float8_e4m3fn", "float8_e5m2"):
+            value = value.view(np.uint8)
         if "int4" in value.dtype.name or "int4" in (value.dtype.names or ("",))[0]:
             value = value.astype(np.int8)
         return value if value.dtype.kind in "fiub" and value.dtype.isbuiltin == 1 else None
@@ -51,9 +53,31 @@ def array_of(value):
         return None
 
 
+def numbers_of_bytes(exponent_bits, mantissa_bits, has_infinity):
+    """What each byte stands for in a format of 8-bit floats."""
+    numbers = []
+    for byte in range(256):
+        exponent, mantissa = (byte & 127) >> mantissa_bits, byte & (1 << mantissa_bits) - 1
+        number = np.ldexp(mantissa + ((1 << mantissa_bits) if exponent else 0),
+                          max(exponent, 1) - (1 << exponent_bits - 1) + 1 - mantissa_bits)
+        if exponent == (1 << exponent_bits) - 1 and (has_infinity or mantissa == (1 << mantissa_bits) - 1):
+            number = np.inf if has_infinity and mantissa == 0 else np.nan
+        numbers.append(-number if byte & 128 else number)
+    return np.array(numbers, np.float32)
+
+
+BYTE_FLOATS = {TensorProto.FLOAT8E4M3FN: numbers_of_bytes(4, 3, False), TensorProto.FLOAT8E5M2: numbers_of_bytes(5, 2, True)}
+
+
 def as_declared(value, declared):
-    """The array in the element type that the model gives the value. NumPy lacks bfloat16, which are its bits, and integers
-    of 4 bits, which are bytes."""
+    """The array in the element type that the model gives the value. NumPy lacks bfloat16 and floats of 8 bits, which are
+    their bits, and integers of 4 bits, which are bytes."""
+    numbers = BYTE_FLOATS.get(declared.type.tensor_type.elem_type)
+    if value is not None and numbers is not None:
+        if value.dtype == np.float32:  # the numbers themselves
+            same = (value[..., None] == numbers) & (np.signbit(value[..., None]) == np.signbit(numbers))
+            value = np.where(np.isnan(value), 127, same.argmax(-1)).astype(np.uint8)
+        return value.view("V1")
     bytes_of = {TensorProto.INT4: np.int8, TensorProto.UINT4: np.uint8}
     if value is not None and declared.type.tensor_type.elem_type in bytes_of:
         return value.astype(bytes_of[declared.type.tensor_type.elem_type])
@@ -64,8 +88,10 @@ def as_declared(value, declared):
     return value.view("V2")
 
 
-def in_numbers(value):
-    """Bits of bfloat16 as float32."""
+def in_numbers(value, declared):
+    """Bits of bfloat16 and of floats of 8 bits as float32."""
+    if value.dtype == np.dtype("V1"):
+        return BYTE_FLOATS[declared.type.tensor_type.elem_type][value.view(np.uint8)]
     if value.dtype != np.dtype("V2"):
         return value
     return (value.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
@@ -107,14 +133,14 @@ class Suite:
 
     def same(self, folder, outputs):
         """Whether the folder holds these outputs, in the model's order."""
-        for output, name in outputs:
-            path = folder / (re.sub(r"[/:\\]", "_", name) + ".npy")
+        for output, declared in outputs:
+            path = folder / (re.sub(r"[/:\\]", "_", declared.name) + ".npy")
             if output is None or not path.is_file():
                 return False
             found = np.load(path)
             if found.dtype != output.dtype or found.shape != output.shape:
                 return False
-            found, output = in_numbers(found), in_numbers(output)
+            found, output = in_numbers(found, declared), in_numbers(output, declared)
             if output.dtype.kind != "f":
                 if not np.array_equal(found, output):
                     return False
@@ -133,7 +159,7 @@ class Suite:
         given = [value.name for value in model.graph.input if value.name not in constants]
         types = {value.name: value for value in model.graph.input}
         inputs = [as_declared(value, types[name]) for value, name in zip(inputs, given)]
-        named = [(as_declared(value, declared), declared.name) for value, declared in zip(outputs, model.graph.output)]
+        named = [(as_declared(value, declared), declared) for value, declared in zip(outputs, model.graph.output)]
         if any(value is None for value in inputs) or len(inputs) < len(given):
             return
         arguments = []
