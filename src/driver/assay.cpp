@@ -38,6 +38,7 @@ Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, Comp
   };
   auto quantized = quantize_graph(model.source, counted, context, run);
   if (!quantized) return std::unexpected(std::move(quantized).error().within(place));
+  if (std::string note = model.batch_note(); !note.empty()) quantized->warnings.push_back(std::move(note));
   return quantized;
 }
 

@@ -1,6 +1,11 @@
 #include "driver/bind.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "base/file.h"
+#include "lower/lower.h"
 
 namespace cupel {
 namespace {
@@ -61,7 +66,9 @@ std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
     for (const DeclaredInput& input : inputs) {
       const auto array = arrays.find(input.name);
       if (array == arrays.end() || is_given(given, input)) continue;
-      const Tensor& t = array->second;
+      // Of 8-bit floats an array does not say the format (data/npy.cpp).
+      const bool bytes = is_byte_float(array->second.dtype()) && is_byte_float(input.dtype);
+      const Tensor t = bytes ? array->second.bit_cast_to(input.dtype) : array->second;
       if (t.rank() != static_cast<int64_t>(input.shape.size())) continue;  // checked with the other inputs at the run
       // Of arrays of any rank the first one is the data.
       const bool is_data = most_value_rank == kMaxRank && &input == inputs.data();
@@ -80,9 +87,10 @@ std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
   return ways;
 }
 
-Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& data, const Bindings& given) {
+Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& data, const Bindings& given,
+                      int64_t batch) {
   Bindings bindings = given;
-  const std::string batch = batch_symbol(inputs);
+  const std::string symbol = batch_symbol(inputs);
   for (const DeclaredInput& input : inputs) {
     const DataInput* given_by_data = nullptr;
     for (const DataInput& d : data.inputs())
@@ -92,24 +100,71 @@ Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& d
     const bool whole = input.shape.size() == sample.size();  // it takes a sample as it is
     if (!whole && input.shape.size() != sample.size() + 1) continue;
     std::vector<std::optional<int64_t>> sizes;
-    if (!whole) sizes.emplace_back();
+    const auto is_open = [&](const Dim& d) { return !d.is_constant() && !given.dims.contains(d.symbol); };
+    if (!whole) {
+      const Dim& lead = input.shape[0];
+      sizes.push_back(batch > 0 && is_open(lead) ? std::optional(batch * lead.factor) : std::nullopt);
+    }
     for (const int64_t size : sample) {
       const Dim& declared = input.shape[sizes.size()];
-      const bool open =
-          !declared.is_constant() && (whole || declared.symbol != batch) && !given.dims.contains(declared.symbol);
-      sizes.push_back(open ? std::optional(size) : std::nullopt);
+      const bool stays = batch == 0 && !whole && declared.symbol == symbol;
+      sizes.push_back(is_open(declared) && !stays ? std::optional(size) : std::nullopt);
     }
     bindings.shapes.emplace(input.name, std::move(sizes));
   }
   return bindings;
 }
 
+std::string Model::batch_note() const {
+  if (batch_fixed_by.empty()) return {};
+  return fmt::format("{} runs one sample at a time, and what is written of it has a batch of one: {}",
+                     printable(path.filename().string()), batch_fixed_by);
+}
+
+namespace {
+
+bool has_open_batch(const Graph& graph) {
+  return std::ranges::any_of(graph.inputs(), [&](ValueId v) { return !is_static(graph.type(v).shape); });
+}
+
+std::string cause_of(const Error& error) {
+  return error.place.empty() ? error.cause : error.place + ": " + error.cause;
+}
+
+// Why the model has no compiled form; empty where it has one, or no target would give it one.
+std::string lacks_compiled_form(const Model& model) {
+  const auto lowered = lower_graph(model.program, model.path.stem().string(), LowerTarget{});
+  return lowered || lowered.error().kind != ErrorKind::unsupported ? "" : cause_of(lowered.error());
+}
+
+}  // namespace
+
 Result<Model> load_for_data(const std::filesystem::path& path, const Dataset& data, CompileContext& context) {
   const Bindings given = context.bindings;
-  context.bindings = bind_samples(CUPEL_TRY(model_inputs(path)), data, given);
-  auto model = load_model(path, context);
-  context.bindings = given;
-  return model;
+  const PassOptions passes = context.passes;
+  const std::vector<DeclaredInput> inputs = CUPEL_TRY(model_inputs(path));
+  const auto load = [&](int64_t batch) {
+    context.bindings = bind_samples(inputs, data, given, batch);
+    context.passes = passes;
+    auto model = load_model(path, context);
+    context.bindings = given;
+    return model;
+  };
+  auto open = load(0);
+  if (batch_symbol(inputs).empty() || context.passes.stopped) return open;
+  if (!open && open.error().kind != ErrorKind::unsupported) return open;
+  if (open && !has_open_batch(open->program)) return open;
+  std::string why = open ? lacks_compiled_form(*open) : cause_of(open.error());
+  if (why.empty()) return open;
+  const PassOptions after = context.passes;
+  auto one = load(1);
+  if (one && (!open || lacks_compiled_form(*one).empty())) {
+    one->batch_fixed_by = std::move(why);
+    return one;
+  }
+  if (!open) return open;
+  context.passes = after;
+  return open;
 }
 
 }  // namespace cupel

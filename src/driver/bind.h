@@ -28,10 +28,12 @@ std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
                                    const std::map<std::string, Tensor>& arrays, const Bindings& given);
 
 // The sizes behind the batch of the inputs that `given` leaves without a value, as the data set's samples have them;
-// all sizes of an input of the rank of a sample.
-Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& data, const Bindings& given);
+// all sizes of an input of the rank of a sample. `batch`: the size of the batch; 0: it stays open.
+Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& data, const Bindings& given,
+                      int64_t batch = 0);
 
-// load_model with the bindings of the context and those of the data set.
+// load_model with the bindings of the context and those of the data set. A batch that the model leaves open, and with
+// which it has no compiled form, is one sample; Model::batch_fixed_by then says why.
 Result<Model> load_for_data(const std::filesystem::path& path, const Dataset& data, CompileContext& context);
 
 }  // namespace cupel

@@ -37,7 +37,10 @@ struct Model {
   Graph program;           // what runs: source itself, or its integer form
   // Node name → why it is not integer. Empty for a float model.
   std::map<std::string, std::string> kept_in_float;
+  std::string batch_fixed_by = {};  // what the batch, open in the file, could not stay open for; empty: it did
 
+  // A sentence about that; empty where there is nothing to say.
+  std::string batch_note() const;
   bool is_quantized() const { return source.stage == Stage::quantized; }
 };
 

@@ -70,6 +70,9 @@ class LeadBatch {
         {&ops::kPad, &LeadBatch::pad},
         {&ops::kTile, &LeadBatch::tile},
         {&ops::kExpand, &LeadBatch::expand},
+        {&ops::kRNN, &LeadBatch::recurrent},
+        {&ops::kGRU, &LeadBatch::recurrent},
+        {&ops::kLSTM, &LeadBatch::recurrent},
     };
     if (changes_shape(*node_->op)) return reshape();
     if (is_elementwise(*node_->op)) return elementwise();
@@ -136,6 +139,21 @@ class LeadBatch {
   bool give(std::vector<ValueId> inputs, Attributes attributes) {
     forms_.give_item(
         out(), patch_.add_named(*node_->op, node_->name, name_of(out()), std::move(inputs), std::move(attributes)));
+    return true;
+  }
+  // With all results.
+  bool give_all(std::vector<ValueId> inputs, Attributes attributes, const std::string& symbol) {
+    std::vector<std::string> names;
+    std::vector<TensorType> types;
+    for (ValueId v : node_->outputs) {
+      names.push_back(name_of(v));
+      Shape item = to_shape(forms_.item_dims(v));
+      item.insert(item.begin(), Dim(1, symbol));
+      types.push_back({.dtype = graph_.type(v).dtype, .shape = std::move(item), .quant = graph_.type(v).quant});
+    }
+    const auto results = patch_.add_multi(*node_->op, node_->name, std::move(names), std::move(inputs),
+                                          std::move(attributes), std::move(types));
+    for (size_t i = 0; i < results.size(); ++i) forms_.give_item(node_->outputs[i], results[i]);
     return true;
   }
   // The node as it is on the row forms of its operands.
@@ -353,20 +371,34 @@ class LeadBatch {
     if (axis == p.at || (in(1).valid() && !is_static_value(in(1)))) return false;
     const std::string symbol = shape(x)[p.at].symbol;
     claim(p.inner);
-    std::vector<std::string> names;
-    std::vector<TensorType> types;
-    for (ValueId v : node_->outputs) {
-      names.push_back(name_of(v));
-      Shape item = to_shape(forms_.item_dims(v));
-      item.insert(item.begin(), Dim(1, symbol));
-      types.push_back({.dtype = graph_.type(v).dtype, .shape = std::move(item), .quant = graph_.type(v).quant});
-    }
     std::vector<ValueId> inputs = node_->inputs;
     inputs[0] = forms_.item(x);
-    const auto parts = patch_.add_multi(ops::kSplit, node_->name, std::move(names), std::move(inputs),
-                                        with_axis(forms_.item_axis(x, axis)), std::move(types));
-    for (size_t i = 0; i < parts.size(); ++i) forms_.give_item(node_->outputs[i], parts[i]);
-    return true;
+    return give_all(std::move(inputs), with_axis(forms_.item_axis(x, axis)), symbol);
+  }
+
+  // With layout 1 the batch leads the sequences, the states and the results; below it, it is their last dimension but one.
+  bool recurrent() {
+    if (attr("layout", 0) != 0) return false;
+    const ValueId x = in(0);
+    const BatchPlace* p = forms_.place(x);
+    const auto goes = [&](ValueId v, size_t at) {
+      const BatchPlace* other = forms_.place(v);
+      return other && other->at == at && other->factor == 1 && shape(v)[at] == shape(x)[p->at];
+    };
+    if (!p || p->at != 1 || p->factor != 1) return false;
+    for (const size_t i : {size_t{5}, size_t{6}})
+      if (in(i).valid() && !goes(in(i), 1)) return false;
+    if (in(4).valid() && !goes(in(4), 0)) return false;
+    for (ValueId v : node_->outputs)
+      if (!v.valid() || !goes(v, rank(v) - 2)) return false;
+    const std::string symbol = shape(x)[1].symbol;
+    claim(p->inner);
+    std::vector<ValueId> inputs = node_->inputs;
+    for (ValueId& v : inputs)
+      if (v.valid() && forms_.place(v)) v = forms_.item(v);
+    Attributes attributes = node_->attributes;
+    attributes.insert_or_assign("layout", int64_t{1});
+    return give_all(std::move(inputs), std::move(attributes), symbol);
   }
 
   bool gather() {

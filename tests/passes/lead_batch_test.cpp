@@ -156,6 +156,14 @@ class BatchGraph {
         break;
       }
       case 11: {
+        if (rank == 3 && shape[0].is_constant() && shape[2].is_constant()) {  // steps, rows, inputs
+          static constexpr std::pair<const char*, int64_t> kKinds[] = {{"RNN", 1}, {"GRU", 3}, {"LSTM", 4}};
+          const auto& [op, gates] = kKinds[below(3)];
+          const int64_t directions = 1 + below(2);
+          add(op, {x, numbers({directions, 2 * gates, shape[2].factor}), numbers({directions, 2 * gates, 2})},
+              {{"direction", std::string(directions == 2 ? "bidirectional" : "reverse")}}, 2);
+          break;
+        }
         if (rank != 2 || !shape[1].is_constant()) break;
         std::vector<ValueId> inputs = {x, numbers({shape[1].factor, 4})};
         if (flip()) inputs.push_back(numbers({4}));
@@ -316,6 +324,9 @@ TEST(LeadBatch, ChangesNoBitOfRandomGraphs) {
                                     "Pad",
                                     "Tile",
                                     "Expand",
+                                    "RNN",
+                                    "GRU",
+                                    "LSTM",
                                     "ArgMax",
                                     "QuantizeLinear",
                                     "DequantizeLinear"})

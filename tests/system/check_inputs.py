@@ -54,6 +54,32 @@ def picture_network(path):
          [("image", FLOAT, ["n", 3, "h", "w"]), ("vector", FLOAT, ["n", 6])], ["logits", "features"], weights)
 
 
+def recurrent_network(path):
+    """As exporters write what works on one step of all sequences after the other: the batch stands second there."""
+    rng = np.random.default_rng(15)
+    normal = lambda *shape: rng.standard_normal(shape).astype(np.float32)
+    weights = {"w": normal(1, 64, 6) * np.float32(0.5), "r": normal(1, 64, 16) * np.float32(0.3), "axis": np.array([0]),
+               "w1": normal(16, 32), "w2": normal(32, CLASSES)}
+    node = helper.make_node
+    save(path, [node("Transpose", ["rows"], ["steps"], perm=[1, 0, 2]),
+                node("LSTM", ["steps", "w", "r"], ["", "last"], hidden_size=16), node("Squeeze", ["last", "axis"], ["state"]),
+                node("MatMul", ["state", "w1"], ["hidden"]), node("Relu", ["hidden"], ["positive"]),
+                node("MatMul", ["positive", "w2"], ["logits"])],
+         [("rows", FLOAT, ["n", 9, 6])], ["logits"], weights)
+
+
+def squeezed_network(path):
+    """What Squeeze without axes takes away depends on the batch: no compiled form leaves it open."""
+    rng = np.random.default_rng(17)
+    normal = lambda *shape: rng.standard_normal(shape).astype(np.float32)
+    weights = {"w1": normal(54, 32) * np.float32(0.3), "w2": normal(32, CLASSES), "to": np.array([-1, CLASSES])}
+    node = helper.make_node
+    save(path, [node("Flatten", ["rows"], ["flat"]), node("MatMul", ["flat", "w1"], ["hidden"]), node("Squeeze", ["hidden"], ["vector"]),
+                node("Relu", ["vector"], ["positive"]), node("MatMul", ["positive", "w2"], ["scores"]),
+                node("Reshape", ["scores", "to"], ["logits"])],
+         [("rows", FLOAT, ["n", 9, 6])], ["logits"], weights)
+
+
 def text_arrays():
     rng = np.random.default_rng(13)
     lengths = rng.integers(3, SEQUENCE + 1, SAMPLES)
@@ -168,6 +194,31 @@ def check_network(cupel, checks, name, path, stored, tables, cut, extra):
     checks.equal((folder / "assay" / f"{path.stem}.int8.onnx").read_bytes(), written.read_bytes(), f"{name}: assay writes what quantize writes")
 
 
+def check_one_by_one(cupel, checks, path):
+    """A network that cannot be compiled with an open batch takes the samples one by one, and its INT8 file too."""
+    folder = cupel.folder / "one_by_one"
+    folder.mkdir()
+    rng = np.random.default_rng(16)
+    feeds = {"rows": rng.standard_normal((SAMPLES, 9, 6)).astype(np.float32)}
+    labels = in_runtime(path, feeds)["logits"].argmax(1)
+    data, written = data_set(folder, "set", feeds, labels, ""), folder / "int8.onnx"
+    note = "runs one sample at a time, and what is written of it has a batch of one: "
+    done = cupel.run("quantize", path, "--data", data, "-o", written)
+    checks.that(done.returncode == 0 and f"warning: {path.name} {note}" in done.stderr, f"one by one: quantize: {done.stderr}")
+    checks.equal([d.dim_value for d in onnx.load(written).graph.input[0].type.tensor_type.shape.dim], [1, 9, 6], "one by one: the file")
+    expected = np.concatenate([in_runtime(written, {"rows": feeds["rows"][i:i + 1]})["logits"] for i in range(SAMPLES)])
+    found = run_outputs(cupel, written, feeds, folder)["logits"]
+    checks.that(np.abs(found - expected).max() < 0.02 * (expected.max() - expected.min()), "one by one: the file in ONNX Runtime")
+    for engine in ("compiled", "reference"):
+        cupel.must("evaluate", path, written, "--data", data, "--json", folder / "r.json", "--engine", engine)
+        report = json.loads((folder / "r.json").read_text())
+        right = [m["right"] for m in report["accuracy"][0]["models"]]
+        held = slice(CALIBRATION, None)
+        checks.equal(right[0], SAMPLES - CALIBRATION, f"one by one, {engine}: FP32 answers as ONNX Runtime does")
+        checks.that(abs(right[1] - (expected.argmax(1) == labels)[held].sum()) <= 2, f"one by one, {engine}: INT8 is right on {right[1]}")
+        checks.that(any(note in w["text"] for w in report["warnings"]), f"one by one, {engine}: the report says it")
+
+
 def check_refusals(cupel, checks, text, picture):
     folder = cupel.folder / "refusals"
     folder.mkdir()
@@ -219,6 +270,14 @@ def main():
     stored["mask"] = stored["mask"].astype(np.int64)
     check_network(cupel, checks, "text-toml", wide, stored, '[labels]\noutput = "logits"\n', 50, [])
     check_network(cupel, checks, "picture", picture, picture_arrays(), PICTURE_TOML, 7, [])
+    recurrent, squeezed = cupel.folder / "recurrent.onnx", cupel.folder / "squeezed.onnx"
+    recurrent_network(recurrent)
+    rows = np.random.default_rng(18).standard_normal((SAMPLES, 9, 6)).astype(np.float32)
+    check_network(cupel, checks, "recurrent", recurrent, {"rows": rows}, "", None, [])
+    checks.equal([d.dim_param for d in onnx.load(cupel.folder / "recurrent/int8.onnx").graph.input[0].type.tensor_type.shape.dim][0], "n",
+                 "recurrent: the batch stays open")
+    squeezed_network(squeezed)
+    check_one_by_one(cupel, checks, squeezed)
     check_refusals(cupel, checks, text, picture)
     return checks.finish()
 

@@ -45,6 +45,8 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   std::vector<Model> models;
   for (const std::string& path : flags.models) {
     models.push_back(CUPEL_TRY(load_for_data(path, data, work.context())));
+    if (const std::string note = models.back().batch_note(); !note.empty())
+      report.warnings.push_back({Severity::note, note + "."});
     if (work.context().passes.stopped) {
       work.finish();
       return 0;
