@@ -19,6 +19,12 @@ Tensor widened(const Tensor& t) {
 }
 
 Attributes cast_to(DType type) { return {{"to", onnx_dtype(type)}}; }
+// Of a number that has such a one already: infinity is what it is.
+Attributes exact_cast_to(DType type) {
+  Attributes attributes = cast_to(type);
+  if (is_byte_float(type)) attributes["saturate"] = int64_t{0};
+  return attributes;
+}
 
 }  // namespace
 
@@ -61,7 +67,7 @@ Result<ValueId> Importer::output_value(const std::string& name) {
   if (graph_.value(id).name == name)
     graph_.rename_value(id, fresh(name + "_" + std::string(dtype_name(graph_.type(id).dtype))));
   const NodeId cast =
-      CUPEL_TRY(graph_.add_node(*find_op("Cast"), fresh(name + "_rounded"), {id}, cast_to(*type), {name}));
+      CUPEL_TRY(graph_.add_node(*find_op("Cast"), fresh(name + "_rounded"), {id}, exact_cast_to(*type), {name}));
   return graph_.node(cast).outputs[0];
 }
 

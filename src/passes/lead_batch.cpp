@@ -376,7 +376,8 @@ class LeadBatch {
     return give_all(std::move(inputs), with_axis(forms_.item_axis(x, axis)), symbol);
   }
 
-  // With layout 1 the batch leads the sequences, the states and the results; below it, it is their last dimension but one.
+  // With layout 1 the batch leads the sequences, the states and the results; below it, it is their last dimension but
+  // one.
   bool recurrent() {
     if (attr("layout", 0) != 0) return false;
     const ValueId x = in(0);
