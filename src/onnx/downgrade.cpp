@@ -64,6 +64,7 @@ int needed_by_form(const Graph& graph, const Node& node) {
   if (op == "Add" || op == "Sub" || op == "Mul" || op == "Div")
     need(holds_integers && dtype_bits(first->dtype) < 32, 14);
   if (op == "Relu") need(holds_integers, 14);
+  if (op == "Cast") need(is_byte_float(first->dtype) || is_byte_float(graph.type(node.outputs[0]).dtype), 19);
   if (op == "BitShift") need(dtype_min(first->dtype) < 0, 28);
   if (op == "ReduceMax" || op == "ReduceMin") need(first->dtype == DType::boolean, 20);
   if (op == "Pad") {
