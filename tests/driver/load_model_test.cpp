@@ -60,7 +60,7 @@ TEST(LoadModel, NativeCodeUnderAModelsNameIsNotRun) {
   ASSERT_FALSE(loaded);
   EXPECT_EQ(loaded.error().message(),
             model.string() +
-                ": is native code (ELF), expected an .onnx file\n  name the .onnx file; `run` and `bench` "
+                ": is native code (ELF), expected an .onnx file\n  name the .onnx file; `inspect`, `run` and `bench` "
                 "alone take compiled models, whose names end in .so");
   EXPECT_EQ(loaded.error().kind, ErrorKind::bad_input);
   EXPECT_FALSE(std::filesystem::exists(trace));
