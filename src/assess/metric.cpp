@@ -227,6 +227,10 @@ std::string needs_binary_labels(const OutputForm& output, const OutputForm& labe
   return is_float(label.dtype) ? "the labels are no integers" : needs_equal_dims(output, label);
 }
 
+std::string needs_reals(const OutputForm& output, const OutputForm&) {
+  return is_float(output.dtype) ? "" : "it holds integers";
+}
+
 std::optional<bool> same_non_finite(double x, double y) {
   const bool x_finite = std::isfinite(x), y_finite = std::isfinite(y);
   if (x_finite && y_finite) return false;

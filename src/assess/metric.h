@@ -162,9 +162,25 @@ int64_t elements_of(const OutputForm& form);
 std::string needs_equal_dims(const OutputForm& output, const OutputForm& label);
 // The same, with labels that are integers or booleans.
 std::string needs_binary_labels(const OutputForm& output, const OutputForm& label);
+// `refuses` of metrics of reals.
+std::string needs_reals(const OutputForm& output, const OutputForm&);
 // Whether two elements are left out of sums because they are the same NaN or infinity; nullopt where just one of them
 // is finite, or they are different ones.
 std::optional<bool> same_non_finite(double x, double y);
+// Calls take(x, y) for the elements of base and item that are not left out. False where there are none, or the item has
+// no figure, because some are not finite and not the same.
+template <class Take>
+bool for_finite_pairs(const Item& base, const Item& item, Take take) {
+  bool any = false;
+  for (size_t i = 0; i < item.numbers.size(); ++i) {
+    const auto same = same_non_finite(base.numbers[i], item.numbers[i]);
+    if (!same) return false;
+    if (*same) continue;
+    any = true;
+    take(base.numbers[i], item.numbers[i]);
+  }
+  return any;
+}
 // The first of the largest of `count` numbers that lie `stride` apart; of the first NaN where there is one
 // (numpy.argmax).
 int64_t arg_max(const double* first, int64_t count, int64_t stride);

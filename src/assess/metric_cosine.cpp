@@ -16,18 +16,12 @@ std::string refuses(const OutputForm& output, const OutputForm&) {
 
 void measure(const OutputForm&, const Item& base, const Item& item, const MetricSettings&, std::vector<double>& parts) {
   double xx = 0, yy = 0, xy = 0;
-  int64_t count = 0;
-  for (size_t i = 0; i < item.numbers.size(); ++i) {
-    const double x = base.numbers[i], y = item.numbers[i];
-    const auto same = same_non_finite(x, y);
-    if (!same) return;
-    if (*same) continue;
-    ++count;
+  const bool any = for_finite_pairs(base, item, [&](double x, double y) {
     xx += x * x;
     yy += y * y;
     xy += x * y;
-  }
-  if (count == 0) return;
+  });
+  if (!any) return;
   if (xx == 0 || yy == 0) {
     parts.push_back(xx == yy ? 1 : 0);
   } else {

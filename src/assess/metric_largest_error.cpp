@@ -8,23 +8,13 @@
 namespace cupel::metrics {
 namespace {
 
-std::string refuses(const OutputForm& output, const OutputForm&) {
-  return is_float(output.dtype) ? "" : "it holds integers";
-}
-
 void measure(const OutputForm&, const Item& base, const Item& item, const MetricSettings&, std::vector<double>& parts) {
   double error = 0, largest = 0;
-  int64_t count = 0;
-  for (size_t i = 0; i < item.numbers.size(); ++i) {
-    const double x = base.numbers[i], y = item.numbers[i];
-    const auto same = same_non_finite(x, y);
-    if (!same) return;
-    if (*same) continue;
-    ++count;
+  const bool any = for_finite_pairs(base, item, [&](double x, double y) {
     error = std::max(error, std::abs(x - y));
     largest = std::max(largest, std::abs(x));
-  }
-  if (count > 0) parts.insert(parts.end(), {error, largest});
+  });
+  if (any) parts.insert(parts.end(), {error, largest});
 }
 
 double figure(const SampleParts& parts, std::span<const uint32_t> weights, const MetricSettings&) {
@@ -49,7 +39,7 @@ extern const MetricDef kLargestError{.name = "largest_error",
                                      .meaning = "the largest difference of two elements, of the base's largest element",
                                      .better = Better::lower,
                                      .interval = IntervalKind::none,
-                                     .refuses = refuses,
+                                     .refuses = needs_reals,
                                      .measure = measure,
                                      .figure = figure};
 

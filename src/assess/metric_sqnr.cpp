@@ -7,23 +7,13 @@
 namespace cupel::metrics {
 namespace {
 
-std::string refuses(const OutputForm& output, const OutputForm&) {
-  return is_float(output.dtype) ? "" : "it holds integers";
-}
-
 void measure(const OutputForm&, const Item& base, const Item& item, const MetricSettings&, std::vector<double>& parts) {
   double signal = 0, noise = 0;
-  int64_t count = 0;
-  for (size_t i = 0; i < item.numbers.size(); ++i) {
-    const double x = base.numbers[i], y = item.numbers[i];
-    const auto same = same_non_finite(x, y);
-    if (!same) return;
-    if (*same) continue;
-    ++count;
+  const bool any = for_finite_pairs(base, item, [&](double x, double y) {
     signal += x * x;
     noise += (x - y) * (x - y);
-  }
-  if (count > 0) parts.insert(parts.end(), {signal, noise});
+  });
+  if (any) parts.insert(parts.end(), {signal, noise});
 }
 
 double figure(const SampleParts& parts, std::span<const uint32_t> weights, const MetricSettings&) {
@@ -40,7 +30,7 @@ extern const MetricDef kSqnr{
     .title = "SQNR",
     .unit = "dB",
     .meaning = "power of the base's output over that of the difference; 6 dB less is twice the error",
-    .refuses = refuses,
+    .refuses = needs_reals,
     .measure = measure,
     .figure = figure};
 
