@@ -35,6 +35,13 @@ struct Block {
 
 }  // namespace
 
+double sqnr_of(double signal, double noise) {
+  if (noise == 0) return std::numeric_limits<double>::infinity();
+  if (signal == 0) return -std::numeric_limits<double>::infinity();
+  // A difference of logarithms: the quotient of two doubles could overflow.
+  return 10 * (std::log10(signal) - std::log10(noise));
+}
+
 int64_t ErrorSums::add(std::span<const float> reference, std::span<const float> actual) {
   assert(reference.size() == actual.size());
   const size_t size = reference.size();
@@ -67,12 +74,7 @@ void ErrorSums::merge(const ErrorSums& other) {
   max_abs_error_ = std::max(max_abs_error_, other.max_abs_error_);
 }
 
-double ErrorSums::sqnr_db() const {
-  if (noise_ == 0) return std::numeric_limits<double>::infinity();
-  if (signal_ == 0) return -std::numeric_limits<double>::infinity();
-  // A difference of logarithms: the quotient of two doubles could overflow.
-  return 10 * (std::log10(signal_) - std::log10(noise_));
-}
+double ErrorSums::sqnr_db() const { return sqnr_of(signal_, noise_); }
 
 double ErrorSums::cosine() const {
   if (signal_ == 0 && actual_ == 0) return 1;

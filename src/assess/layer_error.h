@@ -12,6 +12,9 @@
 
 namespace cupel {
 
+// 10·log10(signal / noise) of two powers; +infinity without noise, −infinity where there is noise alone.
+double sqnr_of(double signal, double noise);
+
 // Sums over pairs (x, y): x from the reference, y from the model under test. All sums are double; products of two
 // floats are exact in it. add() sums in 8 fixed lanes, so equal chunks in equal order give equal bits on every machine.
 class ErrorSums {
@@ -27,6 +30,8 @@ class ErrorSums {
   // Σxy / sqrt(Σx²·Σy²), within [−1, 1]. 1 when both are zero everywhere, 0 when just one is.
   double cosine() const;
   double max_abs_error() const { return max_abs_error_; }
+  double signal() const { return signal_; }  // Σx²
+  double noise() const { return noise_; }    // Σ(x−y)²
   bool identical() const { return noise_ == 0; }
 
  private:

@@ -9,6 +9,7 @@
 #include "driver/calibration_run.h"
 #include "driver/output_folder.h"
 #include "driver/run_array.h"
+#include "driver/sensitivity.h"
 #include "driver/speed.h"
 #include "onnx/writer.h"
 
@@ -89,6 +90,10 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
       {"scheme", "INT8: activations u8 asymmetric per tensor, weights s8 symmetric per output channel"},
       {"calibration", fmt::format("minimum and maximum over {} samples", CUPEL_TRY(data.size("calibrate")))}};
   CUPEL_TRY(evaluate_models(models, names, data, context, options.evaluate, report));
+  CUPEL_TRY(measure_sensitivity(base, quantized, models[1].program, data, context,
+                                {options.sensitivity_samples, options.evaluate.batch, options.evaluate.engine,
+                                 options.evaluate.output, options.evaluate.progress},
+                                report));
   if (options.evaluate.engine == EngineKind::compiled)
     CUPEL_TRY(measure_speed(models, names, data, context,
                             {options.speed_s, options.evaluate.batch, options.evaluate.progress}, report));

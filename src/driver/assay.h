@@ -9,6 +9,7 @@ namespace cupel {
 
 struct AssayOptions {
   EvaluateOptions evaluate;
+  int64_t sensitivity_samples = 0;  // behind the sensitivity to single layers; 0: none
   double speed_s = 4;            // seconds of timed runs; 0: none. The interpreter's speed is not measured
   std::filesystem::path folder;  // receives <model>.int8.onnx, report.json and report.html
   Provenance provenance;         // date, command, versions and machine, as the caller knows them

@@ -120,14 +120,21 @@ Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& cal
       CUPEL_TRY(calibrate_min_max(model, selection.activations, calibration,
                                   run ? run : observed(model, interpreter(context.threads)), context.threads));
 
+  QuantizedGraph quantized = CUPEL_TRY(quantize_selection(model, selection, calibrated.ranges, context));
+  quantized.warnings = std::move(calibrated.warnings);
+  return quantized;
+}
+
+Result<QuantizedGraph> quantize_selection(const Graph& model, const Selection& selection, const Ranges& ranges,
+                                          CompileContext& context) {
   // choose
-  QuantPlan plan = CUPEL_TRY(choose_parameters(model, selection, calibrated.ranges));
+  QuantPlan plan = CUPEL_TRY(choose_parameters(model, selection, ranges));
 
   // apply
   Graph graph = CUPEL_TRY(apply_plan(model, plan));
   CUPEL_TRY(dump_graph(graph, "apply", context.passes));
   graph = CUPEL_TRY(run_passes(std::move(graph), kAfterQuantization, {context.threads}, context.passes));
-  return QuantizedGraph{std::move(graph), std::move(plan), std::move(calibrated.warnings)};
+  return QuantizedGraph{std::move(graph), std::move(plan), ranges, {}};
 }
 
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,

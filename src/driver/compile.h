@@ -58,11 +58,16 @@ Result<Model> load_model_bytes(std::span<const std::byte> file, const std::files
 struct QuantizedGraph {
   Graph graph;
   QuantPlan plan;
+  Ranges ranges;
   std::vector<std::string> warnings;  // of calibration
 };
 // `run`: the engine that calibrates; empty: the interpreter.
 Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context,
                                       const ObservedRun& run = {});
+
+// The last three steps, of values and ranges that are known; without warnings.
+Result<QuantizedGraph> quantize_selection(const Graph& model, const Selection& selection, const Ranges& ranges,
+                                          CompileContext& context);
 
 // The integer form of a Graph with Q/DQ nodes; reasons for what stays in float go to `kept`.
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,

@@ -10,6 +10,7 @@
 #include "assess/sentences.h"
 #include "base/file.h"
 #include "driver/answers.h"
+#include "driver/error_budgets.h"
 #include "driver/label_metrics.h"
 
 namespace cupel {
@@ -263,6 +264,8 @@ Status evaluate_models(std::span<const Model> models, std::span<const std::strin
     for (std::string& text : cautions) report.warnings.push_back({Severity::caution, std::move(text)});
     const LayerInput layers{models[0], models[1], all[0].engine, all[1].engine, all[0].feed, all[1].feed, data};
     CUPEL_TRY(compare_layers(layers, std::min(options.layer_samples, done), options.progress, report));
+    if (options.budget_samples.value_or(options.layer_samples) > 0)
+      CUPEL_TRY(measure_budgets(layers, options.budget_samples, done, context.threads, options.progress, report));
   }
   CUPEL_TRY(judge_requirements(options.require, report));
   return fill_dataset_facts(data, done, report);

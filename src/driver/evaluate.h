@@ -20,6 +20,8 @@ struct EvaluateOptions {
   Progress progress;
   EngineKind engine = EngineKind::compiled;  // that answers, and whose values the layers' errors are
   std::vector<Requirement> require = {};     // further gates
+  // Behind the error budgets; 0: none; nullopt: default_budget_samples, and none without layer_samples.
+  std::optional<int64_t> budget_samples = {};
 };
 
 // The first model is the base. Fills models, accuracy (where labels judge an output with scores of classes), outputs

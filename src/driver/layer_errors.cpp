@@ -165,4 +165,19 @@ Status compare_layers(const LayerInput& input, int64_t count, const Progress& pr
   return {};
 }
 
+std::vector<std::optional<size_t>> rows_of(const Graph& program, std::span<const Node* const> nodes) {
+  std::map<std::pair<std::string_view, const OpDef*>, std::vector<size_t>> places;
+  size_t row = 0;
+  for (const Node& node : program.nodes())  // as match_layers has them
+    if (node.op->conversion == Conversion::none) places[{node.name, node.op}].push_back(row++);
+  std::map<std::pair<std::string_view, const OpDef*>, size_t> taken;
+  std::vector<std::optional<size_t>> rows;
+  for (const Node* node : nodes) {
+    const auto found = places.find({node->name, node->op});
+    const size_t k = taken[{node->name, node->op}]++;
+    rows.push_back(found != places.end() && k < found->second.size() ? std::optional(found->second[k]) : std::nullopt);
+  }
+  return rows;
+}
+
 }  // namespace cupel

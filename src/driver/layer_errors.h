@@ -31,4 +31,8 @@ struct LayerInput {
 // values do not stand beside each other.
 Status compare_layers(const LayerInput& input, int64_t count, const Progress& progress, Report& report);
 
+// Indices into report.layers, made of `program`, of the rows of nodes of the graphs that `program` comes from: that of
+// the same op and name, the k-th for the k-th where several have it.
+std::vector<std::optional<size_t>> rows_of(const Graph& program, std::span<const Node* const> nodes);
+
 }  // namespace cupel

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ namespace cupel {
 struct Selection {
   std::vector<ValueId> activations;         // f32 values to quantize per tensor, in order of computation
   std::vector<NodeId> contractions;         // whose weights (and bias) become codes
+  std::vector<NodeId> others;               // nodes between them that become ops on codes
   std::map<std::string, std::string> kept;  // node name → why it stays in float
 };
 
@@ -34,7 +36,11 @@ struct QuantPlan {
 
 // Contractions run on integers; so do Add, Mul, pooling, Concat and unary functions that lie between integer ops:
 // something integer needs their result and what feeds them can be codes. Ops that move codes follow their operand.
-Selection select_values(const Graph& graph);
+// Nodes of `in_float` stay in float, and what would be codes for their sake alone.
+Selection select_values(const Graph& graph, const std::set<NodeId>& in_float = {});
+// One of the nodes that select_values names, alone: its operands become codes, and its result where that is part of its
+// integer form.
+Selection select_only(const Graph& graph, NodeId node);
 
 // Parameters from ranges (docs/quantization.md 5). bad_input when weights are not finite.
 Result<QuantPlan> choose_parameters(const Graph& graph, const Selection& selection, const Ranges& ranges);

@@ -19,10 +19,13 @@ class Selector {
         sources_(graph.values().size()),
         unclamped_(graph.values().size()),
         wanted_behind_(graph.values().size(), false),
-        possible_(graph.values().size(), false) {}
-
-  Selection select() {
+        possible_(graph.values().size(), false) {
     note_sources();
+  }
+
+  Selection select(const std::set<NodeId>& in_float) {
+    for (const NodeId id : in_float) reasons_[id] = "it is asked to stay in float";
+    in_float_ = &in_float;
     for (size_t n = 0; n < graph_.nodes().size(); ++n) contraction({static_cast<int32_t>(n)});
     note_possible_codes();
     // Users are decided before producers.
@@ -30,6 +33,19 @@ class Selector {
       look_behind(graph_.nodes()[n]);
       between({static_cast<int32_t>(n)});
     }
+    return selection();
+  }
+
+  Selection select_only(NodeId id) {
+    if (graph_.node(id).op->quant_rule == QuantRule::contraction)
+      contraction(id);
+    else
+      take(id);
+    return selection();
+  }
+
+ private:
+  Selection selection() const {
     Selection s;
     for (size_t v = 0; v < graph_.values().size(); ++v)
       if (wanted_.contains({static_cast<int32_t>(v)})) s.activations.push_back({static_cast<int32_t>(v)});
@@ -37,7 +53,7 @@ class Selector {
       const NodeId id{static_cast<int32_t>(n)};
       const Node& node = graph_.node(id);
       if (integer_.contains(id)) {
-        if (node.op->quant_rule == QuantRule::contraction) s.contractions.push_back(id);
+        (node.op->quant_rule == QuantRule::contraction ? s.contractions : s.others).push_back(id);
       } else if (const auto reason = reasons_.find(id); reason != reasons_.end()) {
         s.kept[node.name] = reason->second;
       } else if (node.op->quant_rule == QuantRule::none) {
@@ -47,7 +63,7 @@ class Selector {
     return s;
   }
 
- private:
+  bool stays_in_float(NodeId id) const { return in_float_ != nullptr && in_float_->contains(id); }
   const Node* producer(ValueId v) const {
     const NodeId id = producers_[static_cast<size_t>(v.index)];
     return id.valid() ? &graph_.node(id) : nullptr;
@@ -105,6 +121,7 @@ class Selector {
     if (moves(*producer(v))) return can_be_codes(producer(v)->inputs[0]);
     const Node* p = producer(unclamped_[static_cast<size_t>(v.index)]);
     if (!p) return true;
+    if (stays_in_float(producers_[static_cast<size_t>(p->outputs[0].index)])) return false;
     switch (p->op->quant_rule) {
       case QuantRule::contraction: return integer_.contains(producers_[static_cast<size_t>(p->outputs[0].index)]);
       case QuantRule::add:
@@ -121,7 +138,7 @@ class Selector {
 
   void contraction(NodeId id) {
     const Node& node = graph_.node(id);
-    if (node.op->quant_rule != QuantRule::contraction) return;
+    if (node.op->quant_rule != QuantRule::contraction || stays_in_float(id)) return;
     const ValueId x = node.inputs[0], w = node.inputs[1];
     if (!is_activation(x)) {
       reasons_[id] = "its first operand is constant";
@@ -153,17 +170,8 @@ class Selector {
   void between(NodeId id) {
     const Node& node = graph_.node(id);
     const QuantRule rule = node.op->quant_rule;
-    size_t operands = 1;
-    switch (rule) {
-      case QuantRule::none:
-      case QuantRule::same:
-      case QuantRule::contraction: return;
-      case QuantRule::add:
-      case QuantRule::mul: operands = 2; break;
-      case QuantRule::concat: operands = node.inputs.size(); break;
-      case QuantRule::average:
-      case QuantRule::unary: break;
-    }
+    const size_t operands = operands_between(node);
+    if (operands == 0 || stays_in_float(id)) return;
     if (is_clamp(node) && !(producer(node.inputs[0]) == nullptr)) return;  // belongs to what computes its operand
     if (graph_.type(node.outputs[0]).dtype != DType::f32) return;
     if (!wanted_behind_[static_cast<size_t>(node.outputs[0].index)]) {
@@ -185,8 +193,28 @@ class Selector {
         return;
       }
     }
+    take(id);
+  }
+
+  // Operands that have to be codes for an op between contractions; 0 for other nodes.
+  static size_t operands_between(const Node& node) {
+    switch (node.op->quant_rule) {
+      case QuantRule::none:
+      case QuantRule::same:
+      case QuantRule::contraction: return 0;
+      case QuantRule::add:
+      case QuantRule::mul: return 2;
+      case QuantRule::concat: return node.inputs.size();
+      case QuantRule::average:
+      case QuantRule::unary: return 1;
+    }
+    return 0;
+  }
+
+  void take(NodeId id) {
+    const Node& node = graph_.node(id);
     integer_.insert(id);
-    for (size_t i = 0; i < operands; ++i) wanted_.insert(source(node.inputs[i]));
+    for (size_t i = 0; i < operands_between(node); ++i) wanted_.insert(source(node.inputs[i]));
     wanted_.insert(behind_clamps(node.outputs[0]));
   }
 
@@ -194,6 +222,7 @@ class Selector {
   std::vector<std::vector<NodeId>> users_;
   std::vector<NodeId> producers_;
   std::vector<ValueId> sources_, unclamped_;  // unclamped: the value before the clamps that end in v
+  const std::set<NodeId>* in_float_ = nullptr;
   std::set<NodeId> integer_;
   std::set<ValueId> wanted_;
   std::vector<bool> wanted_behind_, possible_;
@@ -229,6 +258,10 @@ bool moves_codes_in_file(const Graph& graph, const Node& node) {
 
 bool is_clamp(const Node& node) { return is(node, ops::kRelu) || is(node, ops::kClip); }
 
-Selection select_values(const Graph& graph) { return Selector(graph).select(); }
+Selection select_values(const Graph& graph, const std::set<NodeId>& in_float) {
+  return Selector(graph).select(in_float);
+}
+
+Selection select_only(const Graph& graph, NodeId node) { return Selector(graph).select_only(node); }
 
 }  // namespace cupel

@@ -83,37 +83,66 @@ Result<std::vector<Tensor>> interpret_node(const Graph& graph, const Node& node,
   }
 }
 
-Result<std::vector<Tensor>> interpret(const Graph& graph, std::span<const Tensor> inputs, ThreadPool& threads,
-                                      const Tap& tap) {
-  const int64_t symbol = CUPEL_TRY(bind_inputs(graph, inputs));
-  std::vector<Tensor> values(graph.values().size());
-  std::vector<int> pending(graph.values().size(), 0);
+Result<Interpretation> Interpretation::start(const Graph& graph, std::span<const Tensor> inputs, ThreadPool& threads) {
+  Interpretation run;
+  run.graph_ = &graph;
+  run.threads_ = &threads;
+  run.symbol_ = CUPEL_TRY(bind_inputs(graph, inputs));
+  run.values_.resize(graph.values().size());
+  run.pending_.resize(graph.values().size(), 0);
+  run.known_.resize(graph.values().size(), false);
   for (const Node& node : graph.nodes())
     for (ValueId id : node.inputs)
-      if (id.valid()) ++pending[static_cast<size_t>(id.index)];
-  for (ValueId id : graph.outputs()) ++pending[static_cast<size_t>(id.index)];
+      if (id.valid()) run.keep(id);
+  for (ValueId id : graph.outputs()) run.keep(id);
+  const auto know = [&](ValueId id, const Tensor& t) {
+    run.replace(id, t);
+    run.known_[static_cast<size_t>(id.index)] = true;
+  };
   for (size_t i = 0; i < graph.values().size(); ++i)
-    if (graph.values()[i].constant) values[i] = *graph.values()[i].constant;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const ValueId id = graph.inputs()[i];
-    values[static_cast<size_t>(id.index)] = inputs[i];
-    if (tap) CUPEL_TRY(tap(id, inputs[i]));
+    if (graph.values()[i].constant) know({static_cast<int32_t>(i)}, *graph.values()[i].constant);
+  for (size_t i = 0; i < inputs.size(); ++i) know(graph.inputs()[i], inputs[i]);
+  return run;
+}
+
+void Interpretation::release(ValueId id) {
+  const auto at = static_cast<size_t>(id.index);
+  if (--pending_[at] > 0 || graph_->value(id).constant) return;
+  values_[at] = Tensor();
+  known_[at] = false;
+}
+
+Status Interpretation::step(const Tap& tap) {
+  const Node& node = graph_->node(next());
+  std::vector<const Tensor*> operands;
+  for (ValueId id : node.inputs) operands.push_back(id.valid() ? &value(id) : nullptr);
+  std::vector<Tensor> results = CUPEL_TRY(interpret_node(*graph_, node, operands, *threads_, symbol_));
+  ++next_;
+  for (size_t i = 0; i < results.size(); ++i) {
+    const ValueId id = node.outputs[i];
+    if (tap) CUPEL_TRY(tap(id, results[i]));
+    if (pending_[static_cast<size_t>(id.index)] == 0) continue;
+    replace(id, std::move(results[i]));
+    known_[static_cast<size_t>(id.index)] = true;
   }
-  for (const Node& node : graph.nodes()) {
-    std::vector<const Tensor*> operands;
-    for (ValueId id : node.inputs) operands.push_back(id.valid() ? &values[static_cast<size_t>(id.index)] : nullptr);
-    std::vector<Tensor> results = CUPEL_TRY(interpret_node(graph, node, operands, threads, symbol));
-    for (size_t i = 0; i < results.size(); ++i) {
-      const ValueId id = node.outputs[i];
-      if (tap) CUPEL_TRY(tap(id, results[i]));
-      if (pending[static_cast<size_t>(id.index)] > 0) values[static_cast<size_t>(id.index)] = std::move(results[i]);
-    }
-    for (ValueId id : node.inputs)
-      if (id.valid() && --pending[static_cast<size_t>(id.index)] == 0 && !graph.value(id).constant)
-        values[static_cast<size_t>(id.index)] = Tensor();
-  }
+  for (ValueId id : node.inputs)
+    if (id.valid()) release(id);
+  return {};
+}
+
+Status Interpretation::run_past(NodeId node) {
+  while (next() <= node) CUPEL_TRY(step());
+  return {};
+}
+
+Result<std::vector<Tensor>> interpret(const Graph& graph, std::span<const Tensor> inputs, ThreadPool& threads,
+                                      const Tap& tap) {
+  Interpretation run = CUPEL_TRY(Interpretation::start(graph, inputs, threads));
+  if (tap)
+    for (size_t i = 0; i < inputs.size(); ++i) CUPEL_TRY(tap(graph.inputs()[i], inputs[i]));
+  while (!run.done()) CUPEL_TRY(run.step(tap));
   std::vector<Tensor> outputs;
-  for (ValueId id : graph.outputs()) outputs.push_back(values[static_cast<size_t>(id.index)]);
+  for (ValueId id : graph.outputs()) outputs.push_back(run.value(id));
   return outputs;
 }
 

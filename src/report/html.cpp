@@ -43,6 +43,25 @@ std::string number(int64_t value, std::string_view shown) {
   return fmt::format("<data value=\"{}\">{}</data>", value, sentence(shown));
 }
 
+std::string breakable_name(std::string_view text) {
+  std::string out;
+  for (const char c : escape(text, kNameLimit)) {
+    out += c;
+    if (c == '/') out += "<wbr>";
+  }
+  return "<bdi>" + out + "</bdi>";
+}
+
+std::string ratio_text(double sqnr_db) {
+  if (std::isinf(sqnr_db)) return sqnr_db > 0 ? "identical" : "no signal";
+  return fmt::format("{:.1f}", sqnr_db);
+}
+
+std::string_view rank_of_ratio(double sqnr_db) {
+  if (!std::isinf(sqnr_db)) return "";
+  return sqnr_db > 0 ? " data-rank=\"1e300\"" : " data-rank=\"-1e300\"";
+}
+
 std::string script_hash(std::string_view script) {
   const Digest digest = sha256(script);
   std::string out((digest.size() + 2) / 3 * 4 + 1, '\0');  // with the zero that libcrypto writes behind

@@ -19,6 +19,13 @@ std::string sentence(std::string_view text);
 std::string number(double value, std::string_view shown);
 std::string number(int64_t value, std::string_view shown);
 
+// escape() for a name, which may break after its slashes.
+std::string breakable_name(std::string_view text);
+// A ratio in decibels, "34.9", "identical", "no signal"; and the attribute of its cell that sorts infinite ones beyond
+// every number.
+std::string ratio_text(double sqnr_db);
+std::string_view rank_of_ratio(double sqnr_db);
+
 // Base64 of the SHA-256 of `script`, as a content security policy names it.
 std::string script_hash(std::string_view script);
 

@@ -87,6 +87,12 @@ tbody th { font-weight: 500; }
 .nodes td.sqnr > :last-child { display: inline-block; min-width: 4.4rem; }
 .meter { display: inline-block; width: 5rem; height: .55rem; margin-right: .6rem; border-radius: 3px; background: var(--soft); overflow: hidden; text-align: left; }
 .meter i { display: block; height: 100%; border-radius: 3px; background: var(--gold); }
+.stack { display: inline-flex; width: 9rem; height: .7rem; border-radius: 3px; background: var(--soft); overflow: hidden; vertical-align: middle; }
+.stack i { display: block; height: 100%; }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; font-size: .85rem; color: var(--quiet); margin-bottom: .8rem; }
+.legend i { display: inline-block; width: .75rem; height: .75rem; border-radius: 2px; margin-right: .4rem; vertical-align: -.05rem; }
+.part0 { background: #4e79a7; } .part1 { background: #e0a030; } .part2 { background: #c85250; } .part3 { background: #a8a29a; }
+.part4 { background: #5fa55a; } .part5 { background: #8e6bb0; } .part6 { background: #4aa3a2; }
 .along { padding: 1rem 1.1rem .8rem; margin-bottom: 1rem; }
 .along svg { display: block; width: 100%; height: 5rem; }
 .along rect { fill: var(--gold-soft); } .along rect:hover { fill: var(--gold); }

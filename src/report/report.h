@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "assess/comparison.h"
+#include "assess/error_budget.h"
 #include "assess/latency.h"
 #include "assess/output_comparison.h"
 #include "assess/requirement.h"
@@ -107,11 +108,34 @@ struct LayerErrorRow {
   double max_abs_error = 0;
 };
 
+// What a network that is quantized in part answers, beside the base.
+struct LayerEffect {
+  double sqnr_db = 0;                         // of the output that is worst by it
+  std::optional<double> accuracy_difference;  // top-1, candidate − base; where labels judge scores
+  std::optional<Flips> flips;
+  std::optional<double> metric_difference;  // in the first metric that arrays of labels judge, candidate − base
+};
+
+struct LayerSensitivity {
+  LayerEffect only;     // this layer quantized, all others in float
+  LayerEffect without;  // all others quantized, this layer in float
+};
+
+// What LayerRow::sensitivity was measured on.
+struct Sensitivity {
+  std::string split;
+  int64_t samples = 0;
+  int64_t layers = 0;  // measured
+  LayerEffect all;     // every layer quantized
+};
+
 struct LayerRow {
   std::string name;                     // origins of the node
   std::string op;                       // "Conv"
   std::string precision;                // "INT8"
   std::optional<LayerErrorRow> error;   // absent: no value of this node can be compared
+  std::optional<ErrorBudget> budget;    // what the error is made of; absent: no layer of its own, or not measured
+  std::optional<LayerSensitivity> sensitivity;
   std::optional<double> clipped_share;  // of the elements, that met the ends of the code range; [0, 1]
   int64_t macs = 0;
   int64_t weight_bytes = 0;
@@ -146,6 +170,8 @@ struct Report {
   std::vector<RequirementVerdict> requirements;  // the gates of --require, for each output and candidate they are about
   size_t layers_model = 1;                       // index of the model that `layers` describes
   int64_t layers_samples = 0;                    // samples behind the layers' errors
+  std::optional<Sensitivity> sensitivity;        // how the answers depend on single layers
+  int64_t budget_samples = 0;                    // samples behind the error budgets
   std::vector<LayerRow> layers;                  // in pipeline order
   std::vector<Latency> latency;                  // the first carries the headline
   std::vector<Warning> warnings;

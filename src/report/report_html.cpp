@@ -26,6 +26,7 @@ std::string to_html(const Report& report) {
   page += html::verdict_sections(report);
   page += html::outputs_section(report);
   page += html::layers_section(report);
+  page += html::budgets_section(report);
   page += html::speed_section(report);
   page += html::warnings_section(report);
   page += html::provenance_section(report);

@@ -85,16 +85,19 @@ json model_json(const ModelRow& m, const ModelRow& base) {
   return object;
 }
 
+json flips_json(const Flips& flips) {
+  return {{"right_to_wrong", flips.right_to_wrong},
+          {"wrong_to_right", flips.wrong_to_right},
+          {"wrong_to_other_wrong", flips.wrong_to_other_wrong},
+          {"changed_predictions", flips.changed_predictions}};
+}
+
 json comparison_json(const Comparison& c) {
   json object = {{"difference", c.difference},
                  {"difference_interval", interval_json(c.interval)},
                  {"interval_method", "Tango score"},
                  {"mcnemar_exact_p", number(c.mcnemar_p)},
-                 {"flips",
-                  {{"right_to_wrong", c.flips.right_to_wrong},
-                   {"wrong_to_right", c.flips.wrong_to_right},
-                   {"wrong_to_other_wrong", c.flips.wrong_to_other_wrong},
-                   {"changed_predictions", c.flips.changed_predictions}}}};
+                 {"flips", flips_json(c.flips)}};
   if (c.verdict)
     object["verdict"] = {{"kind", verdict_name(c.verdict->kind)},
                          {"max_drop_points", c.verdict->max_drop_points},
@@ -213,6 +216,28 @@ json requirement_json(const RequirementVerdict& r) {
           {"kind", verdict_name(r.kind)},       {"sentence", text(r.sentence)}};
 }
 
+json budget_json(const ErrorBudget& budget) {
+  json parts = json::object();
+  const auto share = [&](double power) {
+    return json{{"noise_power", number(power)}, {"share", number(budget.share(power))}};
+  };
+  for (const BudgetPartName& part : kBudgetPartNames) parts[part.name] = share(budget.part(part.part));
+  return {{"elements", budget.elements},
+          {"signal_power", number(budget.signal)},
+          {"noise_power", number(budget.total)},
+          {"sqnr_db", number(budget.sqnr_db())},
+          {"parts", parts},
+          {"interaction", share(budget.interaction())}};
+}
+
+json effect_json(const LayerEffect& effect) {
+  json row = {{"sqnr_db", number(effect.sqnr_db)}};
+  if (effect.accuracy_difference) row["accuracy_difference"] = number(*effect.accuracy_difference);
+  if (effect.flips) row["flips"] = flips_json(*effect.flips);
+  if (effect.metric_difference) row["metric_difference"] = number(*effect.metric_difference);
+  return row;
+}
+
 json layers_json(const Report& report) {
   json nodes = json::array();
   for (const LayerRow& layer : report.layers) {
@@ -226,6 +251,10 @@ json layers_json(const Report& report) {
                       {"cosine", number(layer.error->cosine)},
                       {"max_abs_error", number(layer.error->max_abs_error)},
                       {"elements", layer.error->elements}};
+    if (layer.budget) row["budget"] = budget_json(*layer.budget);
+    if (layer.sensitivity)
+      row["sensitivity"] = {{"only", effect_json(layer.sensitivity->only)},
+                            {"without", effect_json(layer.sensitivity->without)}};
     if (layer.clipped_share) row["clipped_share"] = number(*layer.clipped_share);
     row["macs_per_sample"] = layer.macs;
     row["weights_bytes"] = layer.weight_bytes;
@@ -236,6 +265,7 @@ json layers_json(const Report& report) {
   const bool known = report.layers_model < report.models.size();
   return {{"model", known ? text(report.models[report.layers_model].name) : json(nullptr)},
           {"samples", report.layers_samples},
+          {"budget_samples", report.budget_samples},
           {"count", report.layers.size()},
           {"nodes", nodes}};
 }
@@ -294,6 +324,11 @@ std::string to_json(const Report& report) {
   for (const OutputComparison& output : report.outputs) object["outputs"].push_back(output_json(report, output));
   for (const RequirementVerdict& r : report.requirements) object["requirements"].push_back(requirement_json(r));
   object["layers"] = layers_json(report);
+  if (report.sensitivity)
+    object["sensitivity"] = {{"split", text(report.sensitivity->split)},
+                             {"samples", report.sensitivity->samples},
+                             {"layers", report.sensitivity->layers},
+                             {"all", effect_json(report.sensitivity->all)}};
   if (!report.latency.empty()) object["latency"] = json::array();
   for (const Latency& latency : report.latency) object["latency"].push_back(latency_json(report, latency));
   object["warnings"] = warnings;

@@ -28,21 +28,6 @@ double bar_share(double sqnr_db, double largest) {
   return largest > 0 ? std::clamp(sqnr_db / largest, 0.0, 1.0) : 0;
 }
 
-std::string sqnr_text(double sqnr_db) {
-  if (std::isinf(sqnr_db)) return sqnr_db > 0 ? "identical" : "no signal";
-  return fmt::format("{:.1f}", sqnr_db);
-}
-
-// A long path may break after its slashes.
-std::string node_name(std::string_view text) {
-  std::string out;
-  for (const char c : escape(text, kNameLimit)) {
-    out += c;
-    if (c == '/') out += "<wbr>";
-  }
-  return "<bdi>" + out + "</bdi>";
-}
-
 std::string chart(const Report& report, double largest) {
   std::vector<const LayerRow*> measured;
   for (const LayerRow& layer : report.layers)
@@ -54,31 +39,27 @@ std::string chart(const Report& report, double largest) {
     const double height = std::max(100 * bar_share(sqnr, largest), 1.0);
     bars += fmt::format("<rect x=\"{}\" y=\"{:.2f}\" width=\"7.5\" height=\"{:.2f}\"><title>{}: {}</title></rect>",
                         i * 10, 100 - height, height, escape(measured[i]->name, kNameLimit),
-                        sqnr_text(sqnr) + (std::isinf(sqnr) ? "" : " dB"));
+                        ratio_text(sqnr) + (std::isinf(sqnr) ? "" : " dB"));
   }
   return fmt::format(
       "<figure class=\"card along\"><svg viewBox=\"0 0 {} 100\" preserveAspectRatio=\"none\" role=\"img\" "
       "aria-label=\"Signal-to-quantization-noise ratio of each node; the table below has the numbers\">{}</svg>"
       "<figcaption><p>SQNR from the first node to the last; a full bar is {} dB or more. The table has the "
       "numbers.</p></figcaption></figure>\n",
-      measured.size() * 10 - 2, bars, number(largest, sqnr_text(largest)));
+      measured.size() * 10 - 2, bars, number(largest, ratio_text(largest)));
 }
 
 std::string row(const LayerRow& layer, size_t position, double largest) {
   std::string text = fmt::format("<tr><td>{}</td>", number(static_cast<int64_t>(position), fmt::to_string(position)));
   text += fmt::format("<td class=\"name left\">{}</td><td class=\"left\">{}</td><td class=\"left\">{}</td>",
-                      node_name(layer.name), name(layer.op), name(layer.precision));
+                      breakable_name(layer.name), name(layer.op), name(layer.precision));
   if (layer.error) {
     const LayerErrorRow& e = *layer.error;
     const bool finite = std::isfinite(e.sqnr_db);
-    // Infinite ratios sort beyond every number.
     text +=
         fmt::format("<td{}><span class=\"meter\" aria-hidden=\"true\"><i style=\"width:{:.1f}%\"></i></span>{}</td>",
-                    finite          ? ""
-                    : e.sqnr_db > 0 ? " data-rank=\"1e300\""
-                                    : " data-rank=\"-1e300\"",
-                    100 * bar_share(e.sqnr_db, largest),
-                    finite ? number(e.sqnr_db, sqnr_text(e.sqnr_db)) : "<span>" + sqnr_text(e.sqnr_db) + "</span>");
+                    rank_of_ratio(e.sqnr_db), 100 * bar_share(e.sqnr_db, largest),
+                    finite ? number(e.sqnr_db, ratio_text(e.sqnr_db)) : "<span>" + ratio_text(e.sqnr_db) + "</span>");
     text += fmt::format("<td>{}</td>", number(e.cosine, fmt::format("{:.5f}", e.cosine)));
   } else {
     text += "<td></td><td></td>";

@@ -12,6 +12,8 @@ std::string verdict_sections(const Report& report);
 // The outputs beside the base's, metric by metric.
 std::string outputs_section(const Report& report);
 std::string layers_section(const Report& report);
+// The error budgets of the layers.
+std::string budgets_section(const Report& report);
 std::string speed_section(const Report& report);
 std::string warnings_section(const Report& report);
 std::string provenance_section(const Report& report);

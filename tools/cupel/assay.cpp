@@ -11,6 +11,8 @@ struct Flags {
   std::string model, data, folder;
   std::optional<int64_t> samples;
   int64_t layer_samples = 200;
+  std::optional<int64_t> budget_samples;
+  int64_t sensitivity_samples = 0;
   double speed_s = 4;
   std::optional<double> max_drop;
   std::vector<int64_t> top_k;
@@ -27,9 +29,11 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   options.folder = flags.folder;
   options.provenance = provenance(engine);
   options.speed_s = flags.speed_s;
+  options.sensitivity_samples = flags.sensitivity_samples;
   options.evaluate = {common.batch, flags.samples,         flags.layer_samples, flags.max_drop,
                       flags.top_k,  flags.labelled_output, work.progress(),     engine};
   options.evaluate.require = CUPEL_TRY(requirements_of(flags.require));
+  options.evaluate.budget_samples = flags.budget_samples;
   options.warn = print_warnings;
   if (engine == EngineKind::compiled) warn_of_cache();
   auto report = assay(flags.model, flags.data, work.context(), options);
@@ -54,6 +58,12 @@ Run setup_assay(CLI::App& command) {
   command.add_option("--samples", flags->samples, "Assess only the first so many samples of the report split")
       ->check(whole_number(1, kLargest));
   command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")
+      ->check(whole_number(0, kLargest))
+      ->capture_default_str();
+  add_budget_samples(command, flags->budget_samples);
+  command
+      .add_option("--sensitivity-samples", flags->sensitivity_samples,
+                  "Samples behind the sensitivity to single layers; 0 for none")
       ->check(whole_number(0, kLargest))
       ->capture_default_str();
   command.add_option("--speed-s", flags->speed_s, "Seconds of timed runs behind the speed of both models; 0 for none")

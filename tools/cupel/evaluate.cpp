@@ -13,6 +13,7 @@ struct Flags {
   std::string data, html;
   std::optional<int64_t> samples;
   int64_t layer_samples = 200;
+  std::optional<int64_t> budget_samples;
   std::optional<double> max_drop;
   std::vector<int64_t> top_k;
   std::vector<std::string> require;
@@ -54,9 +55,10 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   }
   report.title = models[0].path.stem().string();
   if (engine == EngineKind::compiled) warn_of_cache();
-  const EvaluateOptions options{common.batch,    flags.samples, flags.layer_samples,
-                                flags.max_drop,  flags.top_k,   flags.labelled_output,
-                                work.progress(), engine,        CUPEL_TRY(requirements_of(flags.require))};
+  const EvaluateOptions options{common.batch,        flags.samples, flags.layer_samples,
+                                flags.max_drop,      flags.top_k,   flags.labelled_output,
+                                work.progress(),     engine,        CUPEL_TRY(requirements_of(flags.require)),
+                                flags.budget_samples};
   Status status = evaluate_models(models, column_names(models), data, work.context(), options, report);
   work.finish();
   if (!status) return std::unexpected(std::move(status).error());
@@ -79,6 +81,7 @@ Run setup_evaluate(CLI::App& command) {
   command.add_option("--layer-samples", flags->layer_samples, "Samples behind the errors of single nodes; 0 for none")
       ->check(whole_number(0, kLargest))
       ->capture_default_str();
+  add_budget_samples(command, flags->budget_samples);
   command
       .add_option("--max-drop", flags->max_drop,
                   "Largest loss of accuracy to accept, in percentage points; exit 1 unless the interval lies within")

@@ -94,6 +94,9 @@ Result<EngineKind> engine_kind(const std::string& name);
 // Adds --engine to a verb that runs models.
 void add_engine(CLI::App& command, std::string& engine);
 
+// --budget-samples.
+void add_budget_samples(CLI::App& command, std::optional<int64_t>& samples);
+
 // The words of --require.
 Result<std::vector<Requirement>> requirements_of(const std::vector<std::string>& words);
 

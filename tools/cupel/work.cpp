@@ -199,6 +199,14 @@ void add_engine(CLI::App& command, std::string& engine) {
       ->default_str("compiled");
 }
 
+void add_budget_samples(CLI::App& command, std::optional<int64_t>& samples) {
+  command
+      .add_option(
+          "--budget-samples", samples,
+          "Samples behind the error budgets of layers; 0 for none (default: up to 32, fewer for large networks)")
+      ->check(whole_number(0, kLargest));
+}
+
 namespace {
 std::string engine_text(EngineKind engine) {
   if (engine == EngineKind::reference) return "reference interpreter";
