@@ -10,9 +10,9 @@ namespace cupel {
 struct AssayOptions {
   EvaluateOptions evaluate;
   int64_t sensitivity_samples = 0;  // behind the sensitivity to single layers; 0: none
-  double speed_s = 4;            // seconds of timed runs; 0: none. The interpreter's speed is not measured
-  std::filesystem::path folder;  // receives <model>.int8.onnx, report.json and report.html
-  Provenance provenance;         // date, command, versions and machine, as the caller knows them
+  double speed_s = 4;               // seconds of timed runs; 0: none. The interpreter's speed is not measured
+  std::filesystem::path folder;     // receives <model>.int8.onnx, report.json and report.html
+  Provenance provenance;            // date, command, versions and machine, as the caller knows them
   // Called with the warnings of calibration, once they are known; they stand in the report too. May be empty.
   std::function<void(const std::vector<std::string>&)> warn = {};
 };

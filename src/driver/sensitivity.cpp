@@ -20,8 +20,8 @@ class EffectMeter {
       : base_(std::move(base)), data_(data), context_(context), options_(options) {}
 
   Result<LayerEffect> measure(const Model& model, const std::string& split, int64_t count) const {
-    const Respondent all[] = {base_, CUPEL_TRY(respondent(model, "variant", data_, context_, options_.engine,
-                                                          options_.batch))};
+    const Respondent all[] = {
+        base_, CUPEL_TRY(respondent(model, "variant", data_, context_, options_.engine, options_.batch))};
     const std::optional<std::vector<size_t>> scores = CUPEL_TRY(score_outputs(all, split));
     LabelMetrics metrics = CUPEL_TRY(LabelMetrics::make(all, data_));
     std::vector<Predictions> predictions = {Predictions("base"), Predictions("variant")};
@@ -127,9 +127,9 @@ Status measure_sensitivity(const Model& base, const QuantizedGraph& quantized, c
       options.progress("sensitivity", static_cast<int64_t>(i) + 1, static_cast<int64_t>(layers.size()));
   }
   if (found.layers < static_cast<int64_t>(layers.size()))
-    report.warnings.push_back({Severity::deviation,
-                               fmt::format("The sensitivity is that of {} of {} layers: the run was interrupted.",
-                                           found.layers, layers.size())});
+    report.warnings.push_back(
+        {Severity::deviation, fmt::format("The sensitivity is that of {} of {} layers: the run was interrupted.",
+                                          found.layers, layers.size())});
   report.sensitivity = std::move(found);
   return {};
 }

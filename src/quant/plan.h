@@ -38,8 +38,8 @@ struct QuantPlan {
 // something integer needs their result and what feeds them can be codes. Ops that move codes follow their operand.
 // Nodes of `in_float` stay in float, and what would be codes for their sake alone.
 Selection select_values(const Graph& graph, const std::set<NodeId>& in_float = {});
-// One of the nodes that select_values names, alone: its operands become codes, and its result where that is part of its
-// integer form.
+// One of the nodes that select_values names, alone: its operands become codes, which all their readers then read, and
+// its result where that is part of its integer form.
 Selection select_only(const Graph& graph, NodeId node);
 
 // Parameters from ranges (docs/quantization.md 5). bad_input when weights are not finite.

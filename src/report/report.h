@@ -130,11 +130,11 @@ struct Sensitivity {
 };
 
 struct LayerRow {
-  std::string name;                     // origins of the node
-  std::string op;                       // "Conv"
-  std::string precision;                // "INT8"
-  std::optional<LayerErrorRow> error;   // absent: no value of this node can be compared
-  std::optional<ErrorBudget> budget;    // what the error is made of; absent: no layer of its own, or not measured
+  std::string name;                    // origins of the node
+  std::string op;                      // "Conv"
+  std::string precision;               // "INT8"
+  std::optional<LayerErrorRow> error;  // absent: no value of this node can be compared
+  std::optional<ErrorBudget> budget;   // what the error is made of; absent: no layer of its own, or not measured
   std::optional<LayerSensitivity> sensitivity;
   std::optional<double> clipped_share;  // of the elements, that met the ends of the code range; [0, 1]
   int64_t macs = 0;

@@ -27,6 +27,7 @@ std::string to_html(const Report& report) {
   page += html::outputs_section(report);
   page += html::layers_section(report);
   page += html::budgets_section(report);
+  page += html::sensitivity_section(report);
   page += html::speed_section(report);
   page += html::warnings_section(report);
   page += html::provenance_section(report);

@@ -14,6 +14,8 @@ std::string outputs_section(const Report& report);
 std::string layers_section(const Report& report);
 // The error budgets of the layers.
 std::string budgets_section(const Report& report);
+// What single layers do to the answers.
+std::string sensitivity_section(const Report& report);
 std::string speed_section(const Report& report);
 std::string warnings_section(const Report& report);
 std::string provenance_section(const Report& report);

@@ -136,7 +136,7 @@ TEST(Json, FollowsTheSchema) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : report.items()) keys.push_back(key);
   EXPECT_EQ(keys, (std::vector<std::string>{"schema_version", "title", "provenance", "models", "accuracy", "layers",
-                                            "warnings"}));
+                                            "sensitivity", "warnings"}));
   EXPECT_EQ(report["schema_version"], 1);
   EXPECT_EQ(report["models"][1]["weights_bytes"], 284'906);
   EXPECT_DOUBLE_EQ(report["models"][1]["relative_change"]["weights_bytes"], 284'906.0 / 1'118'248 - 1);
@@ -147,6 +147,13 @@ TEST(Json, FollowsTheSchema) {
             R"({"right_to_wrong":40,"wrong_to_right":27,"wrong_to_other_wrong":33,"changed_predictions":100})");
   EXPECT_EQ(comparison["verdict"]["kind"], "within");
   EXPECT_EQ(report["layers"]["nodes"].size(), 22u);
+  const json& budget = report["layers"]["nodes"][3]["budget"];
+  EXPECT_DOUBLE_EQ(budget["noise_power"].get<double>(), 0.004);
+  EXPECT_DOUBLE_EQ(budget["parts"]["clipping"]["share"].get<double>(), 0.09);
+  EXPECT_NEAR(budget["interaction"]["share"].get<double>(), 1 - 0.03 * 28, 1e-12);
+  EXPECT_EQ(report["layers"]["nodes"][3]["sensitivity"]["only"]["flips"]["changed_predictions"], 6);
+  EXPECT_EQ(report["sensitivity"]["all"]["sqnr_db"], 30.75);
+  EXPECT_FALSE(report["layers"]["nodes"][20].contains("budget"));
   EXPECT_TRUE(report["layers"]["nodes"][0]["error"]["sqnr_db"].is_null());
   EXPECT_EQ(report["layers"]["nodes"][0]["error"]["identical"], true);
   EXPECT_FALSE(report["layers"]["nodes"][21].contains("error"));

@@ -92,8 +92,17 @@ Report sample_report() {
       layer.macs = layer.weight_bytes = 0;
       layer.reason = "a view: its output is its input's";
     }
+    if (layer.precision == "INT8" && layer.error) {
+      layer.budget = ErrorBudget{.elements = 32 * 784, .signal = 1.25, .total = 0.001 * (i + 1)};
+      for (size_t part = 0; part < kBudgetParts; ++part)
+        layer.budget->parts[part] = layer.budget->total * 0.03 * static_cast<double>(part + 1);
+      layer.sensitivity = LayerSensitivity{{46.5 - i, -0.0012, Flips{3, 1, 2, 6}, {}},
+                                           {31.25 + 0.125 * i, 0.0004, Flips{2, 3, 1, 6}, {}}};
+    }
     r.layers.push_back(layer);
   }
+  r.budget_samples = 32;
+  r.sensitivity = Sensitivity{"search", 1000, 20, {30.75, -0.0007, Flips{4, 2, 1, 7}, {}}};
 
   Provenance& p = r.provenance;
   p.date = "2026-02-03T14:05:06Z";

@@ -187,10 +187,40 @@ def check_network(cupel, checks, name, nodes, inputs, output, weights, arrays):
     folder = cupel.folder
     model, data = write(folder, name, nodes, inputs, output, weights, arrays)
     cupel.must("assay", model, "--data", data, "-o", folder / name, "--speed-s", 0, "--layer-samples", SAMPLES,
-               "--budget-samples", SAMPLES)
+               "--budget-samples", SAMPLES, "--sensitivity-samples", SAMPLES)
     report = json.loads((folder / name / "report.json").read_text())
     check_budgets(checks, name, model, folder / name / f"{name}.int8.onnx", {i: a[:SAMPLES] for i, a in arrays.items()},
                   report, SAMPLES)
+    check_sensitivity(checks, name, model, folder / name / f"{name}.int8.onnx", {i: a[:SAMPLES] for i, a in arrays.items()},
+                      output, report)
+
+
+def check_sensitivity(checks, name, model, quantized, feeds, output, report):
+    """All layers quantized, and convolutions as the only ones, against ONNX Runtime's output of such networks."""
+    base, int8 = Values(model, feeds), Values(quantized, feeds)
+    y = base.values[output].astype(np.float64)
+    sqnr = lambda found: 10 * np.log10(np.square(y).sum() / np.square(y - found).sum())
+    checks.equal((report["sensitivity"]["split"], report["sensitivity"]["samples"]), ("report", SAMPLES), f"{name}: split")
+    whole = next(m for m in report["outputs"][0]["metrics"] if m["metric"] == "sqnr")["candidates"][0]["value"]
+    checks.that(abs(report["sensitivity"]["all"]["sqnr_db"] - whole) < 1e-6, f"{name}: SQNR of all layers {whole}")
+    rows = {n["name"].split(" + ")[0]: n["sensitivity"] for n in report["layers"]["nodes"] if "sensitivity" in n}
+    largest = 0.0
+    for node in [n for n in base.nodes if n.op_type in ("Conv", "Gemm")]:
+        budget = Budget(base, int8, node.name)
+        s, z = budget.source(budget.twin.input[0])[:2]
+        x = base.values[node.input[0]]
+        x = ((np.clip(np.rint(x / np.float32(s)) + z, 0, 255) - z) * np.float32(s)).astype(np.float32)
+        values = {node.input[0]: x}  # codes are what all its readers read
+        for later in base.nodes:
+            if later is node:
+                values[node.output[0]] = base.run(node, [x, *(int8.values[i] for i in budget.twin.input[1:])])
+            elif any(i in values for i in later.input):
+                values[later.output[0]] = base.run(later, [values.get(i, base.values.get(i)) for i in later.input])
+        expected, found = sqnr(values[output]), rows[node.name]["only"]["sqnr_db"]
+        largest = max(largest, abs(found - expected))
+        checks.that(abs(found - expected) < 0.1, f"{name}: {node.name} only: {found:.3f} dB, expected {expected:.3f}")
+        checks.that(rows[node.name]["without"]["sqnr_db"] > whole - 3, f"{name}: without {node.name}: {rows[node.name]}")
+    print(f"{name}: one layer only, within {largest:.3f} dB")
 
 
 def check_budgets(checks, name, model, quantized, feeds, report, samples, deep=False):
