@@ -1,4 +1,5 @@
-// What each layer's quantization alone does to the answers: networks with one layer quantized, and with all but one.
+// What each layer's quantization alone does to the answers: networks with one layer quantized, and with one layer
+// in float.
 #pragma once
 
 #include "data/dataset.h"

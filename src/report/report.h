@@ -118,7 +118,7 @@ struct LayerEffect {
 
 struct LayerSensitivity {
   LayerEffect only;     // this layer quantized, all others in float
-  LayerEffect without;  // all others quantized, this layer in float
+  LayerEffect without;  // this layer in float, with what cannot be codes without it
 };
 
 // What LayerRow::sensitivity was measured on.

@@ -48,7 +48,8 @@ std::string sensitivity_section(const Report& report) {
   const Sensitivity& s = *report.sensitivity;
   std::string text = fmt::format(
       "<section>\n<h2>Sensitivity to single layers</h2>\n<p class=\"quiet\" style=\"margin-bottom:1rem\">Networks with "
-      "the ranges of this one in which one layer alone is quantized (only), or all but that one (without), beside the "
+      "the ranges of this one in which one layer alone is quantized (only), or it stays in float with what cannot be "
+      "codes without it (without), beside the "
       "float network on {} samples of split {}. SQNR is that of the output; with all layers quantized it is {} "
       "dB.</p>\n",
       number(s.samples, grouped_text(s.samples)), name(s.split),

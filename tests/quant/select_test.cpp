@@ -10,8 +10,7 @@ namespace {
 
 using networks::network;
 
-std::string selection_of(const Graph& g) {
-  const Selection s = select_values(g);
+std::string text_of(const Graph& g, const Selection& s) {
   std::string text = "codes:";
   for (ValueId id : s.activations) text += " " + g.value(id).name;
   text += "\ncontractions:";
@@ -19,6 +18,40 @@ std::string selection_of(const Graph& g) {
   text += "\n";
   for (const auto& [node, reason] : s.kept) text += node + ": " + reason + "\n";
   return text;
+}
+
+std::string selection_of(const Graph& g) { return text_of(g, select_values(g)); }
+
+NodeId node_named(const Graph& g, std::string_view name) {
+  for (size_t n = 0; n < g.nodes().size(); ++n)
+    if (g.nodes()[n].name == name) return {static_cast<int32_t>(n)};
+  return {};
+}
+
+TEST(Select, WhatIsAskedToStayInFloatTakesAlongWhatNeedsItsCodes) {
+  const Graph g = network(networks::kResidual);
+  EXPECT_EQ(text_of(g, select_values(g, {node_named(g, "c2")})),
+            "codes: x mean\n"
+            "contractions: c1 logits\n"
+            "c2: it is asked to stay in float\n"
+            "mean: an operand comes from a float op\n"
+            "sum: an operand comes from a float op\n");
+  EXPECT_EQ(text_of(g, select_values(g, {node_named(g, "sum")})),
+            "codes: x r1 mean\n"
+            "contractions: c1 c2 logits\n"
+            "mean: an operand comes from a float op\n"
+            "sum: it is asked to stay in float\n");
+}
+
+TEST(Select, OnlyOne) {
+  const Graph g = network(networks::kResidual);
+  EXPECT_EQ(text_of(g, select_only(g, node_named(g, "c2"))), "codes: r1\ncontractions: c2\n");
+  // An addition gives codes, behind its clamp.
+  const Selection sum = select_only(g, node_named(g, "sum"));
+  EXPECT_EQ(text_of(g, sum), "codes: r1 c2 r2\ncontractions:\n");
+  EXPECT_EQ(sum.others, std::vector<NodeId>{node_named(g, "sum")});
+  const Selection all = select_values(g);
+  EXPECT_EQ(all.others, (std::vector<NodeId>{node_named(g, "sum"), node_named(g, "mean")}));
 }
 
 TEST(Select, Residual) {
