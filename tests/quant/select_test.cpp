@@ -35,7 +35,7 @@ TEST(Select, WhatIsAskedToStayInFloatTakesAlongWhatNeedsItsCodes) {
             "contractions: c1 logits\n"
             "c2: it is asked to stay in float\n"
             "mean: an operand comes from a float op\n"
-            "sum: an operand comes from a float op\n");
+            "sum: no integer op reads its result\n");
   EXPECT_EQ(text_of(g, select_values(g, {node_named(g, "sum")})),
             "codes: x r1 mean\n"
             "contractions: c1 c2 logits\n"
