@@ -2,24 +2,35 @@
 
 #include <openssl/evp.h>
 
+#include <memory>
+#include <new>
+
 namespace cupel {
 namespace {
 
+// What these functions of libcrypto fail for is memory.
+void must(int status) {
+  if (status != 1) throw std::bad_alloc();
+}
+
 class Sha256 {
  public:
-  Sha256() : context_(EVP_MD_CTX_new()) { EVP_DigestInit_ex(context_, EVP_sha256(), nullptr); }
-  ~Sha256() { EVP_MD_CTX_free(context_); }
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
-  void add(const void* bytes, size_t size) { EVP_DigestUpdate(context_, bytes, size); }
+  Sha256() : context_(EVP_MD_CTX_new()) {
+    must(context_ ? 1 : 0);
+    must(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr));
+  }
+  void add(const void* bytes, size_t size) { must(EVP_DigestUpdate(context_.get(), bytes, size)); }
   Digest finish() {
     Digest digest;
-    EVP_DigestFinal_ex(context_, digest.data(), nullptr);
+    must(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr));
     return digest;
   }
 
  private:
-  EVP_MD_CTX* context_;
+  struct Free {
+    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+  };
+  std::unique_ptr<EVP_MD_CTX, Free> context_;
 };
 
 }  // namespace
