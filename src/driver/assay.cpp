@@ -16,15 +16,16 @@
 namespace cupel {
 
 Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, CompileContext& context, int64_t batch,
-                                   const Progress& progress) {
+                                   const Progress& progress, std::span<const std::string> keep_float) {
   const std::string place = printable(model.path.string());
   const int64_t total = CUPEL_TRY(data.size("calibrate"));
   auto feed = feed_for(model.source, data, batch);
   if (!feed) return std::unexpected(std::move(feed).error().within(place));
   narrow_batch(model.source, feed->fixed || keeps_items(model.source), *feed);
+  const std::set<NodeId> in_float = CUPEL_TRY(nodes_named(model.source, keep_float));
   ObservedRun run;
   if (!model.is_quantized()) {
-    const Selection selection = select_values(model.source);
+    const Selection selection = select_values(model.source, in_float);
     if (!feed->fixed) feed->batch = calibration_batch(model.source, selection.activations, feed->batch);
     auto chosen = calibration_run(model.source, selection.activations, total, context);
     if (!chosen) return std::unexpected(std::move(chosen).error().within(place));
@@ -37,7 +38,7 @@ Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, Comp
     done += feed->batch;
     return batches();
   };
-  auto quantized = quantize_graph(model.source, counted, context, run);
+  auto quantized = quantize_graph(model.source, counted, context, run, in_float);
   if (!quantized) return std::unexpected(std::move(quantized).error().within(place));
   if (std::string note = model.batch_note(); !note.empty()) quantized->warnings.push_back(std::move(note));
   return quantized;
@@ -68,8 +69,8 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
   if (context.passes.stopped) return report;
   CUPEL_TRY(check_report_split(data, options.evaluate));
 
-  const QuantizedGraph quantized =
-      CUPEL_TRY(quantize_on(base, data, context, options.evaluate.batch, options.evaluate.progress));
+  const QuantizedGraph quantized = CUPEL_TRY(
+      quantize_on(base, data, context, options.evaluate.batch, options.evaluate.progress, options.keep_float));
   if (context.passes.stopped) return report;
   for (const std::string& text : quantized.warnings) report.warnings.push_back({Severity::note, text + "."});
   if (options.warn) options.warn(quantized.warnings);
@@ -89,6 +90,7 @@ Result<Report> assay(const std::filesystem::path& path, const std::filesystem::p
   report.provenance.quantization = {
       {"scheme", "INT8: activations u8 asymmetric per tensor, weights s8 symmetric per output channel"},
       {"calibration", fmt::format("minimum and maximum over {} samples", CUPEL_TRY(data.size("calibrate")))}};
+  for (const std::string& node : options.keep_float) report.provenance.quantization.push_back({"kept in float", node});
   CUPEL_TRY(evaluate_models(models, names, data, context, options.evaluate, report));
   CUPEL_TRY(measure_sensitivity(base, quantized, models[1].program, data, context,
                                 {options.sensitivity_samples, options.evaluate.batch, options.evaluate.engine,

@@ -9,10 +9,11 @@ namespace cupel {
 
 struct AssayOptions {
   EvaluateOptions evaluate;
-  int64_t sensitivity_samples = 0;  // behind the sensitivity to single layers; 0: none
-  double speed_s = 4;               // seconds of timed runs; 0: none. The interpreter's speed is not measured
-  std::filesystem::path folder;     // receives <model>.int8.onnx, report.json and report.html
-  Provenance provenance;            // date, command, versions and machine, as the caller knows them
+  std::vector<std::string> keep_float = {};  // names of nodes that stay in float
+  int64_t sensitivity_samples = 0;           // behind the sensitivity to single layers; 0: none
+  double speed_s = 4;                        // seconds of timed runs; 0: none. The interpreter's speed is not measured
+  std::filesystem::path folder;              // receives <model>.int8.onnx, report.json and report.html
+  Provenance provenance;                     // date, command, versions and machine, as the caller knows them
   // Called with the warnings of calibration, once they are known; they stand in the report too. May be empty.
   std::function<void(const std::vector<std::string>&)> warn = {};
 };
@@ -23,9 +24,9 @@ struct AssayOptions {
 Result<Report> assay(const std::filesystem::path& model, const std::filesystem::path& data, CompileContext& context,
                      const AssayOptions& options);
 
-// Calibrates on the data set's calibrate split and quantizes.
+// Calibrates on the data set's calibrate split and quantizes all but the nodes of these names (nodes_named).
 Result<QuantizedGraph> quantize_on(const Model& model, const Dataset& data, CompileContext& context, int64_t batch,
-                                   const Progress& progress);
+                                   const Progress& progress, std::span<const std::string> keep_float = {});
 
 // Name, path and hash of the data set's file, and the calibration's settings, for a report.
 Status describe_data(const std::filesystem::path& path, Provenance& provenance);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/file.h"
@@ -110,19 +111,37 @@ Result<Model> load_model_bytes(std::span<const std::byte> file, const std::files
 }
 
 Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context,
-                                      const ObservedRun& run) {
+                                      const ObservedRun& run, const std::set<NodeId>& in_float) {
   if (model.stage != Stage::simplified)
     return bad_input("quantization", "the model holds quantize and dequantize nodes already", "give the float model");
 
   // calibrate
-  const Selection selection = select_values(model);
+  const Selection selection = select_values(model, in_float);
   Calibration calibrated =
       CUPEL_TRY(calibrate_min_max(model, selection.activations, calibration,
                                   run ? run : observed(model, interpreter(context.threads)), context.threads));
 
   QuantizedGraph quantized = CUPEL_TRY(quantize_selection(model, selection, calibrated.ranges, context));
   quantized.warnings = std::move(calibrated.warnings);
+  quantized.in_float = in_float;
   return quantized;
+}
+
+Result<std::set<NodeId>> nodes_named(const Graph& model, std::span<const std::string> names) {
+  std::set<NodeId> found;
+  for (const std::string& name : names) {
+    const size_t before = found.size();
+    for (size_t n = 0; n < model.nodes().size(); ++n) {
+      const Node& node = model.nodes()[n];
+      if (node.name == name || std::ranges::find(node.origin, name) != node.origin.end())
+        found.insert({static_cast<int32_t>(n)});
+    }
+    if (found.size() == before)
+      return usage_error("--keep-float",
+                         fmt::format("found {}, which names no further node of the model", printable(name)),
+                         "name nodes as `cupel inspect` lists them, each once");
+  }
+  return found;
 }
 
 Result<QuantizedGraph> quantize_selection(const Graph& model, const Selection& selection, const Ranges& ranges,
@@ -134,7 +153,7 @@ Result<QuantizedGraph> quantize_selection(const Graph& model, const Selection& s
   Graph graph = CUPEL_TRY(apply_plan(model, plan));
   CUPEL_TRY(dump_graph(graph, "apply", context.passes));
   graph = CUPEL_TRY(run_passes(std::move(graph), kAfterQuantization, {context.threads}, context.passes));
-  return QuantizedGraph{std::move(graph), std::move(plan), ranges, {}};
+  return QuantizedGraph{std::move(graph), std::move(plan), ranges, {}, {}};
 }
 
 Result<Graph> integerize_graph(const Graph& quantized, CompileContext& context,

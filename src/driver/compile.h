@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -59,11 +60,15 @@ struct QuantizedGraph {
   Graph graph;
   QuantPlan plan;
   Ranges ranges;
+  std::set<NodeId> in_float;          // of the float model, asked to stay in float
   std::vector<std::string> warnings;  // of calibration
 };
-// `run`: the engine that calibrates; empty: the interpreter.
+// `run`: the engine that calibrates; empty: the interpreter. `in_float`: nodes that stay in float.
 Result<QuantizedGraph> quantize_graph(const Graph& model, const BatchSource& calibration, CompileContext& context,
-                                      const ObservedRun& run = {});
+                                      const ObservedRun& run = {}, const std::set<NodeId>& in_float = {});
+
+// The nodes that have one of the names, or stand for an ONNX node of that name. usage error for a name that none has.
+Result<std::set<NodeId>> nodes_named(const Graph& model, std::span<const std::string> names);
 
 // The last three steps, of values and ranges that are known; without warnings.
 Result<QuantizedGraph> quantize_selection(const Graph& model, const Selection& selection, const Ranges& ranges,

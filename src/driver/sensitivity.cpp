@@ -98,7 +98,7 @@ Result<Model> variant(const Model& base, const Selection& selection, const Range
 Status measure_sensitivity(const Model& base, const QuantizedGraph& quantized, const Graph& program,
                            const Dataset& data, CompileContext& context, const SensitivityOptions& options,
                            Report& report) {
-  const Selection whole = select_values(base.source);
+  const Selection whole = select_values(base.source, quantized.in_float);
   std::vector<NodeId> layers = whole.contractions;
   layers.insert(layers.end(), whole.others.begin(), whole.others.end());
   std::ranges::sort(layers);
@@ -119,8 +119,10 @@ Status measure_sensitivity(const Model& base, const QuantizedGraph& quantized, c
   for (const NodeId id : layers) nodes.push_back(&base.source.node(id));
   const auto rows = rows_of(program, nodes);
   for (size_t i = 0; i < layers.size() && !stop_requested(); ++i) {
+    std::set<NodeId> in_float = quantized.in_float;
+    in_float.insert(layers[i]);
     const LayerSensitivity effects{CUPEL_TRY(measure(select_only(base.source, layers[i]))),
-                                   CUPEL_TRY(measure(select_values(base.source, {layers[i]})))};
+                                   CUPEL_TRY(measure(select_values(base.source, in_float)))};
     if (rows[i] && *rows[i] < report.layers.size()) report.layers[*rows[i]].sensitivity = effects;
     ++found.layers;
     if (options.progress)

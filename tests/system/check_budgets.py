@@ -191,11 +191,28 @@ def check_network(cupel, checks, name, nodes, inputs, output, weights, arrays):
     report = json.loads((folder / name / "report.json").read_text())
     check_budgets(checks, name, model, folder / name / f"{name}.int8.onnx", {i: a[:SAMPLES] for i, a in arrays.items()},
                   report, SAMPLES)
-    check_sensitivity(checks, name, model, folder / name / f"{name}.int8.onnx", {i: a[:SAMPLES] for i, a in arrays.items()},
+    check_sensitivity(checks, name, cupel, data, model, folder / name / f"{name}.int8.onnx", {i: a[:SAMPLES] for i, a in arrays.items()},
                       output, report)
 
 
-def check_sensitivity(checks, name, model, quantized, feeds, output, report):
+def check_keep_float(checks, name, cupel, model, data, node, rows, sqnr, feeds, output):
+    """What `without` says of a layer is what the file without it gives."""
+    path = cupel.folder / "kept.onnx"
+    cupel.must("quantize", model, "--data", data, "-o", path, "--keep-float", node)
+    checks.equal([i for n in onnx.load(path).graph.node if n.name == node for i in n.input if "DequantizeLinear" in i], [],
+                 f"{name}: {node} reads no codes")
+    words = []
+    for key, array in feeds.items():
+        np.save(cupel.folder / f"{key}.npy", array)
+        words += ["--input", f"{key}={cupel.folder / key}.npy"]
+    cupel.must("run", path, *words, "-o", cupel.folder / "kept")
+    expected, found = sqnr(np.load(cupel.folder / f"kept/{output}.npy")), rows[node]["without"]["sqnr_db"]
+    checks.that(abs(found - expected) < 1e-6, f"{name}: without {node}: {found}, the file gives {expected}")
+    result = cupel.run("quantize", model, "--data", data, "-o", path, "--keep-float", "nobody")
+    checks.equal((result.returncode, "names no further node" in result.stderr), (2, True), f"{name}: a name that none has")
+
+
+def check_sensitivity(checks, name, cupel, data, model, quantized, feeds, output, report):
     """All layers quantized, and convolutions as the only ones, against ONNX Runtime's output of such networks."""
     base, int8 = Values(model, feeds), Values(quantized, feeds)
     y = base.values[output].astype(np.float64)
@@ -220,6 +237,8 @@ def check_sensitivity(checks, name, model, quantized, feeds, output, report):
         largest = max(largest, abs(found - expected))
         checks.that(abs(found - expected) < 0.1, f"{name}: {node.name} only: {found:.3f} dB, expected {expected:.3f}")
         checks.that(rows[node.name]["without"]["sqnr_db"] > whole - 3, f"{name}: without {node.name}: {rows[node.name]}")
+    check_keep_float(checks, name, cupel, model, data, next(n.name for n in base.nodes if n.op_type == "Conv"), rows, sqnr,
+                     feeds, output)
     print(f"{name}: one layer only, within {largest:.3f} dB")
 
 

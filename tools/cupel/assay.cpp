@@ -18,6 +18,7 @@ struct Flags {
   std::vector<int64_t> top_k;
   std::vector<std::string> require;
   std::string labelled_output;
+  std::vector<std::string> keep_float;
   BindingFlags bindings;
 };
 
@@ -28,6 +29,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   AssayOptions options;
   options.folder = flags.folder;
   options.provenance = provenance(engine);
+  options.keep_float = flags.keep_float;
   options.speed_s = flags.speed_s;
   options.sensitivity_samples = flags.sensitivity_samples;
   options.evaluate = {common.batch, flags.samples,         flags.layer_samples, flags.max_drop,
@@ -80,6 +82,7 @@ Run setup_assay(CLI::App& command) {
   command.add_option("--require", flags->require,
                      "A further gate: METRIC>=X or METRIC<=X, of every output; exit 1 unless the interval lies within");
   add_engine(command, flags->engine);
+  add_keep_float(command, flags->keep_float);
   add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }

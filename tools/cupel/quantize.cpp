@@ -13,6 +13,7 @@ namespace {
 struct Flags {
   std::string model, data, output;
   bool external_data = false;
+  std::vector<std::string> keep_float;
   BindingFlags bindings;
 };
 
@@ -26,7 +27,7 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     work.finish();
     return 0;
   }
-  auto quantized = quantize_on(model, data, work.context(), common.batch, work.progress());
+  auto quantized = quantize_on(model, data, work.context(), common.batch, work.progress(), flags.keep_float);
   if (work.finish()) return 0;
   if (!quantized) return std::unexpected(std::move(quantized).error());
   if (stop_requested())
@@ -71,6 +72,7 @@ Run setup_quantize(CLI::App& command) {
   command.add_option("--data", flags->data, "Data set (.toml); its calibrate split is used")->required();
   command.add_option("-o,--output", flags->output, "The quantized model (.onnx)")->required();
   command.add_flag("--external-data", flags->external_data, "Keep large constants in a file beside the model");
+  add_keep_float(command, flags->keep_float);
   add_bindings(command, flags->bindings);
   return [flags](const CommonFlags& common) { return run(*flags, common); };
 }

@@ -94,6 +94,8 @@ Result<EngineKind> engine_kind(const std::string& name);
 // Adds --engine to a verb that runs models.
 void add_engine(CLI::App& command, std::string& engine);
 
+// --keep-float.
+void add_keep_float(CLI::App& command, std::vector<std::string>& names);
 // --budget-samples.
 void add_budget_samples(CLI::App& command, std::optional<int64_t>& samples);
 

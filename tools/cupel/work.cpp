@@ -199,6 +199,11 @@ void add_engine(CLI::App& command, std::string& engine) {
       ->default_str("compiled");
 }
 
+void add_keep_float(CLI::App& command, std::vector<std::string>& names) {
+  command.add_option("--keep-float", names, "A node that stays in float, by its name; may be given several times")
+      ->allow_extra_args(false);
+}
+
 void add_budget_samples(CLI::App& command, std::optional<int64_t>& samples) {
   command
       .add_option(
