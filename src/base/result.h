@@ -20,8 +20,9 @@ enum class ErrorKind {
 enum class ErrorCode {
   none,
   no_such_file,
-  out_of_memory,      // of the machine or of --max-memory
-  reference_runs_it,  // has no compiled form; the remedy names --engine reference
+  out_of_memory,         // of the machine or of --max-memory
+  reference_runs_it,     // has no compiled form; the remedy names --engine reference
+  computed_at_run_time,  // a size or a parameter follows from data
 };
 
 // place: file, node or flag, as the user knows it. cause: what was found and what was expected.
@@ -79,6 +80,11 @@ inline std::unexpected<Error> no_such_file(std::string place) {
 }
 inline std::unexpected<Error> out_of_memory(std::string place, std::string cause, std::string remedy) {
   return fail(ErrorKind::resource, std::move(place), std::move(cause), std::move(remedy), ErrorCode::out_of_memory);
+}
+// Of a node of which an operand's values decide the shape of the result, or what is computed, and are no constants. The
+// caller names the node.
+inline std::unexpected<Error> computed_at_run_time(std::string cause, std::string remedy) {
+  return fail(ErrorKind::unsupported, {}, std::move(cause), std::move(remedy), ErrorCode::computed_at_run_time);
 }
 // The reference interpreter runs what the error is about.
 inline std::unexpected<Error> not_compiled(std::string place, std::string cause) {

@@ -30,7 +30,34 @@ bool is_real(DType type) {
   return type == DType::f32 || type == DType::f64 || type == DType::f16 || type == DType::bf16;
 }
 
+// Sizes of the arrays but for the symbol `free`; arrays of so many dimensions at most, and of integers alone unless
+// `reals`, are constants.
+Bindings bound_to(const std::vector<DeclaredInput>& inputs, const std::map<std::string, Tensor>& arrays,
+                  const Bindings& given, const std::string& free, int64_t most_value_rank, bool reals) {
+  Bindings way = given;
+  for (const DeclaredInput& input : inputs) {
+    const auto array = arrays.find(input.name);
+    if (array == arrays.end() || is_given(given, input)) continue;
+    // Of 8-bit floats an array does not say the format (data/npy.cpp).
+    const bool bytes = is_byte_float(array->second.dtype()) && is_byte_float(input.dtype);
+    const Tensor t = bytes ? array->second.bit_cast_to(input.dtype) : array->second;
+    if (t.rank() != static_cast<int64_t>(input.shape.size())) continue;  // checked with the other inputs at the run
+    // Of arrays of any rank the first one is the data.
+    const bool is_data = most_value_rank == kMaxRank && &input == inputs.data();
+    if (t.rank() <= most_value_rank && !is_data && (reals || !is_real(t.dtype())))
+      way.values.emplace(input.name, t);
+    else
+      way.shapes.emplace(input.name, sizes_of(input, t, free));
+  }
+  return way;
+}
+
 }  // namespace
+
+Bindings bind_arrays(const std::vector<DeclaredInput>& inputs, const std::map<std::string, Tensor>& arrays,
+                     const Bindings& given) {
+  return bound_to(inputs, arrays, given, "", -1, false);
+}
 
 Result<std::vector<DeclaredInput>> model_inputs(const std::filesystem::path& path) {
   if (path.extension() == ".graph") return std::vector<DeclaredInput>();
@@ -62,22 +89,7 @@ std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
   }
   std::vector<Bindings> ways;
   const auto add = [&](const std::string& free, int64_t most_value_rank, bool reals) {
-    Bindings way = given;
-    for (const DeclaredInput& input : inputs) {
-      const auto array = arrays.find(input.name);
-      if (array == arrays.end() || is_given(given, input)) continue;
-      // Of 8-bit floats an array does not say the format (data/npy.cpp).
-      const bool bytes = is_byte_float(array->second.dtype()) && is_byte_float(input.dtype);
-      const Tensor t = bytes ? array->second.bit_cast_to(input.dtype) : array->second;
-      if (t.rank() != static_cast<int64_t>(input.shape.size())) continue;  // checked with the other inputs at the run
-      // Of arrays of any rank the first one is the data.
-      const bool is_data = most_value_rank == kMaxRank && &input == inputs.data();
-      if (t.rank() <= most_value_rank && !is_data && (reals || !is_real(t.dtype())))
-        way.values.emplace(input.name, t);
-      else
-        way.shapes.emplace(input.name, sizes_of(input, t, free));
-    }
-    ways.push_back(std::move(way));
+    ways.push_back(bound_to(inputs, arrays, given, free, most_value_rank, reals));
   };
   if (agree) add(batch, -1, false);
   add("", -1, false);

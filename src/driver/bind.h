@@ -27,6 +27,10 @@ std::string batch_symbol(const std::vector<DeclaredInput>& inputs);
 std::vector<Bindings> ways_to_bind(const std::vector<DeclaredInput>& inputs,
                                    const std::map<std::string, Tensor>& arrays, const Bindings& given);
 
+// All sizes of the arrays.
+Bindings bind_arrays(const std::vector<DeclaredInput>& inputs, const std::map<std::string, Tensor>& arrays,
+                     const Bindings& given);
+
 // The sizes behind the batch of the inputs that `given` leaves without a value, as the data set's samples have them;
 // all sizes of an input of the rank of a sample. `batch`: the size of the batch; 0: it stays open.
 Bindings bind_samples(const std::vector<DeclaredInput>& inputs, const Dataset& data, const Bindings& given,

@@ -12,8 +12,6 @@
 namespace cupel {
 namespace {
 
-// What the interpreter computes in about the time that compiling a network takes.
-constexpr int64_t kMacsOfACompilation = 4'000'000'000;
 constexpr int64_t kObservedBytes = int64_t{8} << 20;
 
 // `model` with the values that have to leave a kernel as further outputs: `copied` of them as tensors, the others where

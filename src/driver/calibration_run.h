@@ -7,6 +7,9 @@
 
 namespace cupel {
 
+// What the interpreter computes in about the time that compiling a network takes.
+inline constexpr int64_t kMacsOfACompilation = 4'000'000'000;
+
 // Samples of a run for which the values take a few MB, so that they are observed while the caches hold them; at least
 // one and at most `wanted`. No range depends on it.
 int64_t calibration_batch(const Graph& model, std::span<const ValueId> values, int64_t wanted);

@@ -89,6 +89,11 @@ Result<Model> load_model_bytes(std::span<const std::byte> file, const std::files
     graph = CUPEL_TRY(read_onnx_bytes(file, path.parent_path(), place, context.bindings));
     model.file_bytes += CUPEL_TRY(external_bytes(file, path.parent_path(), place));
   }
+  return finish_model(std::move(model), std::move(graph), context);
+}
+
+Result<Model> finish_model(Model model, Graph graph, CompileContext& context) {
+  const std::string place = printable(model.path.string());
   CUPEL_TRY(dump_graph(graph, "import", context.passes));
 
   // simplify

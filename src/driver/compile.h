@@ -55,6 +55,9 @@ Result<Model> load_model(const std::filesystem::path& path, CompileContext& cont
 Result<Model> load_model_bytes(std::span<const std::byte> file, const std::filesystem::path& path,
                                CompileContext& context);
 
+// simplify → (integerize) of a graph that was read; `model` says whose it is. Errors name its file.
+Result<Model> finish_model(Model model, Graph graph, CompileContext& context);
+
 // calibrate → choose → apply → drop redundant clamps: the Graph with Q/DQ nodes. `model` must be in stage simplified.
 struct QuantizedGraph {
   Graph graph;

@@ -18,10 +18,6 @@ Result<size_t> searched_dim(const GraphFacts& facts, const Node& node) {
   if (axis < 0) axis += static_cast<int64_t>(type.shape.size());
   if (facts.is_batch(node.inputs[0], axis))
     return no_compiled_form(fmt::format("{} over the batch has no compiled form", node.op->name));
-  if (type.dtype != DType::f32 && type.dtype != DType::u8 && type.dtype != DType::s8)
-    return no_compiled_form(fmt::format("{} of {} has no compiled form yet", node.op->name, dtype_name(type.dtype)));
-  if (type.shape[static_cast<size_t>(axis)].factor > kMostIndices)
-    return no_compiled_form(fmt::format("{} over a dimension this long", node.op->name));
   return static_cast<size_t>(axis);
 }
 
@@ -107,6 +103,14 @@ void copy_half(Lowering& l, const Node& node, const ValueLayout& x, size_t dim, 
 }
 
 }  // namespace
+
+bool is_searched_by_kernels(const Graph& graph, const Node& node) {
+  const TensorType& x = graph.type(node.inputs[0]);
+  int64_t axis = attr_int(node.attributes, "axis", 0);
+  if (axis < 0) axis += static_cast<int64_t>(x.shape.size());
+  return (x.dtype == DType::f32 || x.dtype == DType::u8 || x.dtype == DType::s8) &&
+         x.shape[static_cast<size_t>(axis)].factor <= kMostIndices;
+}
 
 Status lower_arg_max(Lowering& l, NodeId id) {
   const Node& node = l.graph.node(id);

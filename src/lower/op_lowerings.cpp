@@ -44,7 +44,7 @@ bool has_elements(const Graph& graph, const Node& node) {
   return type.quant || ((type.dtype == kTypes) || ...);
 }
 
-// A Cast that no element can fail: between numbers, from integers of at most 32 bits to wider types, from and to bool.
+// A Cast that kernels compute: between real numbers, from integers of at most 32 bits to wider types, from and to bool.
 bool always_converts(const Graph& graph, const Node& node) {
   const DType from = graph.type(node.inputs[0]).dtype, to = graph.type(node.outputs[0]).dtype;
   const auto is_real = [](DType t) { return t == DType::f32 || t == DType::f16; };
@@ -150,8 +150,10 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kReduceMax, .ways = kReduction},
       {.op = &ops::kReduceMin, .ways = kReduction},
       {.op = &ops::kReduceProd, .ways = kCall},
-      {.op = &ops::kArgMax, .ways = {{.lower = lower_arg_max}}},
-      {.op = &ops::kArgMin, .ways = {{.lower = lower_arg_max}}},
+      {.op = &ops::kArgMax,
+       .ways = {{.lower = lower_arg_max, .applies = is_searched_by_kernels}, {.lower = lower_routine}}},
+      {.op = &ops::kArgMin,
+       .ways = {{.lower = lower_arg_max, .applies = is_searched_by_kernels}, {.lower = lower_routine}}},
       {.op = &ops::kSoftmax, .ways = {{.lower = lower_softmax}}, .images = ImageRule::none},
       {.op = &ops::kLogSoftmax, .ways = {{.lower = lower_softmax}}, .images = ImageRule::none},
       {.op = &ops::kLayerNormalization, .ways = {{.lower = lower_layer_normalization}}, .images = ImageRule::none},
@@ -187,6 +189,7 @@ const std::vector<OpLowering>& rows() {
       {.op = &ops::kScatterND, .ways = kCall},
       {.op = &ops::kTopK, .ways = kCall},
       {.op = &ops::kGridSample, .ways = kCall},
+      {.op = &ops::kRoiAlign, .ways = kCall},
       {.op = &ops::kCumSum, .ways = kCall},
       {.op = &ops::kCumProd, .ways = kCall},
       {.op = &ops::kResize, .ways = kCall, .images = ImageRule::none},

@@ -72,6 +72,7 @@ Status lower_product(Lowering& l, NodeId id);  // of any operands
 Status lower_pool(Lowering& l, NodeId id);
 Status lower_reduce(Lowering& l, NodeId id);
 Status lower_arg_max(Lowering& l, NodeId id);
+bool is_searched_by_kernels(const Graph& graph, const Node& node);  // by lower_arg_max
 Status lower_softmax(Lowering& l, NodeId id);
 Status lower_layer_normalization(Lowering& l, NodeId id);
 Status lower_rms_normalization(Lowering& l, NodeId id);

@@ -150,8 +150,7 @@ Status Importer::choose(const std::string& name, const std::string& condition, s
                         const std::string& no, const std::string& chosen) {
   const TensorType a = graph_.type(CUPEL_TRY(value(yes))), b = graph_.type(CUPEL_TRY(value(no)));
   if (a.dtype != b.dtype || a.shape != b.shape || a.quant || b.quant)
-    return unsupported(
-        "",
+    return computed_at_run_time(
         fmt::format("the condition is computed, and result {} is {}{} in one branch, {}{} in the other", result,
                     dtype_name(a.dtype), to_text(a.shape), dtype_name(b.dtype), to_text(b.shape)),
         "give the condition's operands with --value, or their sizes with --dim or --shape");

@@ -78,6 +78,7 @@ int needed_by_form(const Graph& graph, const Node& node) {
     const std::string reduction = attr_text(a, "reduction", "none");
     need(has_attr(a, "reduction"), reduction == "max" || reduction == "min" ? 18 : 16);
   }
+  if (op == "RoiAlign") need(attr_text(a, "coordinate_transformation_mode", "half_pixel") == "half_pixel", 16);
   if (op == "GridSample") need(graph.type(node.inputs[0]).shape.size() != 4, 20);
   if (op == "Shape") need(has_attr(a, "start") || has_attr(a, "end"), 15);
   if (op == "Resize" || op == "ResizeNearest") {
@@ -162,6 +163,11 @@ Status drop_allowzero(Exporter&, const Node&, NodeDraft& draft) {
   return {};
 }
 
+Status drop_coordinate_mode(Exporter&, const Node&, NodeDraft& draft) {
+  draft.attributes.erase("coordinate_transformation_mode");
+  return {};
+}
+
 // Layout 1, rows before steps, which ONNX Runtime has not: as layout 0 between transposes.
 Status steps_first(Exporter& e, const Node& node, NodeDraft& d) {
   if (attr_int(node.attributes, "layout", 0) == 0) {
@@ -206,10 +212,13 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
-    {"AveragePool", 19, drop_dilations},   {"Pad", INT_MAX, downgrade_pad},      {"ReduceMax", 18, axes_to_attribute},
-    {"ReduceMean", 18, axes_to_attribute}, {"ReduceMin", 18, axes_to_attribute}, {"ReduceProd", 18, axes_to_attribute},
-    {"Reshape", 14, drop_allowzero},       {"Split", 18, spell_split_sizes},     {"GRU", INT_MAX, steps_first},
-    {"GridSample", INT_MAX, rename_modes}, {"LSTM", INT_MAX, steps_first},       {"RNN", INT_MAX, steps_first},
+    {"AveragePool", 19, drop_dilations},   {"Pad", INT_MAX, downgrade_pad},
+    {"ReduceMax", 18, axes_to_attribute},  {"ReduceMean", 18, axes_to_attribute},
+    {"ReduceMin", 18, axes_to_attribute},  {"ReduceProd", 18, axes_to_attribute},
+    {"Reshape", 14, drop_allowzero},       {"RoiAlign", 16, drop_coordinate_mode},
+    {"Split", 18, spell_split_sizes},      {"GRU", INT_MAX, steps_first},
+    {"GridSample", INT_MAX, rename_modes}, {"LSTM", INT_MAX, steps_first},
+    {"RNN", INT_MAX, steps_first},
 };
 
 }  // namespace

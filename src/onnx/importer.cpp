@@ -182,27 +182,28 @@ Status Importer::add_inputs() {
 
 Status Importer::add_outputs() {
   if (file_.outputs.empty()) return bad_input("graph", "has no outputs", kExportAgain);
-  std::unordered_set<std::string_view> seen;
-  for (const ValueFields& output : file_.outputs) {
-    const std::string place = fmt::format("output {}", printable(output.name));
-    if (!seen.insert(output.name).second) return bad_input(place, "is listed twice", kExportAgain);
-    if (!definitions_.contains(output.name)) return bad_input(place, "nothing defines it", kExportAgain);
-    if (output.kind && !output.is_tensor())
-      return unsupported(place, fmt::format("is {}, expected a tensor", output.kind),
-                         "export the model with plain tensors as outputs");
-    const ValueId id = CUPEL_TRY(output_value(std::string(output.name)));
-    const TensorType& type = graph_.type(id);
-    // Numbers of 4 bits are given out in bytes.
-    const auto held = held_.find(std::string(output.name));
-    const DType in_file = held != held_.end() && dtype_bits(held->second) == 4 ? held->second : type.dtype;
-    if (output.elem_type != 0 && dtype_from_onnx(output.elem_type) != in_file)
-      return bad_input(place,
-                       fmt::format("is declared as {}, but is {}", onnx_type_name(output.elem_type),
-                                   onnx_type_name(onnx_dtype(in_file))),
-                       kExportAgain);
-    // The declared shape is a note, which exporters get wrong: what the nodes give counts.
-    graph_.add_output(id);
-  }
+  for (const ValueFields& output : file_.outputs) CUPEL_TRY(add_output(output));
+  return {};
+}
+
+Status Importer::add_output(const ValueFields& output) {
+  const std::string place = fmt::format("output {}", printable(output.name));
+  if (!definitions_.contains(output.name)) return bad_input(place, "nothing defines it", kExportAgain);
+  if (output.kind && !output.is_tensor())
+    return unsupported(place, fmt::format("is {}, expected a tensor", output.kind),
+                       "export the model with plain tensors as outputs");
+  const ValueId id = CUPEL_TRY(output_value(std::string(output.name)));
+  const TensorType& type = graph_.type(id);
+  // Numbers of 4 bits are given out in bytes.
+  const auto held = held_.find(std::string(output.name));
+  const DType in_file = held != held_.end() && dtype_bits(held->second) == 4 ? held->second : type.dtype;
+  if (output.elem_type != 0 && dtype_from_onnx(output.elem_type) != in_file)
+    return bad_input(place,
+                     fmt::format("is declared as {}, but is {}", onnx_type_name(output.elem_type),
+                                 onnx_type_name(onnx_dtype(in_file))),
+                     kExportAgain);
+  // The declared shape is a note, which exporters get wrong: what the nodes give counts.
+  graph_.add_output(id);
   return {};
 }
 
@@ -451,7 +452,7 @@ Status Importer::import_node(size_t index) {
   return {};
 }
 
-Result<Graph> Importer::run() {
+Status Importer::begin() {
   if (model_.functions)
     return unsupported("", "holds functions of its own", "inline the functions when exporting the model");
   if (model_.training) return unsupported("", "holds training steps", "export the model for inference");
@@ -462,7 +463,11 @@ Result<Graph> Importer::run() {
   if (!file_.name.empty()) graph_.name = file_.name;
   CUPEL_TRY(collect_definitions());
   CUPEL_TRY(collect_constants());
-  CUPEL_TRY(bind_inputs());
+  return bind_inputs();
+}
+
+Result<Graph> Importer::run() {
+  CUPEL_TRY(begin());
   const std::vector<size_t> order = CUPEL_TRY(sorted_nodes());
   CUPEL_TRY(add_inputs());
   for (const size_t index : order) CUPEL_TRY(import_node(index));

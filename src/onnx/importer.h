@@ -10,6 +10,7 @@
 #include "ir/graph.h"
 #include "onnx/bindings.h"
 #include "onnx/model.h"
+#include "onnx/reader.h"
 
 namespace cupel {
 
@@ -35,6 +36,8 @@ class Importer {
 
   // Errors name node, initializer or value; the caller adds the file.
   Result<Graph> run();
+  // part.cpp: read_onnx_part.
+  Result<NetworkPart> run_part(const KnownValues& known);
 
   // What upgrades (upgrade.h) see.
   int opset() const { return opset_; }
@@ -85,8 +88,19 @@ class Importer {
   Status bind_inputs();
   Result<Tensor> constant_node(const NodeFields& node) const;
   Result<std::vector<size_t>> sorted_nodes() const;
+  // What comes before the nodes.
+  Status begin();
   Status add_inputs();
   Status add_outputs();
+  Status add_output(const ValueFields& output);
+  // part.cpp
+  void take_known(const KnownValues& known);
+  Result<std::vector<size_t>> wanted_nodes(const KnownValues& known) const;
+  std::vector<std::string> read_by_node(size_t index) const;
+  Status add_known_inputs(const KnownValues& known, std::span<const size_t> nodes);
+  // Imports those of the nodes that wait for nothing; the others.
+  Result<std::vector<size_t>> import_until_data_decide(std::span<const size_t> nodes, NetworkPart& part);
+  Status add_part_outputs(const KnownValues& known, std::span<const size_t> left, NetworkPart& part);
   Status import_node(size_t index);
   Result<NodeDraft> draft_of(const NodeFields& fields, std::string name) const;
   // branches.cpp

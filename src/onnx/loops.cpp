@@ -150,7 +150,7 @@ Result<std::optional<int64_t>> Importer::loop_operand(const NodeFields& node, si
   if (i >= node.inputs.size() || node.inputs[i].empty()) return std::nullopt;
   const auto found = outer.names.find(std::string(node.inputs[i]));
   const Tensor* t = constant(found == outer.names.end() ? std::string(node.inputs[i]) : found->second);
-  if (!t) return unsupported("", fmt::format("{} is computed from data", what), kGiveSizes);
+  if (!t) return computed_at_run_time(fmt::format("{} is computed from data", what), kGiveSizes);
   if (t->dtype() != type || t->size() != 1)
     return bad_input(
         "",
@@ -181,8 +181,8 @@ Status Importer::import_loop(const NodeFields& node, const std::string& name, co
     const std::vector<std::string> given = CUPEL_TRY(import_iteration(body, inputs));
     const Tensor* condition = constant(given[0]);
     if (!condition)
-      return unsupported("", fmt::format("whether it goes on after iteration {} is computed from data", i),
-                         "export the model with a fixed number of iterations");
+      return computed_at_run_time(fmt::format("whether it goes on after iteration {} is computed from data", i),
+                                  "export the model with a fixed number of iterations");
     if (condition->dtype() != DType::boolean || condition->size() != 1)
       return bad_input("", "the condition that the body gives is not one bool", kExportAgain);
     goes_on = condition->int_at(0) != 0;

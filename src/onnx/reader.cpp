@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <new>
 #include <set>
 
@@ -34,29 +35,41 @@ Result<int> opset_of(const ModelFields& model) {
   return static_cast<int>(*version);
 }
 
-Result<Graph> build(std::span<const std::byte> bytes, const std::filesystem::path& folder, std::string_view place,
-                    const Bindings& bindings) {
-  const ModelFields model = CUPEL_TRY(parse_model(bytes, place));
-  const auto located = [&]() -> Result<Graph> {
-    if (!model.graph) return bad_input("", "holds no graph, so it is no ONNX model", "name an ONNX file");
-    return Importer(model, folder, CUPEL_TRY(opset_of(model)), bindings).run();
+// What `import` makes of the file with an importer. Errors name `place`.
+template <class T>
+Result<T> imported(std::span<const std::byte> bytes, const std::filesystem::path& folder, std::string_view place,
+                   const Bindings& bindings, const std::function<Result<T>(Importer&)>& import) {
+  const auto located = [&]() -> Result<T> {
+    const ModelFields model = CUPEL_TRY(parse_model(bytes, place));
+    const auto made = [&]() -> Result<T> {
+      if (!model.graph) return bad_input("", "holds no graph, so it is no ONNX model", "name an ONNX file");
+      Importer importer(model, folder, CUPEL_TRY(opset_of(model)), bindings);
+      return import(importer);
+    };
+    auto result = made();
+    if (!result) return std::unexpected(std::move(result).error().within(std::string(place)));
+    return result;
   };
-  auto graph = located();
-  if (!graph) return std::unexpected(std::move(graph).error().within(std::string(place)));
-  return graph;
+  try {
+    return located();
+  } catch (const std::bad_alloc&) {
+    return out_of_memory(std::string(place), "not enough memory to read the model", "use a smaller model");
+  } catch (const std::exception& error) {
+    return internal_error(std::string(place), error.what());
+  }
 }
 
 }  // namespace
 
 Result<Graph> read_onnx_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,
                               std::string_view place, const Bindings& bindings) {
-  try {
-    return build(bytes, folder, place, bindings);
-  } catch (const std::bad_alloc&) {
-    return out_of_memory(std::string(place), "not enough memory to read the model", "use a smaller model");
-  } catch (const std::exception& error) {
-    return internal_error(std::string(place), error.what());
-  }
+  return imported<Graph>(bytes, folder, place, bindings, [](Importer& importer) { return importer.run(); });
+}
+
+Result<NetworkPart> read_onnx_part(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                                   std::string_view place, const Bindings& bindings, const KnownValues& known) {
+  return imported<NetworkPart>(bytes, folder, place, bindings,
+                               [&](Importer& importer) { return importer.run_part(known); });
 }
 
 Result<int64_t> external_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,

@@ -81,7 +81,7 @@ Result<Blocks> blocks_of(const Spelling& s) {
     if (!s.has(i)) continue;
     *places[i - 1] = s.constant_operand(i);
     if (!*places[i - 1])
-      return unsupported("", fmt::format("operand {} is computed at run time", i), "make it a constant");
+      return computed_at_run_time(fmt::format("operand {} is computed at run time", i), "make it a constant");
   }
   CUPEL_TRY(check(b));
   return b;

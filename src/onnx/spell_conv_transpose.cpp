@@ -159,11 +159,23 @@ Result<Form> form_of(const Spelling& s) {
   return f;
 }
 
-// A dimension split or moved, and its place in the transposed order.
-struct Split {
+// x as the shape `apart`, its dimensions in the order `perm`, as the shape `to`. Dimensions of 1 take no part, so that
+// volumes stay within the greatest rank.
+Result<std::string> regrouped(Spelling& s, const std::string& part, const std::string& x, const Shape& apart,
+                              const std::vector<int64_t>& perm, const Shape& to) {
+  std::vector<int64_t> place(apart.size(), -1), order;
   Shape dims;
-  std::vector<int64_t> perm;
-};
+  for (size_t d = 0; d < apart.size(); ++d) {
+    if (apart[d] == Dim(1)) continue;
+    place[d] = static_cast<int64_t>(dims.size());
+    dims.push_back(apart[d]);
+  }
+  for (const int64_t d : perm)
+    if (place[static_cast<size_t>(d)] >= 0) order.push_back(place[static_cast<size_t>(d)]);
+  if (dims.size() < 2) return s.reshape(part, x, to);
+  const std::string split = CUPEL_TRY(s.reshape(part + "_apart", x, dims));
+  return s.reshape(part, CUPEL_TRY(s.add("Transpose", part + "_moved", {split}, {{"perm", order}})), to);
+}
 
 // Weights of the Conv, [groups · phases · outputs, channels of a group, taps…], of w, [channels, outputs, taps…].
 Result<std::string> convolution_weights(Spelling& s, const Form& f) {
@@ -190,9 +202,7 @@ Result<std::string> convolution_weights(Spelling& s, const Form& f) {
     perm.push_back(static_cast<int64_t>(4 + 2 * i));
     to.emplace_back(f.axes[i].taps());
   }
-  w = CUPEL_TRY(s.reshape("apart", w, apart));
-  w = CUPEL_TRY(s.add("Transpose", "by_phase", {w}, {{"perm", perm}}));
-  return s.reshape("weights", w, to);
+  return regrouped(s, "weights", w, apart, perm, to);
 }
 
 // The bias of each output channel for all of its phases.
@@ -220,9 +230,7 @@ Result<std::string> pixels_of(Spelling& s, const Form& f, const std::string& y) 
     perm.insert(perm.end(), {3 + spatial + i, 2 + i});
     to.emplace_back(a.windows() * a.stride);
   }
-  const std::string blocks = CUPEL_TRY(s.reshape("blocks", y, apart));
-  const std::string moved = CUPEL_TRY(s.add("Transpose", "pixels", {blocks}, {{"perm", perm}}));
-  return s.reshape("image", moved, to);
+  return regrouped(s, "image", y, apart, perm, to);
 }
 
 }  // namespace
@@ -250,6 +258,73 @@ Status spell_conv_transpose(Spelling& s) {
   if (f.phases() > 1) y = CUPEL_TRY(pixels_of(s, f, y));
   if (!crops) return s.finish("Identity", {y});
   return s.finish("Slice", {y, s.list("starts", starts), s.list("ends", ends), s.list("axes", axes)});
+}
+
+}  // namespace cupel
+
+namespace cupel {
+namespace {
+
+std::vector<int64_t> per_axis(const Spelling& s, const std::string& key, size_t count, int64_t value) {
+  const auto found = s.attributes().find(key);
+  return found == s.attributes().end() ? std::vector<int64_t>(count, value)
+                                       : std::get<std::vector<int64_t>>(found->second);
+}
+
+// [channels · K, 1, block…]: the k-th column of a channel is the k-th element of its block.
+Tensor block_places(int64_t channels, const std::vector<int64_t>& block) {
+  const int64_t count = element_count(block);
+  Dims dims = {channels * count, 1};
+  dims.insert(dims.end(), block.begin(), block.end());
+  Tensor places(DType::f32, dims);
+  const auto out = places.mutable_data<float>();
+  for (int64_t i = 0; i < channels * count; ++i) out[static_cast<size_t>(i * count + i % count)] = 1;
+  return places;
+}
+
+}  // namespace
+
+// [N, C · K, L] -> [N, C, image…]: column l holds block l of the image, and blocks that overlap are added: the
+// transposed convolution whose kernels put each of the K elements in its place.
+Status spell_col2im(Spelling& s) {
+  const std::vector<int64_t> image = CUPEL_TRY(s.integers(1, "the image's shape")),
+                             block = CUPEL_TRY(s.integers(2, "the block's shape"));
+  const size_t axes = image.size();
+  const Shape x = CUPEL_TRY(s.shape(s.in(0)));
+  const auto strides = per_axis(s, "strides", axes, 1), dilations = per_axis(s, "dilations", axes, 1),
+             pads = per_axis(s, "pads", 2 * axes, 0);
+  const auto is_positive = [](int64_t n) { return n > 0 && n < kSymbolLimit; };
+  if (axes == 0 || block.size() != axes || strides.size() != axes || dilations.size() != axes ||
+      pads.size() != 2 * axes || x.size() != 3 || !std::ranges::all_of(image, is_positive) ||
+      !std::ranges::all_of(block, is_positive) || !std::ranges::all_of(strides, is_positive) ||
+      !std::ranges::all_of(dilations, is_positive) ||
+      !std::ranges::all_of(pads, [](int64_t p) { return p >= 0 && p < kSymbolLimit; }))
+    return bad_input("", "shapes, strides, dilations and pads do not fit", "correct the model");
+  const int64_t count = CUPEL_TRY(count_elements(block));
+  if (!x[1].is_constant() || !x[2].is_constant())
+    return unsupported("", fmt::format("columns {}", to_text(x)), kGiveSize);
+  Shape columns = {x[0], x[1]};
+  std::vector<int64_t> more;
+  int64_t blocks = 1;
+  for (size_t i = 0; i < axes; ++i) {
+    const int64_t reach = dilations[i] * (block[i] - 1) + 1, room = image[i] + pads[i] + pads[axes + i] - reach;
+    if (room < 0) return bad_input("", "a block is larger than the image", "correct the model");
+    blocks = CUPEL_TRY(checked_mul(blocks, room / strides[i] + 1));
+    columns.emplace_back(room / strides[i] + 1);
+    more.push_back(room % strides[i]);
+  }
+  if (x[1].factor % count != 0 || x[2].factor != blocks)
+    return bad_input("", fmt::format("columns {}, expected {} of blocks of {}", to_text(x), blocks, count),
+                     "correct the model");
+  const int64_t channels = x[1].factor / count;
+  const std::string images = CUPEL_TRY(s.reshape("columns", s.in(0), columns));
+  return s.finish_as_read("ConvTranspose", {images, s.reals_like(s.in(0), "places", block_places(channels, block))},
+                          {{"dilations", dilations},
+                           {"group", channels},
+                           {"kernel_shape", block},
+                           {"output_padding", more},
+                           {"pads", pads},
+                           {"strides", strides}});
 }
 
 }  // namespace cupel

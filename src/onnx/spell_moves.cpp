@@ -266,8 +266,8 @@ Status spell_affine_grid(Spelling& s) {
 Status spell_compress(Spelling& s) {
   const Tensor* condition = s.constant_operand(1);
   if (!condition)
-    return unsupported("", "the condition (operand 1), which decides the shape, is computed at run time",
-                       "make it a constant");
+    return computed_at_run_time("the condition (operand 1), which decides the shape, is computed at run time",
+                                "make it a constant");
   if (condition->dtype() != DType::boolean || condition->rank() != 1)
     return bad_input("",
                      fmt::format("the condition is {}{}, expected a list of bool", dtype_name(condition->dtype()),

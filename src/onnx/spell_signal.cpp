@@ -17,7 +17,8 @@ const char* const kCorrect = "correct the model";
 // Operand i, one number that is known.
 Result<double> number(Spelling& s, size_t i, std::string_view what) {
   const Tensor* t = s.constant_operand(i);
-  if (!t) return unsupported("", fmt::format("{} (operand {}) is computed at run time", what, i), "make it a constant");
+  if (!t)
+    return computed_at_run_time(fmt::format("{} (operand {}) is computed at run time", what, i), "make it a constant");
   if (t->size() != 1)
     return bad_input("", fmt::format("{} (operand {}) has {} elements, expected one", what, i, t->size()), kCorrect);
   return t->at(0);

@@ -80,8 +80,8 @@ Result<Dims> Spelling::dims(const std::string& value) const {
 Result<std::vector<int64_t>> Spelling::integers(size_t i, std::string_view what) const {
   const Tensor* t = importer_.constant(in(i));
   if (!t)
-    return unsupported("", fmt::format("{} (operand {}) is computed at run time", what, i),
-                       "export the model with constant shapes");
+    return computed_at_run_time(fmt::format("{} (operand {}) is computed at run time", what, i),
+                                "export the model with constant shapes");
   if (!is_integer(t->dtype()) && t->dtype() != DType::boolean)
     return bad_input("", fmt::format("{} (operand {}) is {}, expected integers", what, i, dtype_name(t->dtype())),
                      kExportAgain);

@@ -141,6 +141,10 @@ Status spell_eye_like(Spelling& s);
 Status spell_one_hot(Spelling& s);
 Status spell_reverse_sequence(Spelling& s);
 Status spell_affine_grid(Spelling& s);
+// spell_data_sizes.cpp
+Status spell_non_zero(Spelling& s);
+Status spell_non_max_suppression(Spelling& s);
+Status spell_unique(Spelling& s);
 // spell_attention.cpp
 Status spell_scaled_attention(Spelling& s);
 Status spell_rotary_embedding(Spelling& s);
@@ -149,6 +153,7 @@ Status spell_negative_log_likelihood(Spelling& s);
 Status spell_softmax_cross_entropy(Spelling& s);
 // spell_conv_transpose.cpp
 Status spell_conv_transpose(Spelling& s);
+Status spell_col2im(Spelling& s);
 // spell_einsum.cpp
 Status spell_einsum(Spelling& s);
 // spell_qlinear.cpp: on codes

@@ -215,6 +215,12 @@ Status upgrade_mod(Importer& importer, NodeDraft& node) {
                    "correct the attribute");
 }
 
+// Before opset 16 pixels lie at whole coordinates.
+Status upgrade_roi_align(Importer&, NodeDraft& node) {
+  node.attributes.emplace("coordinate_transformation_mode", std::string("output_half_pixel"));
+  return {};
+}
+
 // Scatter, which opset 11 renamed.
 Status rename_scatter(Importer&, NodeDraft& node) {
   node.op = "ScatterElements";
@@ -243,6 +249,7 @@ constexpr Row kRows[] = {
     {"ReduceProd", 18, axes_to_input},
     {"ReduceSum", 13, axes_to_input},
     {"Resize", INT_MAX, upgrade_resize},
+    {"RoiAlign", 16, upgrade_roi_align},
     {"Scatter", INT_MAX, rename_scatter},
     {"Slice", 10, upgrade_slice},
     {"Softmax", 13, upgrade_softmax},

@@ -110,7 +110,7 @@ Status repeat_axis(Importer& importer, NodeDraft& node) {
   if (node.inputs.size() != 3) return {};
   const Tensor *times = importer.constant(node.inputs[1]), *axis = importer.constant(node.inputs[2]);
   if (!times || !axis || times->size() != 1 || axis->size() != 1)
-    return unsupported("", "repeats or axis are computed at run time", "export the model with a newer opset");
+    return computed_at_run_time("repeats or axis are computed at run time", "export the model with a newer opset");
   const auto rank = static_cast<int64_t>(CUPEL_TRY(importer.shape_of(node.inputs[0])).size());
   std::vector<int64_t> repeats(static_cast<size_t>(rank), 1);
   repeats[static_cast<size_t>(CUPEL_TRY(normalize_axis(static_cast<int64_t>(axis->at(0)), rank)))] =

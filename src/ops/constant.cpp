@@ -130,8 +130,8 @@ Result<Types> infer_range(const InferContext& c) {
   for (size_t i = 0; i < 3; ++i) {
     const std::vector<Dim>* known = contents_of(c, i);
     if (known == nullptr || known->size() != 1)
-      return unsupported("", fmt::format("a bound of the range (operand {}) is computed at run time", i),
-                         kGiveParameters);
+      return computed_at_run_time(fmt::format("a bound of the range (operand {}) is computed at run time", i),
+                                  kGiveParameters);
     bounds.push_back((*known)[0]);
   }
   if (is_static(bounds)) {

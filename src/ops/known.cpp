@@ -31,7 +31,7 @@ Result<std::vector<Dim>> known_elements(const InferContext& c, size_t i, std::st
     for (int64_t k = 0; k < t->size(); ++k) elements.emplace_back(t->int_at(k));
     return elements;
   }
-  return unsupported("", fmt::format("{} (operand {}) is computed at run time", what, i), kGiveParameters);
+  return computed_at_run_time(fmt::format("{} (operand {}) is computed at run time", what, i), kGiveParameters);
 }
 
 std::vector<int64_t> integers_of(const Tensor& t) {

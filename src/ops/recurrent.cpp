@@ -105,7 +105,7 @@ Result<Sizes> sizes_of(const InferContext& c, const Kind& kind) {
   CUPEL_TRY(expect_shape(c, 7, {s.directions, 3 * s.hidden}));
   for (const size_t i : {size_t{1}, size_t{2}, size_t{3}, size_t{7}})
     if (c.has(i) && c.constants[i] == nullptr)
-      return unsupported("", fmt::format("the weights (operand {}) are computed at run time", i), kGiveParameters);
+      return computed_at_run_time(fmt::format("the weights (operand {}) are computed at run time", i), kGiveParameters);
   if (c.has(4) && c.type(4).dtype != DType::s32)
     return bad_input("", fmt::format("the lengths (operand 4) are {}", dtype_name(c.type(4).dtype)),
                      "correct the model");
@@ -246,7 +246,7 @@ Result<Types> infer_quantized(const InferContext& c) {
     if (c.shape(i) != Shape{directions}) CUPEL_TRY(expect_shape(c, i, {directions, width}));
   for (const size_t i : {1, 2, 3, 7, 8, 9, 10, 11})
     if (c.has(i) && c.constants[i] == nullptr)
-      return unsupported("", fmt::format("the weights (operand {}) are computed at run time", i), kGiveParameters);
+      return computed_at_run_time(fmt::format("the weights (operand {}) are computed at run time", i), kGiveParameters);
   CUPEL_TRY(activations_of(c.attributes, kLstmKind, directions));
   return Types{plain(DType::f32, {x[0], directions, x[1], hidden}), plain(DType::f32, state), plain(DType::f32, state)};
 }

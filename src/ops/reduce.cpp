@@ -11,6 +11,7 @@
 #include "ops/reduction.h"
 #include "ops/routine.h"
 #include "ops/rules.h"
+#include "runtime/convert.h"
 
 namespace cupel {
 namespace {
@@ -157,10 +158,8 @@ Cost cost(const Attributes&, std::span<const TensorType* const> inputs, std::spa
 
 Result<Types> infer_arg_max(const InferContext& c) {
   const TensorType& x = c.type(0);
-  if (x.dtype != DType::u8 && x.dtype != DType::s8 && x.dtype != DType::f32 && x.dtype != DType::s32 &&
-      x.dtype != DType::s64)
-    return unsupported("", fmt::format("operand 0 is {}, expected f32, s8, u8, s32 or s64", to_text(x)),
-                       "convert the operand");
+  if (!has_cpp_type(x.dtype) || x.dtype == DType::boolean)
+    return unsupported("", fmt::format("operand 0 is {}, expected numbers", to_text(x)), "convert the operand");
   CUPEL_TRY(moved_type(c, 0, {}));  // codes of one scale keep their order
   CUPEL_TRY(flag(c.attributes, "select_last_index", false));
   const bool keep = CUPEL_TRY(flag(c.attributes, "keepdims", true));
@@ -174,40 +173,19 @@ Result<Types> infer_arg_max(const InferContext& c) {
   return Types{plain(DType::s64, reduced_shape(x.shape, reduces, keep))};
 }
 
-template <class T, class Better>
-void arg_best(const EvalContext& c, int64_t n, int64_t inner, Better better) {
-  const T* x = c.in(0).data<T>().data();
-  int64_t* out = c.out().mutable_data<int64_t>().data();
-  const bool last = attr_int(c.attributes, "select_last_index", 0) != 0;
-  c.threads.parallel_for(c.out().size(), std::max<int64_t>(1, kPartOperations / n), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* from = x + r / inner * n * inner + r % inner;
-      int64_t best = 0;
-      for (int64_t i = 1; i < n; ++i) {
-        const T value = from[i * inner], chosen = from[best * inner];
-        if (better(value, chosen) || (last && value == chosen)) best = i;
-      }
-      out[r] = best;
-    }
-  });
-}
-
-template <class Better>
-Status reference_arg(const EvalContext& c) {
-  const Dims& dims = c.in(0).dims();
-  const auto axis = static_cast<size_t>(CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), c.in(0).rank())));
-  if (c.out().empty()) return {};
-  const int64_t n = dims[axis], inner = strides_of(dims)[axis];
+template <bool kLeast>
+Result<RoutineUse> routine_arg(const RoutineContext& c) {
+  const Dims& x = c.inputs[0]->dims;
+  const int64_t axis = CUPEL_TRY(normalize_axis(attr_int(c.attributes, "axis", 0), static_cast<int64_t>(x.size())));
+  const int64_t n = x[static_cast<size_t>(axis)];
   if (n == 0)
-    return bad_input("", fmt::format("axis {} of shape {} is empty", axis, to_text(dims)), "give at least one element");
-  switch (c.in(0).dtype()) {
-    case DType::f32: arg_best<float>(c, n, inner, Better{}); break;
-    case DType::s32: arg_best<int32_t>(c, n, inner, Better{}); break;
-    case DType::u8: arg_best<uint8_t>(c, n, inner, Better{}); break;
-    case DType::s8: arg_best<int8_t>(c, n, inner, Better{}); break;
-    default: arg_best<int64_t>(c, n, inner, Better{}); break;
-  }
-  return {};
+    return bad_input("", fmt::format("axis {} of shape {} is empty", axis, to_text(x)), "give at least one element");
+  return RoutineUse{.name = "find",
+                    .operands = {0},
+                    .attributes = {axis, kLeast, attr_int(c.attributes, "select_last_index", 0)},
+                    .units = element_count(c.outputs[0]->dims),
+                    .grain = std::max<int64_t>(1, kPartOperations / n),
+                    .keeps_items = axis != 0};
 }
 
 const std::vector<OperandTypes> kSelectionTypes = {{kFloatTypes | kWideIntegerTypes | kByteTypes | DType::boolean},
@@ -411,7 +389,8 @@ const OpDef kArgMax{.name = "ArgMax",
                                    {"keepdims", AttributeKind::integer},
                                    {"select_last_index", AttributeKind::integer}},
                     .infer = infer_arg_max,
-                    .reference = reference_arg<std::greater<>>,
+                    .reference = evaluate_routine,
+                    .routine = routine_arg<false>,
                     .cost = cost,
                     .samples = {R"(graph "arg_max" stage imported opset 18 {
   input %x : f32[batch,11]
@@ -436,7 +415,8 @@ const OpDef kArgMin{.name = "ArgMin",
                                    {"keepdims", AttributeKind::integer},
                                    {"select_last_index", AttributeKind::integer}},
                     .infer = infer_arg_max,
-                    .reference = reference_arg<std::less<>>,
+                    .reference = evaluate_routine,
+                    .routine = routine_arg<true>,
                     .cost = cost,
                     .samples = {R"(graph "arg_min" stage imported opset 18 {
   input %x : f32[batch,11]

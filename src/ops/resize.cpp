@@ -60,7 +60,8 @@ bool crops(const Attributes& attributes) {
 Status expect_region(const InferContext& c, size_t axes) {
   if (!crops(c.attributes)) return {};
   const Tensor* roi = c.has(1) ? c.constants[1] : nullptr;
-  if (c.has(1) && roi == nullptr) return unsupported("", "roi (operand 1) is computed at run time", kGiveParameters);
+  if (c.has(1) && roi == nullptr)
+    return computed_at_run_time("roi (operand 1) is computed at run time", kGiveParameters);
   if (roi != nullptr && roi->dtype() != DType::f32)
     return unsupported("", fmt::format("roi is {}, expected f32", dtype_name(roi->dtype())), "convert the operand");
   if (roi != nullptr && roi->dims() == Dims{static_cast<int64_t>(2 * axes)}) return {};
@@ -71,7 +72,7 @@ bool is_given(const InferContext& c, size_t i) { return c.has(i) && c.shape(i) !
 
 Result<std::vector<float>> known_scales(const InferContext& c, size_t count) {
   const Tensor* scales = c.constants[2];
-  if (scales == nullptr) return unsupported("", "scales (operand 2) are computed at run time", kGiveParameters);
+  if (scales == nullptr) return computed_at_run_time("scales (operand 2) are computed at run time", kGiveParameters);
   if (scales->dtype() != DType::f32 || scales->dims() != Dims{static_cast<int64_t>(count)})
     return bad_input(
         "",

@@ -138,8 +138,8 @@ Result<Types> infer_clip(const InferContext& c) {
                        fmt::format("{} (operand {}) has shape {}, expected one element", bound, i, to_text(c.shape(i))),
                        "correct the model's shapes");
     if (c.constants[i] == nullptr)
-      return unsupported("", fmt::format("{} (operand {}) is computed at run time", bound, i),
-                         "export the model with constant bounds");
+      return computed_at_run_time(fmt::format("{} (operand {}) is computed at run time", bound, i),
+                                  "export the model with constant bounds");
   }
   if (plain_numbers) return Types{plain(c.type(0).dtype, c.shape(0))};
   return infer_function(c);

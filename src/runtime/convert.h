@@ -14,35 +14,21 @@
 
 namespace cupel {
 
-// To a float: one rounding to nearest even. To bool: whether it is not 0. To an integer: truncation; it must fit.
+// To a float: one rounding to nearest even. To bool: whether it is not 0. To an integer: of an integer its low bits; of
+// a real number truncation, the nearest bound where that is outside the type, the lower one of a NaN.
 template <class To, class From>
 To converted(From v) {
-  return static_cast<To>(v);
-}
-template <>
-inline bool converted<bool, float>(float v) {
-  return v != 0.0f;
-}
-template <>
-inline bool converted<bool, double>(double v) {
-  return v != 0.0;
-}
-
-// Whether v, truncated, is a number of the integer type.
-template <class To, class From>
-bool fits(From v) {
-  using Limits = std::numeric_limits<To>;
-  if constexpr (std::is_same_v<To, bool> || std::is_floating_point_v<To>) {
-    return true;
-  } else if constexpr (std::is_floating_point_v<From>) {
-    // A power of two, hence exact; NaN fails. What lies less than 1 below the least is truncated to it.
+  if constexpr (std::is_floating_point_v<From> && std::is_same_v<To, bool>) {
+    return v != From{0};
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    using Limits = std::numeric_limits<To>;
+    // A power of two, hence exact. What lies less than 1 below the least is truncated to it.
     constexpr From above = static_cast<From>(uint64_t{1} << (Limits::digits - 1)) * From{2};
-    if constexpr (std::is_signed_v<To>) return (v >= -above || v > -above - From{1}) && v < above;
-    return v > From{-1} && v < above;
-  } else if constexpr (std::is_same_v<From, bool>) {
-    return true;
+    if (v >= above) return Limits::max();
+    if (!(v > (std::is_signed_v<To> ? -above : From{-1}))) return Limits::min();
+    return static_cast<To>(v);
   } else {
-    return std::in_range<To>(v);
+    return static_cast<To>(v);
   }
 }
 
@@ -119,13 +105,11 @@ auto number_of(T v) {
   }
 }
 
-// False when the number is outside the integer type. `saturate`: to a float of 8 bits (base/dtype.h).
+// `saturate`: to a float of 8 bits (base/dtype.h).
 template <class From, class To>
-bool convert_element(From from, To& to, bool saturate) {
+void convert_element(From from, To& to, bool saturate) {
   const auto v = number_of(from);
-  if constexpr (std::is_same_v<To, bool>) {
-    to = converted<bool>(v);
-  } else if constexpr (std::is_same_v<To, Half>) {
+  if constexpr (std::is_same_v<To, Half>) {
     to.bits = f32_to_f16(narrow(v));
   } else if constexpr (std::is_same_v<To, Brain>) {
     to.bits = f32_to_bf16(narrow(v));
@@ -133,13 +117,9 @@ bool convert_element(From from, To& to, bool saturate) {
     to.bits = f32_to_f8e4m3(narrow(v), saturate);
   } else if constexpr (std::is_same_v<To, E5m2>) {
     to.bits = f32_to_f8e5m2(narrow(v), saturate);
-  } else if constexpr (std::is_floating_point_v<To>) {
-    to = converted<To>(v);
   } else {
-    if (!fits<To>(v)) return false;
     to = converted<To>(v);
   }
-  return true;
 }
 
 // Whether elements of both types lie in memory as C++ has them.

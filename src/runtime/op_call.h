@@ -110,8 +110,6 @@ class OpCall {
   void fault(int64_t unit, int64_t index, int64_t extent) const { note(kCupelIndexOutside, unit, index, extent); }
   // An integer of the item that is divided by 0.
   void divided_by_zero(int64_t unit, int64_t element) const { note(kCupelDividedByZero, unit, element, 0); }
-  // An element of the item that does not fit the type of the result.
-  void misfit(int64_t unit, int64_t element) const { note(kCupelNumberOutside, unit, element, 0); }
 
  private:
   void note(int32_t kind, int64_t unit, int64_t index, int64_t extent) const {

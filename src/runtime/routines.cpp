@@ -22,10 +22,7 @@ FaultText describe_fault(const CupelFault& fault) {
   FaultText text;
   const auto index = static_cast<long long>(fault.index), item = static_cast<long long>(fault.item),
              extent = static_cast<long long>(fault.extent);
-  if (fault.found == kCupelNumberOutside)
-    snprintf(text.text, sizeof text.text,
-             "element %lld of item %lld of the batch does not fit the type that it is cast to", index, item);
-  else if (fault.found == kCupelDividedByZero)
+  if (fault.found == kCupelDividedByZero)
     snprintf(text.text, sizeof text.text, "an integer is divided by 0: element %lld of item %lld of the batch", index,
              item);
   else

@@ -27,8 +27,7 @@ typedef struct CupelCall {
 // What a routine could not compute with.
 enum {
   kCupelIndexOutside = 1,   // `index` is none of [−extent, extent)
-  kCupelNumberOutside = 2,  // element `index` of its item does not fit the type of the result
-  kCupelDividedByZero = 3,  // element `index` of its item is an integer divided by 0
+  kCupelDividedByZero = 2,  // element `index` of its item is an integer divided by 0
 };
 typedef struct CupelFault {
   int32_t found;  // one of these; 0: nothing

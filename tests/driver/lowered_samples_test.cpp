@@ -65,8 +65,6 @@ const std::vector<std::string>& expected_gaps() {
       "pow_integers: an operand of type s64",
       "max_pool_3d: pooling other than over one or two dimensions has no compiled form yet",
       "average_pool_codes_3d: pooling other than over one or two dimensions has no compiled form yet",
-      "arg_max_middle_last_index: ArgMax of s64 has no compiled form yet",
-      "arg_min_middle_last_index: ArgMin of s64 has no compiled form yet",
       "concat_batch: a concatenation along the batch",
       "tile_batch: Tile has no compiled form yet",
   };

@@ -47,29 +47,21 @@ TEST(Cast, ToIntegersTruncates) {
             Tensor::of<uint64_t>({1}, {UINT64_MAX - 2047}));
 }
 
-TEST(Cast, OutsideTheTypeIsAnErrorAtTheFirstElement) {
-  const auto refused = [](const Tensor& x, DType type) { return message_of(run_op(kCast, {x}, to(type))); };
-  const auto text = [](const std::string& what) {
-    return "bad input; element " + what + "\n  check the inputs, or cast to a wider type";
-  };
-  EXPECT_EQ(refused(Tensor::of<float>({3}, {0, 256, -1}), DType::u8), text("1 is 256, outside u8"));
-  EXPECT_EQ(refused(Tensor::of<float>({1}, {-1}), DType::u8), text("0 is -1, outside u8"));
-  EXPECT_EQ(refused(Tensor::of<float>({1}, {-129}), DType::s8), text("0 is -129, outside s8"));
-  EXPECT_EQ(refused(Tensor::of<float>({1}, {NAN}), DType::s32), text("0 is nan, outside s32"));
-  EXPECT_EQ(refused(Tensor::of<float>({1}, {INFINITY}), DType::s64), text("0 is inf, outside s64"));
-  EXPECT_EQ(refused(Tensor::of<float>({1}, {0x1p31f}), DType::s32), text("0 is 2147483600, outside s32"));
-  EXPECT_EQ(refused(Tensor::of<double>({1}, {0x1p63}), DType::s64), text("0 is 9.223372036854776e+18, outside s64"));
-  EXPECT_EQ(refused(Tensor::of<int64_t>({2}, {127, 128}), DType::s8), text("1 is 128, outside s8"));
-  EXPECT_EQ(refused(Tensor::of<int64_t>({1}, {-1}), DType::u64), text("0 is -1, outside u64"));
-  EXPECT_EQ(refused(Tensor::of<uint64_t>({1}, {UINT64_MAX}), DType::s64),
-            text("0 is 18446744073709551615, outside s64"));
-  EXPECT_EQ(refused(Tensor::of<int8_t>({1}, {-5}), DType::u16), text("0 is -5, outside u16"));
-  // The place is the same on every number of threads, though later parts have defects as well.
-  std::vector<float> many(100000, 1);
-  for (size_t i = 40001; i < many.size(); i += 1000) many[i] = 300;
-  const Tensor x = Tensor::of<float>({100000}, std::span<const float>(many));
-  EXPECT_EQ(refused(x, DType::u8), text("40001 is 300, outside u8"));
-  EXPECT_EQ(shape_of(kCast, {x}, to(DType::u8)), "[100000]");
+// ONNX: integers keep their low bits. It leaves open what becomes of real numbers; see docs/quantization.md.
+TEST(Cast, OutsideTheTypeIntegersWrapAndRealNumbersStopAtTheBounds) {
+  EXPECT_EQ(cast(Tensor::of<int16_t>({2}, {200, -129}), DType::s8), Tensor::of<int8_t>({2}, {-56, 127}));
+  EXPECT_EQ(cast(Tensor::of<int64_t>({2}, {256 + 7, -1}), DType::u8), Tensor::of<uint8_t>({2}, {7, 255}));
+  EXPECT_EQ(cast(Tensor::of<int64_t>({1}, {-1}), DType::u64), Tensor::of<uint64_t>({1}, {UINT64_MAX}));
+  EXPECT_EQ(cast(Tensor::of<uint64_t>({1}, {UINT64_MAX}), DType::s64), Tensor::of<int64_t>({1}, {-1}));
+  EXPECT_EQ(cast(Tensor::of<float>({5}, {0, 256, -1, INFINITY, NAN}), DType::u8),
+            Tensor::of<uint8_t>({5}, {0, 255, 0, 255, 0}));
+  EXPECT_EQ(cast(Tensor::of<float>({4}, {-129, 128, -INFINITY, NAN}), DType::s8),
+            Tensor::of<int8_t>({4}, {-128, 127, -128, -128}));
+  EXPECT_EQ(cast(Tensor::of<float>({4}, {0x1p31f, -0x1.000002p31f, NAN, 0x1.fffffep30f}), DType::s32),
+            Tensor::of<int32_t>({4}, {INT32_MAX, INT32_MIN, INT32_MIN, INT32_MAX - 127}));
+  EXPECT_EQ(cast(Tensor::of<float>({3}, {INFINITY, -INFINITY, NAN}), DType::s64),
+            Tensor::of<int64_t>({3}, {INT64_MAX, INT64_MIN, INT64_MIN}));
+  EXPECT_EQ(cast(Tensor::of<double>({2}, {0x1p64, -0.5}), DType::u64), Tensor::of<uint64_t>({2}, {UINT64_MAX, 0}));
 }
 
 // The nearest number of `bits` significant bits, ties to even, for numbers in the normal range.

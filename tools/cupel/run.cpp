@@ -10,6 +10,7 @@
 #include "driver/batches.h"
 #include "driver/bind.h"
 #include "driver/output_folder.h"
+#include "driver/parts.h"
 #include "driver/run_array.h"
 #include "tools/cupel/verb.h"
 
@@ -114,29 +115,47 @@ Result<Runner> make_runner(const std::filesystem::path& path, EngineKind engine,
   return Runner{std::move(loaded), std::move(model)};
 }
 
-// The freest of the ways to bind the model to its arrays of which code can be made; the error of the tightest.
+// The freest of the ways to bind the model to its arrays of which code can be made; the error of the tightest, or that
+// data decide what a node gives.
 Result<Runner> bind_and_make(const std::filesystem::path& path, EngineKind engine, CompileContext& context,
                              const std::vector<Bindings>& ways) {
   const PassOptions passes = context.passes;
+  std::optional<Error> decided;
   for (size_t i = 0;; ++i) {
     context.bindings = ways[i];
     context.passes = passes;
     auto runner = make_runner(path, engine, context);
-    if (runner || i + 1 == ways.size() || runner.error().kind != ErrorKind::unsupported) return runner;
+    if (runner || runner.error().kind != ErrorKind::unsupported) return runner;
+    if (runner.error().code == ErrorCode::computed_at_run_time) decided = runner.error();
+    if (i + 1 == ways.size()) return decided ? std::unexpected(*decided) : std::move(runner);
   }
 }
 
-Status write_outputs(const Flags& flags, const CommonFlags& common, const ArrayModel& model,
-                     const std::vector<Tensor>& outputs) {
+struct Output {
+  std::string name;
+  Tensor array;
+};
+
+// ONNX allows NaN; one that comes of numbers is worth a look.
+void warn_of_nan(const Flags& flags, const std::vector<Output>& outputs) {
+  std::vector<std::string> warnings;
+  for (const Output& output : outputs)
+    if (const auto nan = first_nan(output.array))
+      warnings.push_back(
+          fmt::format("{}: output {}: element {} of {} is NaN; look for a node that divides by 0 or takes "
+                      "the root or logarithm of a negative number, or for broken inputs",
+                      printable(flags.model), printable(output.name), *nan, to_text(output.array.dims())));
+  print_warnings(warnings);
+}
+
+Status write_outputs(const Flags& flags, const CommonFlags& common, const std::vector<Output>& outputs) {
   OutputFolder folder = CUPEL_TRY(OutputFolder::open(flags.folder));
   std::string text;
   std::set<std::string> taken;
   nlohmann::ordered_json json;
   json["model"] = printable(flags.model, 4096);
   json["outputs"] = nlohmann::ordered_json::array();
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const std::string& name = model.outputs[i].name;
-    const Tensor& output = outputs[i];
+  for (const auto& [name, output] : outputs) {
     const std::string file = file_name(name, taken);
     CUPEL_TRY(folder.placed(write_npy(folder.staged(file), output)));
     json["outputs"].push_back({{"name", printable(name)},
@@ -149,6 +168,20 @@ Status write_outputs(const Flags& flags, const CommonFlags& common, const ArrayM
   CUPEL_TRY(folder.commit());
   if (common.json != "-") print(text);
   return write_json(common, json.dump(2) + "\n");
+}
+
+// A network whose data decide sizes.
+Result<int> run_parts(const Flags& flags, const CommonFlags& common, EngineKind engine, Work& work,
+                      const Inputs& inputs, const Bindings& given) {
+  work.context().bindings = {};
+  auto done = run_in_parts(flags.model, inputs.arrays, given, engine, work.context());
+  work.finish();
+  if (!done) return std::unexpected(std::move(done).error());
+  std::vector<Output> outputs;
+  for (auto& [name, array] : done->outputs) outputs.push_back({name, std::move(array)});
+  if (!inputs.has_nan) warn_of_nan(flags, outputs);
+  CUPEL_TRY(write_outputs(flags, common, outputs));
+  return 0;
 }
 
 Result<int> run(const Flags& flags, const CommonFlags& common) {
@@ -169,8 +202,10 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
     const bool only_passes = !common.stop_after.empty() && files.empty();
     if (!is_dump && !only_passes) inputs = CUPEL_TRY(read_inputs(names_of(declared, given), files));
     if (engine == EngineKind::compiled) warn_of_cache();
-    runner =
-        CUPEL_TRY(bind_and_make(flags.model, engine, work.context(), ways_to_bind(declared, inputs.arrays, given)));
+    auto made = bind_and_make(flags.model, engine, work.context(), ways_to_bind(declared, inputs.arrays, given));
+    if (!made && made.error().code == ErrorCode::computed_at_run_time && common.stop_after.empty() && !is_dump)
+      return run_parts(flags, common, engine, work, inputs, given);
+    runner = CUPEL_TRY(std::move(made));
     if (work.finish()) return 0;
     if (is_dump || only_passes) inputs = CUPEL_TRY(read_inputs(names_of(runner.model.inputs), files));
   }
@@ -180,16 +215,10 @@ Result<int> run(const Flags& flags, const CommonFlags& common) {
   auto outputs = run_array(model, arrays, common.batch, work.progress());
   work.finish();
   if (!outputs) return std::unexpected(std::move(outputs).error());
-  // ONNX allows NaN; one that comes of numbers is worth a look.
-  std::vector<std::string> warnings;
-  for (size_t i = 0; i < outputs->size() && !inputs.has_nan; ++i)
-    if (const auto nan = first_nan((*outputs)[i]))
-      warnings.push_back(
-          fmt::format("{}: output {}: element {} of {} is NaN; look for a node that divides by 0 or takes "
-                      "the root or logarithm of a negative number, or for broken inputs",
-                      printable(flags.model), printable(model.outputs[i].name), *nan, to_text((*outputs)[i].dims())));
-  print_warnings(warnings);
-  CUPEL_TRY(write_outputs(flags, common, model, *outputs));
+  std::vector<Output> named;
+  for (size_t i = 0; i < outputs->size(); ++i) named.push_back({model.outputs[i].name, (*outputs)[i]});
+  if (!inputs.has_nan) warn_of_nan(flags, named);
+  CUPEL_TRY(write_outputs(flags, common, named));
   return 0;
 }
 
