@@ -183,7 +183,7 @@ Result<RoutineUse> routine_arg(const RoutineContext& c) {
   return RoutineUse{.name = "find",
                     .operands = {0},
                     .attributes = {axis, kLeast, attr_int(c.attributes, "select_last_index", 0)},
-                    .units = element_count(c.outputs[0]->dims),
+                    .units = std::max<int64_t>(1, element_count(c.outputs[0]->dims)),
                     .grain = std::max<int64_t>(1, kPartOperations / n),
                     .keeps_items = axis != 0};
 }
