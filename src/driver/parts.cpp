@@ -37,7 +37,7 @@ class Values {
   }
   // Makes constants of what the node reads: its parameters, or, where these are constants, all of it. False when
   // nothing is left.
-  bool fix(const NetworkPart::Waiting& node) {
+  bool fix(const OnnxPart::Waiting& node) {
     for (const bool all : {false, true}) {
       bool fixed = false;
       for (const std::string& name : node.operands) {
@@ -57,7 +57,7 @@ class Values {
   KnownValues known_;
 };
 
-Status run_part(NetworkPart part, const std::filesystem::path& path, bool first, EngineKind engine,
+Status run_part(OnnxPart part, const std::filesystem::path& path, bool first, EngineKind engine,
                 CompileContext& context, Values& values) {
   for (auto& [name, t] : part.constants) values.add_constant(name, std::move(t));
   if (part.graph.outputs().empty()) return {};
@@ -83,8 +83,8 @@ Result<PartsRun> run_in_parts(const std::filesystem::path& path, const std::map<
   Values values(arrays);
   PartsRun done;
   for (bool first = true;; first = false) {
-    NetworkPart part = CUPEL_TRY(read_onnx_part(file, path.parent_path(), place, bindings, values.known()));
-    const std::vector<NetworkPart::Waiting> deciding = std::move(part.deciding);
+    OnnxPart part = CUPEL_TRY(read_onnx_part(file, path.parent_path(), place, bindings, values.known()));
+    const std::vector<OnnxPart::Waiting> deciding = std::move(part.deciding);
     const std::vector<std::string> outputs = std::move(part.outputs);
     if (Status status = run_part(std::move(part), path, first, engine, context, values); !status)
       return std::unexpected(status.error().place.starts_with(place) ? std::move(status).error()
@@ -94,7 +94,7 @@ Result<PartsRun> run_in_parts(const std::filesystem::path& path, const std::map<
       return done;
     }
     bool goes_on = false;
-    for (const NetworkPart::Waiting& node : deciding) {
+    for (const OnnxPart::Waiting& node : deciding) {
       goes_on = values.fix(node) || goes_on;
       if (std::ranges::find(done.deciding, node.node) == done.deciding.end()) done.deciding.push_back(node.node);
     }

@@ -37,7 +37,7 @@ class Importer {
   // Errors name node, initializer or value; the caller adds the file.
   Result<Graph> run();
   // part.cpp: read_onnx_part.
-  Result<NetworkPart> run_part(const KnownValues& known);
+  Result<OnnxPart> run_part(const KnownValues& known);
 
   // What upgrades (upgrade.h) see.
   int opset() const { return opset_; }
@@ -99,8 +99,8 @@ class Importer {
   std::vector<std::string> read_by_node(size_t index) const;
   Status add_known_inputs(const KnownValues& known, std::span<const size_t> nodes);
   // Imports those of the nodes that wait for nothing; the others.
-  Result<std::vector<size_t>> import_until_data_decide(std::span<const size_t> nodes, NetworkPart& part);
-  Status add_part_outputs(const KnownValues& known, std::span<const size_t> left, NetworkPart& part);
+  Result<std::vector<size_t>> import_until_data_decide(std::span<const size_t> nodes, OnnxPart& part);
+  Status add_part_outputs(const KnownValues& known, std::span<const size_t> left, OnnxPart& part);
   Status import_node(size_t index);
   Result<NodeDraft> draft_of(const NodeFields& fields, std::string name) const;
   // branches.cpp

@@ -75,7 +75,7 @@ Status Importer::add_known_inputs(const KnownValues& known, std::span<const size
   return {};
 }
 
-Result<std::vector<size_t>> Importer::import_until_data_decide(std::span<const size_t> nodes, NetworkPart& part) {
+Result<std::vector<size_t>> Importer::import_until_data_decide(std::span<const size_t> nodes, OnnxPart& part) {
   std::vector<size_t> left;
   std::unordered_set<std::string_view> waiting;  // results of these
   for (const size_t index : nodes) {
@@ -93,7 +93,7 @@ Result<std::vector<size_t>> Importer::import_until_data_decide(std::span<const s
   return left;
 }
 
-Status Importer::add_part_outputs(const KnownValues& known, std::span<const size_t> left, NetworkPart& part) {
+Status Importer::add_part_outputs(const KnownValues& known, std::span<const size_t> left, OnnxPart& part) {
   if (file_.outputs.empty()) return bad_input("graph", "has no outputs", "export the model again");
   std::unordered_set<std::string> done;
   for (const size_t index : left)
@@ -114,12 +114,12 @@ Status Importer::add_part_outputs(const KnownValues& known, std::span<const size
   return {};
 }
 
-Result<NetworkPart> Importer::run_part(const KnownValues& known) {
+Result<OnnxPart> Importer::run_part(const KnownValues& known) {
   CUPEL_TRY(begin());
   take_known(known);
   const std::vector<size_t> nodes = CUPEL_TRY(wanted_nodes(known));
   CUPEL_TRY(add_known_inputs(known, nodes));
-  NetworkPart part;
+  OnnxPart part;
   for (const ValueFields& output : file_.outputs) part.outputs.emplace_back(output.name);
   const std::vector<size_t> left = CUPEL_TRY(import_until_data_decide(nodes, part));
   CUPEL_TRY(add_part_outputs(known, left, part));

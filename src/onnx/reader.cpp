@@ -66,10 +66,10 @@ Result<Graph> read_onnx_bytes(std::span<const std::byte> bytes, const std::files
   return imported<Graph>(bytes, folder, place, bindings, [](Importer& importer) { return importer.run(); });
 }
 
-Result<NetworkPart> read_onnx_part(std::span<const std::byte> bytes, const std::filesystem::path& folder,
-                                   std::string_view place, const Bindings& bindings, const KnownValues& known) {
-  return imported<NetworkPart>(bytes, folder, place, bindings,
-                               [&](Importer& importer) { return importer.run_part(known); });
+Result<OnnxPart> read_onnx_part(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                                std::string_view place, const Bindings& bindings, const KnownValues& known) {
+  return imported<OnnxPart>(bytes, folder, place, bindings,
+                            [&](Importer& importer) { return importer.run_part(known); });
 }
 
 Result<int64_t> external_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,

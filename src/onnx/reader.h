@@ -36,7 +36,7 @@ struct KnownValues {
 
 // What of a network can be computed before the values of more of its data are known. Data decide, for instance, how
 // many boxes NonMaxSuppression keeps, and what a Reshape whose target a node computes gives.
-struct NetworkPart {
+struct OnnxPart {
   struct Waiting {
     std::string node;
     std::vector<std::string> operands;  // names of the values that it reads; constants of the file too
@@ -49,8 +49,8 @@ struct NetworkPart {
 };
 
 // The part behind `known`. Errors as read_onnx_bytes.
-Result<NetworkPart> read_onnx_part(std::span<const std::byte> bytes, const std::filesystem::path& folder,
-                                   std::string_view place, const Bindings& bindings, const KnownValues& known = {});
+Result<OnnxPart> read_onnx_part(std::span<const std::byte> bytes, const std::filesystem::path& folder,
+                                std::string_view place, const Bindings& bindings, const KnownValues& known = {});
 
 // Bytes of the files beside the model that its constants lie in, each counted once.
 Result<int64_t> external_bytes(std::span<const std::byte> bytes, const std::filesystem::path& folder,

@@ -324,19 +324,12 @@ class Forms {
     give(patch_.add(ops::kPow, name("power"), {x, patch_.add_constant(name("exponent"), std::move(numbers))}));
   }
 
-  // Indices are widened anyway. A Cast to s32 refuses what lies beyond it, which is no index of a dimension of s32
-  // either.
+  // Indices are widened anyway.
   void gather() {
     const NodeId producer = producers_[static_cast<size_t>(node_->inputs[1].index)];
     if (!producer.valid() || !is(graph_.node(producer), ops::kCast)) return;
     const ValueId from = graph_.node(producer).inputs[0];
-    const auto is_index = [](DType t) { return t == DType::s32 || t == DType::s64; };
-    if (!is_index(graph_.type(from).dtype)) return;
-    int64_t axis = attr_int(node_->attributes, "axis", 0);
-    const Shape& data = shape(node_->inputs[0]);
-    if (axis < 0) axis += static_cast<int64_t>(data.size());
-    const Dim& extent = data[static_cast<size_t>(axis)];
-    if (!extent.is_constant() || extent.factor > INT32_MAX) return;
+    if (graph_.type(from).dtype != DType::s32) return;  // to s64
     patch_.begin_edit();
     patch_.replace_operand(id_, 1, from);
   }

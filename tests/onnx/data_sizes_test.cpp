@@ -60,7 +60,7 @@ TEST(DataSizes, PartsEndWhereDataDecide) {
     for (const ValueId id : ids) found.insert(graph.value(id).name);
     return found;
   };
-  const NetworkPart first = read({});
+  const OnnxPart first = read({});
   EXPECT_EQ(names(first.graph, first.graph.outputs()), (std::set<std::string>{"z", "h"}));
   ASSERT_EQ(first.deciding.size(), 1u);
   EXPECT_EQ(first.deciding[0].operands, std::vector<std::string>{"h"});
@@ -68,7 +68,7 @@ TEST(DataSizes, PartsEndWhereDataDecide) {
   KnownValues known;
   known.inputs.emplace("z", TensorType{DType::f32, {2, 3}, std::nullopt});
   known.constants.emplace("h", Tensor::of<float>({2, 3}, {0, 1, 0, 0, 0, 2}));
-  const NetworkPart last = read(known);
+  const OnnxPart last = read(known);
   EXPECT_TRUE(last.deciding.empty());
   EXPECT_TRUE(last.graph.inputs().empty());
   ASSERT_EQ(names(last.graph, last.graph.outputs()), (std::set<std::string>{"y"}));
