@@ -253,8 +253,8 @@ Status spell_conv_transpose(Spelling& s) {
     pads.push_back(a.after());
     ends.push_back(a.cropped() + a.out);
   }
-  std::string y = CUPEL_TRY(
-      s.add("Conv", "conv", std::move(operands), {{"pads", pads}, {"dilations", dilations}, {"group", f.groups}}));
+  std::string y = CUPEL_TRY(s.add_as_read("Conv", "conv", std::move(operands),
+                                          {{"pads", pads}, {"dilations", dilations}, {"group", f.groups}}));
   if (f.phases() > 1) y = CUPEL_TRY(pixels_of(s, f, y));
   if (!crops) return s.finish("Identity", {y});
   return s.finish("Slice", {y, s.list("starts", starts), s.list("ends", ends), s.list("axes", axes)});

@@ -83,9 +83,9 @@ TEST(ConvTranspose, ScattersInAnyForm) {
   };
   int tried = 0;
   while (tried < 150) {
-    const int64_t spatial = pick(1, 2);
+    const int64_t spatial = pick(1, 3);
     Form f{.batch = pick(1, 2),
-           .groups = pick(1, 3),
+           .groups = spatial == 3 ? 1 : pick(1, 3),  // of volumes more would pass the greatest rank
            .channels = pick(1, 3),
            .outputs = pick(1, 3),
            .bias = pick(0, 1) != 0};
