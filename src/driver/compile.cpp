@@ -86,7 +86,10 @@ Result<Model> load_model_bytes(std::span<const std::byte> file, const std::files
     if (Status status = verify_graph(graph); !status)
       return bad_input(place, status.error().message(), "write the dump again");
   } else {
-    graph = CUPEL_TRY(read_onnx_bytes(file, path.parent_path(), place, context.bindings));
+    auto read = read_onnx_bytes(file, path.parent_path(), place, context.bindings);
+    if (!read && read.error().code == ErrorCode::computed_at_run_time)
+      read.error().remedy += "; `cupel run` takes such a network part by part";
+    graph = CUPEL_TRY(std::move(read));
     model.file_bytes += CUPEL_TRY(external_bytes(file, path.parent_path(), place));
   }
   return finish_model(std::move(model), std::move(graph), context);

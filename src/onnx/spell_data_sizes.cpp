@@ -221,7 +221,7 @@ Status spell_unique(Spelling& s) {
   const std::vector<int64_t>* lists[] = {&d.first, &d.kind, &d.count};
   for (size_t i = 1; i < 4; ++i)
     if (s.gives(i)) CUPEL_TRY(s.give(i, "Identity", {s.constant(fmt::format("list{}", i), list_of(*lists[i - 1]))}));
-  const std::string whole = s.constant("all", x);
+  const std::string whole = flat ? CUPEL_TRY(s.reshape("all", s.in(0), {x.size()})) : s.in(0);
   return s.finish("Gather", {whole, s.list("first", d.first)}, {{"axis", static_cast<int64_t>(axis)}});
 }
 
