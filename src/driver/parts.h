@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/tensor.h"
@@ -13,15 +14,13 @@
 
 namespace cupel {
 
-struct PartsRun {
-  std::vector<std::pair<std::string, Tensor>> outputs;  // in the file's order
-  std::vector<std::string> deciding;                    // the nodes, in order, whose operands had to be known
-};
-
 // Runs an ONNX file on `arrays`, one for each input without a value in `given`, part by part. The first part is
 // compiled (EngineKind::compiled), and so is each that has more to compute than compiling takes; the others, whose code
-// would be used once, are interpreted: the bits are the same. Errors name the file.
-Result<PartsRun> run_in_parts(const std::filesystem::path& path, const std::map<std::string, Tensor>& arrays,
-                              const Bindings& given, EngineKind engine, CompileContext& context);
+// would be used once, are interpreted: the bits are the same. Gives the outputs, named, in the file's order. Errors
+// name the file.
+Result<std::vector<std::pair<std::string, Tensor>>> run_in_parts(const std::filesystem::path& path,
+                                                                 const std::map<std::string, Tensor>& arrays,
+                                                                 const Bindings& given, EngineKind engine,
+                                                                 CompileContext& context);
 
 }  // namespace cupel

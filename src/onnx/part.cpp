@@ -85,7 +85,7 @@ Result<std::vector<size_t>> Importer::import_until_data_decide(std::span<const s
       Status status = import_node(index);
       if (status) continue;
       if (status.error().code != ErrorCode::computed_at_run_time) return std::unexpected(std::move(status).error());
-      part.deciding.push_back({node_name(index), std::move(operands), std::move(status).error()});
+      part.deciding.push_back({std::move(operands), std::move(status).error()});
     }
     left.push_back(index);
     waiting.insert(file_.nodes[index].outputs.begin(), file_.nodes[index].outputs.end());

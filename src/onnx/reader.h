@@ -38,7 +38,6 @@ struct KnownValues {
 // many boxes NonMaxSuppression keeps, and what a Reshape whose target a node computes gives.
 struct OnnxPart {
   struct Waiting {
-    std::string node;
     std::vector<std::string> operands;  // names of the values that it reads; constants of the file too
     Error why;
   };

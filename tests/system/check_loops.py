@@ -4,25 +4,11 @@ import sys
 
 import harness
 import numpy as np
-import onnx
-import onnxruntime
 from onnx import TensorProto, helper
+from small_models import check_run, constant, info, save
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 RNG = np.random.default_rng(11)
-
-
-def info(name, kind=FLOAT, shape=None):
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def constant(name, value):
-    return onnx.numpy_helper.from_array(np.asarray(value), name)
-
-
-def save(path, nodes, inputs, outputs, initializers=(), opset=17):
-    graph = helper.make_graph(nodes, "g", inputs, outputs, list(initializers))
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
 
 
 def body(nodes, inputs, outputs, initializers=()):
@@ -118,26 +104,6 @@ def chosen(path):
                 helper.make_node("If", ["c"], ["y"], then_branch=yes, else_branch=no)],
          [info("x", FLOAT, [3])], [info("y")], [constant("zero", np.float32(0))])
     return {"x": np.array([1, -2, 3], np.float32)}
-
-
-def check_run(cupel, checks, name, path, arrays):
-    expected = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in expected.get_outputs()]
-    values = expected.run(None, arrays)
-    words = []
-    for key, array in arrays.items():
-        np.save(cupel.folder / f"{key}.npy", array)
-        words += ["--input", f"{key}={cupel.folder / key}.npy"]
-    found = {}
-    for engine in ("reference", "compiled"):
-        done = cupel.run("run", path, *words, "-o", cupel.folder / engine, "--engine", engine)
-        if not checks.equal(done.returncode, 0, f"{name}, {engine}: {done.stderr}"):
-            return
-        found[engine] = [np.load(cupel.folder / engine / f"{n}.npy") for n in names]
-    for n, value, a, b in zip(names, values, found["reference"], found["compiled"]):
-        checks.that(a.tobytes() == b.tobytes() and a.shape == b.shape, f"{name}: both engines give the same {n}")
-        checks.that(a.shape == value.shape and a.dtype == value.dtype and np.allclose(a, value, rtol=1e-5, atol=1e-6),
-                    f"{name}: {n} is that of ONNX Runtime")
 
 
 def check_refused(cupel, checks):

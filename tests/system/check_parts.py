@@ -5,26 +5,12 @@ import sys
 
 import harness
 import numpy as np
-import onnx
-import onnxruntime
 from onnx import TensorProto, helper
+from small_models import check_run, constant, info, save
 
 FLOAT, INT64, INT32, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL
 RNG = np.random.default_rng(5)
 node = helper.make_node
-
-
-def info(name, kind=FLOAT, shape=None):
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def constant(name, value):
-    return onnx.numpy_helper.from_array(np.asarray(value), name)
-
-
-def save(path, nodes, inputs, outputs, initializers=(), opset=17):
-    graph = helper.make_graph(nodes, "g", inputs, outputs, list(initializers))
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
 
 
 def real(*shape):
@@ -136,43 +122,27 @@ CASES = [chosen_elements, nothing_chosen, detector, centered_boxes, computed_len
          distinct_rows, of_binary16, of_the_input_itself]
 
 
-def file_names(outputs):
-    """As `run` names them: a name that is taken gets a number."""
-    taken = {}
-    for output in outputs:
-        taken[output.name] = taken.get(output.name, 0) + 1
-        yield output.name if taken[output.name] == 1 else f"{output.name}_{taken[output.name]}"
-
-
-def check(cupel, checks, case):
-    name, path = case.__name__, cupel.folder / f"{case.__name__}.onnx"
-    arrays = case(path)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    values = session.run(None, arrays)
-    words = []
-    for key, array in arrays.items():
-        np.save(cupel.folder / f"{key}.npy", array)
-        words += ["--input", f"{key}={cupel.folder / key}.npy"]
-    found = {}
-    for engine in ("reference", "compiled"):
-        folder = cupel.folder / f"{name}_{engine}"
-        done = cupel.run("run", path, *words, "-o", folder, "--engine", engine)
-        if not checks.equal(done.returncode, 0, f"{name}, {engine}: {done.stderr}"):
-            return
-        found[engine] = [np.load(folder / f"{n}.npy") for n in file_names(session.get_outputs())]
-    for i, (value, a, b) in enumerate(zip(values, found["reference"], found["compiled"])):
-        checks.that(a.tobytes() == b.tobytes() and a.shape == b.shape, f"{name}: both engines give the same output {i}")
-        tolerance = 2e-3 if value.dtype == np.float16 else 1e-5
-        checks.that(a.shape == value.shape and a.dtype == value.dtype and np.allclose(a, value, rtol=tolerance, atol=1e-6),
-                    f"{name}: output {i} is that of ONNX Runtime: {a} and {value}")
+def check_refused(cupel, checks):
+    """An array of another shape or type than the model's, also where it becomes a constant at once."""
+    path = cupel.folder / "refused.onnx"
+    save(path, [node("NonZero", ["x"], ["y"], name="chosen")], [info("x", FLOAT, [2, 3])], [info("y", INT64)])
+    for array, text in ((np.zeros((2, 4), np.float32), "found f32[2,4], expected f32[2,3]"),
+                        (np.zeros((2, 3), np.int64), "found s64[2,3], expected f32[2,3]")):
+        np.save(cupel.folder / "x.npy", array)
+        done = cupel.run("run", path, "--input", f"x={cupel.folder / 'x.npy'}", "-o", cupel.folder / "refused")
+        checks.equal(done.returncode, 3, f"{text}: {done.stderr}")
+        checks.that(f"input x: {text}" in done.stderr, f"{text!r} is said: {done.stderr}")
+    done = cupel.run("compile", path, "-o", cupel.folder / "refused.so")
+    checks.equal(done.returncode, 4, done.stderr)
+    checks.that("node chosen (NonZero)" in done.stderr and "`cupel run`" in done.stderr, f"node and way out: {done.stderr}")
 
 
 def main():
     cupel, checks = harness.begin(sys.argv)
     for case in CASES:
-        check(cupel, checks, case)
+        path = cupel.folder / f"{case.__name__}.onnx"
+        check_run(cupel, checks, case.__name__, path, case(path))
+    check_refused(cupel, checks)
     return checks.finish()
 
 

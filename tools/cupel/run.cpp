@@ -178,7 +178,7 @@ Result<int> run_parts(const Flags& flags, const CommonFlags& common, EngineKind 
   work.finish();
   if (!done) return std::unexpected(std::move(done).error());
   std::vector<Output> outputs;
-  for (auto& [name, array] : done->outputs) outputs.push_back({name, std::move(array)});
+  for (auto& [name, array] : *done) outputs.push_back({name, std::move(array)});
   if (!inputs.has_nan) warn_of_nan(flags, outputs);
   CUPEL_TRY(write_outputs(flags, common, outputs));
   return 0;
